@@ -1,0 +1,110 @@
+import type { Bitfield, Run } from "@ckmesh/core";
+import type { PeerAddress, PeerClass, PeerMessage } from "@ckmesh/wire";
+
+/** A peer connection, numbered by the driver; never reused. */
+export type LinkId = number;
+/** A range request at the origin, numbered by the machine; never reused. */
+export type FetchId = number;
+
+/** What the driver tells the machine of one version's swarm. Every `step` also takes `now` (monotonic ms). */
+export type SwarmEvent =
+  /** Addresses to try. `complete`: the tracker's list, which names everybody it knows. */
+  | {
+      readonly type: "candidates";
+      readonly source: CandidateSource;
+      readonly peers: readonly PeerAddress[];
+      readonly complete?: boolean;
+    }
+  /** Networks of the own site (CIDR): own subnets, configuration, tracker. Replaces the earlier list. */
+  | { readonly type: "networks"; readonly own: readonly string[]; readonly site: readonly string[] }
+  | { readonly type: "dial-failed"; readonly peer: PeerAddress; readonly reason: "unreachable" | "refused" }
+  /** The link is up: identity proven, same version. `rttMs` is the smallest of three probes. */
+  | {
+      readonly type: "peer-up";
+      readonly link: LinkId;
+      readonly peerId: string;
+      readonly address: string;
+      /** Where that peer listens; 0 when unknown. */
+      readonly port: number;
+      readonly inbound: boolean;
+      readonly peerClass: PeerClass;
+      readonly rttMs: number;
+    }
+  | { readonly type: "peer-down"; readonly link: LinkId }
+  /** Any message but `piece`. */
+  | {
+      readonly type: "message";
+      readonly link: LinkId;
+      readonly message: Exclude<PeerMessage, { type: "piece" }>;
+    }
+  /** An answer to a request arrived; its rows were hashed. `good` are stored and on offer by now. */
+  | {
+      readonly type: "piece";
+      readonly link: LinkId;
+      readonly row: number;
+      readonly good: readonly Run[];
+      readonly bad: readonly Run[];
+    }
+  /** An upload left for the socket (or failed to be read: `ok` false). */
+  | {
+      readonly type: "uploaded";
+      readonly link: LinkId;
+      readonly row: number;
+      readonly length: number;
+      readonly ok: boolean;
+    }
+  /** Rows that were verified and stored: from a fetch at the origin, or from local data. */
+  | {
+      readonly type: "stored";
+      readonly runs: readonly Run[];
+      readonly source: "origin" | "local";
+      readonly fetch?: FetchId;
+    }
+  /** Rows found damaged in the own store: no longer offered, wanted again. */
+  | { readonly type: "lost"; readonly runs: readonly Run[] }
+  | {
+      readonly type: "fetch-ended";
+      readonly fetch: FetchId;
+      readonly result: FetchResult;
+      readonly retryMs?: number;
+    }
+  /** The frame table is verified: sizes of all frames in bytes, by frame. Frame rows and spans exist from now on. */
+  | { readonly type: "frames"; readonly lengths: Uint32Array }
+  /** Rows that local data is about to deliver (`stored`, source local): nobody is asked for them until `local-done`. */
+  | { readonly type: "local-plan"; readonly rows: Bitfield }
+  | { readonly type: "local-done" }
+  /** May this client fetch at the origin now (paused: bandwidth gate, 429, not allowed)? */
+  | { readonly type: "origin-gate"; readonly open: boolean }
+  | { readonly type: "tick" };
+
+export type CandidateSource = "tracker" | "lan" | "peers" | "memory";
+
+/** `done` all rows came · `failed` nothing more will come; partial rows were stored · `bad` a row's hash was wrong. */
+export type FetchResult = "done" | "failed" | "bad" | "aborted";
+
+/** What the machine wants done. Effects are carried out in order. */
+export type SwarmEffect =
+  | { readonly type: "dial"; readonly peer: PeerAddress }
+  | { readonly type: "close"; readonly link: LinkId; readonly reason: CloseReason }
+  | {
+      readonly type: "send";
+      readonly link: LinkId;
+      readonly message: Exclude<PeerMessage, { type: "piece" }>;
+    }
+  /** Read rows from `row` on, `length` bytes in all, and send them as one piece; then `uploaded`. */
+  | { readonly type: "upload"; readonly link: LinkId; readonly row: number; readonly length: number }
+  /** Fetch adjacent rows (of one file) at the origin: `stored` as they verify, then `fetch-ended`. */
+  | { readonly type: "fetch"; readonly fetch: FetchId; readonly rows: Run }
+  | { readonly type: "abort-fetch"; readonly fetch: FetchId }
+  /** Every row is held. The machine goes on serving peers. */
+  | { readonly type: "complete" };
+
+export type CloseReason =
+  | "duplicate"
+  | "self"
+  | "far"
+  | "banned"
+  | "too-many"
+  | "idle"
+  | "misbehaved"
+  | "seeds-both";

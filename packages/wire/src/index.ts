@@ -1,0 +1,2 @@
+export * from "./peer-messages.js";
+export * from "./tracker-messages.js";

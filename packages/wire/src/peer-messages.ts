@@ -1,0 +1,78 @@
+import type { Run } from "@ckmesh/core";
+
+/**
+ * What two peers of one swarm (one version) say to each other. Rows number the index pieces in head order,
+ * then the frames (specs: site swarm rule 1). The BEP 3 and BEP 6 messages carry rows in place of pieces:
+ * a request names its first row, has offset 0 and a length that ends on a row border.
+ */
+export type PeerMessage =
+  | { readonly type: "choke" }
+  | { readonly type: "unchoke" }
+  | { readonly type: "interested" }
+  | { readonly type: "not-interested" }
+  /** BEP 3 bitfield, BEP 6 have-all and have-none: sent once, first. */
+  | { readonly type: "bitfield"; readonly bits: Uint8Array }
+  | { readonly type: "have-all" }
+  | { readonly type: "have-none" }
+  | { readonly type: "request"; readonly row: number; readonly length: number }
+  | { readonly type: "cancel"; readonly row: number; readonly length: number }
+  | { readonly type: "reject"; readonly row: number; readonly length: number }
+  | { readonly type: "piece"; readonly row: number; readonly bytes: Uint8Array }
+  | CkMessage;
+
+/** The messages of the BEP 10 extension `ck`, msgpack. */
+export type CkMessage =
+  /** Rows that became available (or, `lost`, were found bad and dropped). */
+  | { readonly type: "have"; readonly runs: readonly Run[] }
+  | { readonly type: "lost"; readonly runs: readonly Run[] }
+  | { readonly type: "claim"; readonly claim: Claim; readonly hops: number }
+  | { readonly type: "peers"; readonly peers: readonly PeerAddress[] }
+  /** These rows of yours had a wrong hash: read them again before you offer them. */
+  | { readonly type: "bad-rows"; readonly runs: readonly Run[] };
+
+/**
+ * "I am fetching these rows over the WAN" (site swarm rule 6). Signed by the claimer, so that relays cannot
+ * alter it. A later claim of the same claimer and span has a higher `epoch`.
+ */
+export interface Claim {
+  readonly span: number;
+  /** Rows of the span that the claimer means to fetch. */
+  readonly rows: Run;
+  /** Peer id of the claimer, lower-case hex of 32 bytes. */
+  readonly claimer: string;
+  readonly epoch: number;
+  /** Verified bytes of `rows` so far. */
+  readonly bytesDone: number;
+  /** Bytes per second, the claimer's own measure; 0 when unknown. */
+  readonly rate: number;
+  readonly state: ClaimState;
+  /** The claimer's raw Ed25519 public key (32 bytes; its SHA-256 is the peer id) and signature (64 bytes). */
+  readonly key: Uint8Array;
+  readonly signature: Uint8Array;
+}
+
+/** `open`: announced, no byte yet · `moving`: bytes arrive · `done`: all rows held · `released`: given up. */
+export type ClaimState = "open" | "moving" | "done" | "released";
+
+export interface PeerAddress {
+  /** IP literal. */
+  readonly address: string;
+  readonly port: number;
+}
+
+export const PEER_CLASSES = ["wired", "wifi", "battery"] as const;
+export type PeerClass = (typeof PEER_CLASSES)[number];
+
+/** The one default port of all swarms, TCP and UDP. */
+export const DEFAULT_PEER_PORT = 7650;
+export const DEFAULT_TRACKER_PORT = 7660;
+/** LAN announcements. */
+export const LAN_GROUP = "239.192.152.143";
+/** Peers with another number do not share a swarm (site swarm rule 16). */
+export const CLAIM_RULES = 1;
+
+/** Longest piece answer and longest request: site swarm rule 15. */
+export const MAX_REQUEST_BYTES = 1024 * 1024;
+/** Most rows of a version; checked before any allocation. */
+export const MAX_ROWS = 8 * 1024 * 1024;
+export const MAX_CK_MESSAGE_BYTES = 64 * 1024;
