@@ -1,0 +1,64 @@
+import type { Labels, Metrics } from "@ckmesh/core";
+import {
+  collectDefaultMetrics,
+  Counter as PromCounter,
+  Gauge as PromGauge,
+  Histogram as PromHistogram,
+  Registry,
+} from "prom-client";
+
+export interface PrometheusMetrics extends Metrics {
+  /** Everything in Prometheus' text format. */
+  text(): Promise<string>;
+  readonly contentType: string;
+}
+
+/** Instruments in a registry of their own, so that two programs in one process do not mix. */
+export function createMetrics(options: { readonly processMetrics?: boolean } = {}): PrometheusMetrics {
+  const registry = new Registry();
+  if (options.processMetrics !== false) collectDefaultMetrics({ register: registry });
+  const made = new Map<string, unknown>();
+  const once = <T>(name: string, kind: new (...args: never[]) => T, make: () => T): T => {
+    const found = made.get(name);
+    if (found instanceof kind) return found;
+    if (found !== undefined) throw new Error(`unreachable: ${name} is registered as another kind`);
+    const instrument = make();
+    made.set(name, instrument);
+    return instrument;
+  };
+  return {
+    counter(name, help, labelNames = []) {
+      const counter = once(
+        name,
+        PromCounter,
+        () => new PromCounter<string>({ name, help, labelNames: [...labelNames], registers: [registry] }),
+      );
+      return { add: (amount = 1, labels: Labels = {}) => counter.inc({ ...labels }, amount) };
+    },
+    gauge(name, help, labelNames = []) {
+      const gauge = once(
+        name,
+        PromGauge,
+        () => new PromGauge<string>({ name, help, labelNames: [...labelNames], registers: [registry] }),
+      );
+      return { set: (value, labels: Labels = {}) => gauge.set({ ...labels }, value) };
+    },
+    histogram(name, help, buckets, labelNames = []) {
+      const histogram = once(
+        name,
+        PromHistogram,
+        () =>
+          new PromHistogram<string>({
+            name,
+            help,
+            buckets: [...buckets],
+            labelNames: [...labelNames],
+            registers: [registry],
+          }),
+      );
+      return { observe: (value, labels: Labels = {}) => histogram.observe({ ...labels }, value) };
+    },
+    text: () => registry.metrics(),
+    contentType: registry.contentType,
+  };
+}
