@@ -1,1 +1,7 @@
-export {};
+export {
+  type HeadAnswer,
+  type HeadConditions,
+  OriginHttp,
+  type OriginHttpOptions,
+  type RangeRequest,
+} from "./origin-http.js";
