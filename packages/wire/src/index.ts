@@ -1,4 +1,13 @@
 export {
+  decodeCk,
+  encodeCk,
+  type LinkMessage,
+  MAX_CLAIM_HOPS,
+  MAX_PEERS_PER_MESSAGE,
+  MAX_RUNS,
+} from "./ck-codec.js";
+export { claimSigningBytes } from "./claim-signing.js";
+export {
   formatNetwork,
   type IpAddress,
   type IpNetwork,
@@ -10,6 +19,19 @@ export {
   parseIp,
   parseNetwork,
 } from "./ip-address.js";
+export {
+  decodeLanAnnouncement,
+  encodeLanAnnouncement,
+  LAN_ID_BYTES,
+  type LanAnnouncement,
+  MAX_SWARMS_PER_DATAGRAM,
+} from "./lan-codec.js";
+export {
+  IDENTITY_EXPORTER_LABEL,
+  identitySigningBytes,
+  type LinkRole,
+  peerIdOf,
+} from "./peer-identity.js";
 export * from "./peer-messages.js";
 export { isSiteLabel, MAX_SITE_LABEL_LENGTH } from "./site-label.js";
 export {

@@ -1,0 +1,157 @@
+import { AppError, decodeMsgpack, encodeMsgpack, Fields, type Run, toHex } from "@ckmesh/core";
+import { parseIp } from "./ip-address.js";
+import { peerIdOf } from "./peer-identity.js";
+import {
+  type CkMessage,
+  type Claim,
+  type ClaimState,
+  MAX_CK_MESSAGE_BYTES,
+  MAX_ROWS,
+  PEER_CLASSES,
+  type PeerAddress,
+  type PeerClass,
+} from "./peer-messages.js";
+
+/** What two ends of a link settle between themselves, also under the extension `ck`. */
+export type LinkMessage =
+  /** First message of each side. Signed: see `identitySigningBytes`. */
+  | {
+      readonly type: "identity";
+      /** Raw Ed25519 public key, 32 bytes; its SHA-256 is the peer id. */
+      readonly key: Uint8Array;
+      readonly signature: Uint8Array;
+      /** The 32-byte version id: the whole of what the infohash abbreviates. */
+      readonly versionId: Uint8Array;
+      readonly requires: readonly string[];
+      readonly claimRules: number;
+      readonly peerClass: PeerClass;
+      /** Where the sender listens; 0 when nobody can connect. */
+      readonly port: number;
+    }
+  /** Answered at once with `reply` set and the same nonce; gives the round-trip time. */
+  | { readonly type: "probe"; readonly nonce: number; readonly reply: boolean };
+
+/** Most runs in one message; more are split by the sender. */
+export const MAX_RUNS = 4096;
+/** Most addresses in one `peers`; site swarm, dial policy. */
+export const MAX_PEERS_PER_MESSAGE = 50;
+/** Claims travel at most this many hops; site swarm rule 3. */
+export const MAX_CLAIM_HOPS = 4;
+const MAX_REQUIRES = 16;
+const MAX_REQUIRE_LENGTH = 64;
+const MAX_RATE = 1e12;
+
+const TYPES = ["have", "lost", "claim", "peers", "bad-rows", "identity", "probe"] as const;
+const STATES: readonly ClaimState[] = ["open", "moving", "done", "released"];
+
+/** @throws {AppError} ERR_WIRE_MESSAGE_INVALID when the message is too long to send */
+export function encodeCk(message: CkMessage | LinkMessage): Uint8Array {
+  const bytes = encodeMsgpack(toWire(message));
+  if (bytes.byteLength > MAX_CK_MESSAGE_BYTES) throw invalid(`${message.type} of ${bytes.byteLength} bytes`);
+  return bytes;
+}
+
+/**
+ * Parses one message of the extension `ck` from a peer. Every field is checked: runs are ascending and apart,
+ * addresses are IP literals. Signatures are not checked here. Unknown fields are ignored; byte fields are copies.
+ * @throws {AppError} ERR_WIRE_MESSAGE_INVALID
+ */
+export function decodeCk(bytes: Uint8Array): CkMessage | LinkMessage {
+  const fields = new Fields(decodeMsgpack(bytes, MAX_CK_MESSAGE_BYTES), "ck");
+  const type = fields.oneOf("type", TYPES);
+  switch (type) {
+    case "have":
+    case "lost":
+    case "bad-rows":
+      return { type, runs: runsOf(fields) };
+    case "claim":
+      return { type, claim: claimOf(fields.map("claim")), hops: fields.int("hops", 0, MAX_CLAIM_HOPS) };
+    case "peers":
+      return { type, peers: fields.list("peers", MAX_PEERS_PER_MESSAGE).map(addressOf) };
+    case "identity":
+      return {
+        type,
+        key: fields.bytes("key", 32).slice(),
+        signature: fields.bytes("signature", 64).slice(),
+        versionId: fields.bytes("versionId", 32).slice(),
+        requires: fields.strings("requires", MAX_REQUIRES, MAX_REQUIRE_LENGTH),
+        claimRules: fields.int("claimRules", 0, 65_535),
+        peerClass: fields.oneOf("peerClass", PEER_CLASSES),
+        port: fields.int("port", 0, 65_535),
+      };
+    case "probe":
+      return { type, nonce: fields.int("nonce", 0, 2 ** 32 - 1), reply: fields.boolean("reply") };
+  }
+}
+
+function toWire(message: CkMessage | LinkMessage): unknown {
+  switch (message.type) {
+    case "have":
+    case "lost":
+    case "bad-rows":
+      return { type: message.type, runs: message.runs.flatMap((run) => [run.first, run.count]) };
+    case "claim": {
+      // The claimer is the hash of the key: not sent, so that it cannot disagree.
+      const { span, rows, epoch, bytesDone, rate, state, key, signature } = message.claim;
+      const claim = { span, rows: [rows.first, rows.count], epoch, bytesDone, rate, state, key, signature };
+      return { type: "claim", claim, hops: message.hops };
+    }
+    case "peers":
+      return { type: "peers", peers: message.peers.map((peer) => [peer.address, peer.port]) };
+    case "identity":
+    case "probe":
+      return message;
+  }
+}
+
+function claimOf(fields: Fields): Claim {
+  const key = fields.bytes("key", 32).slice();
+  return {
+    span: fields.int("span", 0, MAX_ROWS),
+    rows: runOf(fields.list("rows", 2)),
+    claimer: toHex(peerIdOf(key)),
+    epoch: fields.int("epoch", 0, Number.MAX_SAFE_INTEGER),
+    bytesDone: fields.int("bytesDone", 0, Number.MAX_SAFE_INTEGER),
+    rate: fields.number("rate", 0, MAX_RATE),
+    state: fields.oneOf("state", STATES),
+    key,
+    signature: fields.bytes("signature", 64).slice(),
+  };
+}
+
+function runsOf(fields: Fields): readonly Run[] {
+  const flat = fields.list("runs", 2 * MAX_RUNS);
+  const runs: Run[] = [];
+  let after = 0;
+  for (let i = 0; i < flat.length; i += 2) {
+    const run = runOf(flat.slice(i, i + 2));
+    // Ascending and apart: whoever walks the runs touches each row at most once.
+    if (run.first < after) throw invalid("runs that overlap or are out of order");
+    after = run.first + run.count;
+    runs.push(run);
+  }
+  return runs;
+}
+
+function runOf(pair: readonly unknown[]): Run {
+  const [first, count] = pair;
+  if (!isCount(first) || !isCount(count) || count === 0 || first + count > MAX_ROWS)
+    throw invalid("a bad run");
+  return { first, count };
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}
+
+function addressOf(item: unknown): PeerAddress {
+  if (!Array.isArray(item) || item.length !== 2) throw invalid("an address that is no pair");
+  const fields = new Fields({ address: item[0], port: item[1] }, "ck.peers");
+  const address = fields.string("address", 45);
+  if (parseIp(address) === undefined) throw invalid("an address that is no IP literal");
+  return { address, port: fields.int("port", 1, 65_535) };
+}
+
+function invalid(what: string): AppError {
+  return new AppError("ERR_WIRE_MESSAGE_INVALID", `ck message with ${what}`);
+}
