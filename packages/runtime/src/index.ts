@@ -5,4 +5,5 @@ export { type LoadConfigOptions, type LoadedConfig, loadConfig } from "./load-co
 export { onShutdown, type ShutdownOptions } from "./on-shutdown.js";
 export { formatListen, type ListenAddress, parseListen } from "./parse-listen.js";
 export { printConfig } from "./print-config.js";
+export { readKeyFile } from "./read-key-file.js";
 export { systemClock } from "./system-clock.js";
