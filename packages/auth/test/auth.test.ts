@@ -1,0 +1,231 @@
+import {
+  Authenticator,
+  BasicVerifier,
+  basicScheme,
+  hashPassword,
+  isGranted,
+  parseAccounts,
+} from "@ckmesh/auth";
+import { isAppError } from "@ckmesh/core";
+import fc from "fast-check";
+import { beforeAll, describe, expect, it } from "vitest";
+import { Lockout } from "../src/lockout.js";
+
+/** Cheap to derive, so that tests measure logic. */
+const LIGHT = "scrypt$1024$8$1$AAAAAAAAAAAAAAAAAAAAAA==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+let stored = "";
+beforeAll(async () => {
+  stored = await hashPassword("pässword");
+});
+
+function verifier(options = {}): BasicVerifier {
+  return new BasicVerifier(parseAccounts({ accounts: [{ name: "Alice", password: stored }] }), options);
+}
+
+function basic(text: string): string {
+  return `Basic ${Buffer.from(text).toString("base64")}`;
+}
+
+function authenticator(options: { allowOverHttp?: boolean } = {}): Authenticator {
+  return new Authenticator([
+    basicScheme({ verifier: verifier(), realm: "MEDV", allowOverHttp: options.allowOverHttp ?? false }),
+  ]);
+}
+
+function request(authorization: string | undefined, isTls = true) {
+  return { authorization, isTls, address: "192.0.2.1", now: 0 };
+}
+
+describe("Basic", () => {
+  it.each(["Alice", "alice", "MEDV\\ALICE", "alice@medv.test"])(
+    "accepts the account written as %s",
+    async (name) => {
+      const outcome = await authenticator().authenticate(request(basic(`${name}:pässword`)));
+      expect(outcome).toEqual({ type: "user", user: "Alice", scheme: "basic" });
+    },
+  );
+
+  it("treats composed and decomposed characters as equal", async () => {
+    const outcome = await authenticator().authenticate(
+      request(basic(`alice:${"pässword".normalize("NFD")}`)),
+    );
+    expect(outcome.type).toBe("user");
+  });
+
+  it.each([
+    ["wrong password", basic("alice:password")],
+    ["wrong password", basic("nobody:pässword")],
+    ["malformed", basic("alice")],
+    ["malformed", basic(":x")],
+    ["malformed", basic("alice:a\u0000b")],
+    ["malformed", "Basic %%%"],
+    ["malformed", "Basic"],
+    ["malformed", "Basic QUJD, Basic QUJD"],
+    ["malformed", `Basic ${Buffer.from([0xff, 0x3a, 0x41]).toString("base64")}`],
+    ["scheme not offered", "Bearer abc"],
+    ["malformed", basic(`${"a".repeat(300)}:x`)],
+  ])("refuses as %s: %s", async (reason, header) => {
+    expect(await authenticator().authenticate(request(header))).toMatchObject({ type: "refused", reason });
+  });
+
+  it("is offered over TLS only, unless allowed", () => {
+    expect(authenticator().challenges({ isTls: true })).toEqual(['Basic realm="MEDV", charset="UTF-8"']);
+    expect(authenticator().challenges({ isTls: false })).toEqual([]);
+    expect(authenticator({ allowOverHttp: true }).challenges({ isTls: false })).toHaveLength(1);
+  });
+
+  it("does not look at a credential where it is not offered", async () => {
+    expect(await authenticator().authenticate(request(basic("alice:pässword"), false))).toEqual({
+      type: "anonymous",
+    });
+  });
+
+  it("keeps a realm from ending its quoted string", () => {
+    const scheme = basicScheme({ verifier: verifier(), realm: 'a"b\\c\r\nd', allowOverHttp: true });
+    expect(scheme.challenge({ isTls: false })).toBe('Basic realm="abcd", charset="UTF-8"');
+  });
+
+  it("answers any header with an outcome", async () => {
+    const subject = new Authenticator([
+      basicScheme({
+        verifier: new BasicVerifier(parseAccounts({ accounts: [{ name: "a", password: LIGHT }] })),
+        realm: "r",
+        allowOverHttp: true,
+      }),
+    ]);
+    await fc.assert(
+      fc.asyncProperty(
+        fc.oneof(
+          fc.string({ unit: "binary" }),
+          fc.base64String().map((t) => `Basic ${t}`),
+        ),
+        async (header) => {
+          expect((await subject.authenticate(request(header))).type).toBe("refused");
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+});
+
+function wrong(i: number): string {
+  return Buffer.from(`alice:no${i}`).toString("base64");
+}
+
+describe("BasicVerifier", () => {
+  const right = Buffer.from("alice:pässword").toString("base64");
+
+  it("checks a remembered credential 20 times faster than a new one", async () => {
+    const subject = verifier();
+    const first = performance.now();
+    await subject.verify(right, "a", 0);
+    const derived = performance.now() - first;
+    const second = performance.now();
+    await subject.verify(right, "a", 1);
+    expect(performance.now() - second).toBeLessThan(derived / 20);
+  });
+
+  it("locks an account for one address only, tells nothing while locked, and unlocks with time", async () => {
+    const subject = verifier({ lockout: { threshold: 2, lockMs: 1000 } });
+    await subject.verify(wrong(1), "a", 0);
+    await subject.verify(wrong(2), "a", 0);
+    expect(await subject.verify(right, "a", 999)).toMatchObject({ type: "refused", reason: "locked" });
+    expect(await subject.verify(right, "b", 999)).toMatchObject({ type: "accepted" });
+    expect(await subject.verify(right, "a", 1000)).toMatchObject({ type: "accepted" });
+  });
+
+  it("counts the same wrong password once, also when sent at once", async () => {
+    const subject = verifier({ lockout: { threshold: 2 } });
+    await Promise.all([1, 1, 1, 1].map((i) => subject.verify(wrong(i), "a", 0)));
+    await subject.verify(wrong(1), "a", 0);
+    expect(await subject.verify(right, "a", 0)).toMatchObject({ type: "accepted" });
+  });
+
+  it("forgets remembered credentials when the accounts change", async () => {
+    const subject = verifier();
+    await subject.verify(right, "a", 0);
+    subject.replaceAccounts(parseAccounts(null));
+    expect(await subject.verify(right, "a", 1)).toMatchObject({ type: "refused" });
+  });
+
+  it("asks again after the remembered time", async () => {
+    const subject = verifier({ cacheMs: 10 });
+    await subject.verify(right, "a", 0);
+    const start = performance.now();
+    await subject.verify(right, "a", 10);
+    expect(performance.now() - start).toBeGreaterThan(5);
+  });
+
+  it("turns away what exceeds the queue with ERR_RATE_LIMITED and serves the rest", async () => {
+    const subject = new BasicVerifier(parseAccounts({ accounts: [{ name: "alice", password: LIGHT }] }), {
+      lockout: { threshold: 1000, addressThreshold: 1000 },
+    });
+    const attempts = Array.from({ length: 80 }, (_, i) => subject.verify(wrong(i), `a${i}`, 0));
+    const codes = (await Promise.allSettled(attempts)).map((r) =>
+      r.status === "fulfilled" ? r.value.type : isAppError(r.reason) ? r.reason.code : "other",
+    );
+    expect(codes.filter((c) => c === "refused")).toHaveLength(66);
+    expect(codes.filter((c) => c === "ERR_RATE_LIMITED")).toHaveLength(14);
+  }, 60_000);
+});
+
+describe("Lockout", () => {
+  it("stops spraying over accounts from one address", () => {
+    const lockout = new Lockout({ addressThreshold: 3 });
+    for (const user of ["a", "b", "c"]) lockout.failed(user, "x", 0);
+    expect(lockout.isLocked("d", "x", 0)).toBe(true);
+    expect(lockout.isLocked("d", "y", 0)).toBe(false);
+  });
+
+  it("keeps at most 20,000 counters whatever is tried", () => {
+    const lockout = new Lockout();
+    for (let i = 0; i < 30_000; i += 1) lockout.failed(`u${i}`, `a${i}`, 0);
+    expect(lockout.size).toBe(20_000);
+  });
+
+  it("starts from zero after a success", () => {
+    const lockout = new Lockout({ threshold: 2 });
+    lockout.failed("a", "x", 0);
+    lockout.succeeded("A", "x");
+    lockout.failed("a", "x", 0);
+    expect(lockout.isLocked("a", "x", 0)).toBe(false);
+  });
+});
+
+describe("parseAccounts", () => {
+  it.each([
+    { accounts: [{ name: "a b", password: LIGHT }] },
+    { accounts: [{ name: "everyone", password: LIGHT }] },
+    { accounts: [{ name: "a", password: "secret" }] },
+    { accounts: [{ name: "a", password: LIGHT.replace("1024", "1048576") }] },
+    { accounts: [{ name: "a", password: LIGHT.replace("1024", "1000") }] },
+    {
+      accounts: [
+        { name: "a", password: LIGHT },
+        { name: "A", password: LIGHT },
+      ],
+    },
+    { accounts: "x" },
+    [],
+  ])("refuses %j with ERR_CONFIG_INVALID", (value) =>
+    expect(() => parseAccounts(value)).toThrow(expect.objectContaining({ code: "ERR_CONFIG_INVALID" })),
+  );
+});
+
+describe("isGranted", () => {
+  const rights = { read: ["Everyone"], change: ["Alice"], admin: ["everyone"] };
+
+  it("lets nobody known read only where anonymous reading is on", () => {
+    expect(isGranted(rights, "read", { user: undefined, anonymousEnabled: false })).toBe(false);
+    expect(isGranted(rights, "read", { user: undefined, anonymousEnabled: true })).toBe(true);
+  });
+
+  it("never gives change or admin to nobody known", () => {
+    expect(isGranted(rights, "admin", { user: undefined, anonymousEnabled: true })).toBe(false);
+  });
+
+  it("compares names without case and keeps others out", () => {
+    expect(isGranted(rights, "change", { user: "ALICE", anonymousEnabled: false })).toBe(true);
+    expect(isGranted(rights, "change", { user: "bob", anonymousEnabled: false })).toBe(false);
+  });
+});
