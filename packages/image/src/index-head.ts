@@ -1,0 +1,74 @@
+/** The sections of an index, in the order in which they follow its head. */
+export const SECTION_KINDS = [
+  "hashes",
+  "container",
+  "frames",
+  "kept",
+  "map",
+  "pages",
+  "ids",
+  "refs",
+] as const;
+export type SectionKind = (typeof SECTION_KINDS)[number];
+
+export const DISK_FORMATS = ["raw", "vhd-fixed", "vhd-dynamic"] as const;
+export type DiskFormat = (typeof DISK_FORMATS)[number];
+
+export interface Section {
+  readonly kind: SectionKind;
+  /** Byte offset in the index. */
+  readonly offset: number;
+  readonly length: number;
+  readonly pieceLength: number;
+}
+
+export interface CodecEntry {
+  /** `store`: all frames of an opaque pack, as they are. */
+  readonly name: "zstd" | "store";
+  /** Compression level; 0 when it is not known. */
+  readonly level: number;
+  /** SHA-256 of the codec's outputs for a fixed vector: who has another cannot re-create these frames. 32 bytes. */
+  readonly fingerprint: Uint8Array;
+  /** The entry holds from this frame to the next entry's. */
+  readonly firstFrame: number;
+}
+
+export interface IndexHead {
+  readonly name: string;
+  readonly version: number;
+  /** The version whose frames section A keeps. */
+  readonly previous?: { readonly version: number; readonly id: Uint8Array };
+  /** Unix seconds. */
+  readonly createdAt: number;
+  /** Features that a reader must know to use this version. */
+  readonly requires: readonly string[];
+  /** Absent: an opaque pack, which has no disk to rebuild. */
+  readonly disk?: { readonly size: number; readonly format: DiskFormat; readonly gridOffset: number };
+  readonly codecs: readonly CodecEntry[];
+  /** `length`: the whole file; `sha256`: bytes 64 to the end, for an opaque pack the whole file. */
+  readonly pack: { readonly length: number; readonly sha256: Uint8Array };
+  /** `kept`: frames of section A, which come first. */
+  readonly counts: { readonly frames: number; readonly sectors: number; readonly kept: number };
+  /** 32 random bytes: who has them may join the swarm. */
+  readonly secret: Uint8Array;
+  readonly sections: readonly Section[];
+  /** SHA-256 of the `hashes` section. */
+  readonly hashesSha256: Uint8Array;
+}
+
+export interface SignedHead {
+  readonly head: IndexHead;
+  /** Version id: SHA-256 of the encoded head. */
+  readonly id: Uint8Array;
+  readonly idHex: string;
+  /** The msgpack bytes of the head, as signed. */
+  readonly headBytes: Uint8Array;
+  readonly signatures: readonly HeadSignature[];
+}
+
+export interface HeadSignature {
+  /** Ed25519 public key, 32 bytes. */
+  readonly key: Uint8Array;
+  /** 64 bytes. */
+  readonly signature: Uint8Array;
+}
