@@ -26,13 +26,7 @@ async function readStart(file: string, setting: string): Promise<string> {
   try {
     const handle = await open(file, "r");
     try {
-      // One byte more than a key file has: a longer file is no key, whatever it starts with.
-      const { buffer, bytesRead } = await handle.read(
-        Buffer.alloc(MAX_FILE_BYTES + 1),
-        0,
-        MAX_FILE_BYTES + 1,
-        0,
-      );
+      const { buffer, bytesRead } = await handle.read(Buffer.alloc(MAX_FILE_BYTES), 0, MAX_FILE_BYTES, 0);
       return buffer.toString("latin1", 0, bytesRead);
     } finally {
       await handle.close();
