@@ -40,7 +40,7 @@ const STATUS = {
 
 export type ErrorCode = keyof typeof STATUS;
 
-export const ERROR_CODES: readonly string[] = Object.keys(STATUS);
+export const ERROR_CODES: readonly ErrorCode[] = Object.keys(STATUS).filter((code) => isCode(code));
 
 export interface AppErrorOptions {
   readonly cause?: unknown;
@@ -61,6 +61,10 @@ export class AppError extends Error {
   }
 }
 
+function isCode(text: string): text is ErrorCode {
+  return Object.hasOwn(STATUS, text);
+}
+
 /** HTTP status of a code; the only place where the two meet. */
 export function statusOf(code: ErrorCode): number {
   return STATUS[code];
@@ -69,7 +73,7 @@ export function statusOf(code: ErrorCode): number {
 /** Structural, so that it also holds for a second copy of this package. */
 export function isAppError(err: unknown, code?: ErrorCode): err is AppError {
   if (!(err instanceof Error) || !("code" in err) || typeof err.code !== "string") return false;
-  return code === undefined ? Object.hasOwn(STATUS, err.code) : err.code === code;
+  return code === undefined ? isCode(err.code) : err.code === code;
 }
 
 /** The message of anything that was thrown, with its chain of causes: for logs and people. */
