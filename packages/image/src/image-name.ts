@@ -48,7 +48,8 @@ export function parseServedName(fileName: string): ServedName | undefined {
   if (suffix === null) return undefined;
   const kind = suffix[1] === undefined ? "pack" : suffix[1] === ".index" ? "index" : "frames-index";
   const stem = fileName.slice(0, suffix.index);
-  const versioned = /^(.+)_([0-9]+)(?:\.from_([0-9]+))?$/u.exec(stem);
+  const delta = /^(.+)_([0-9]+)\.from_([0-9]+)$/u.exec(stem);
+  const versioned = delta ?? /^(.+)_([0-9]+)$/u.exec(stem);
   if (versioned === null) return findProblem(stem) === undefined ? { name: stem, kind } : undefined;
   const [, name = "", digits = "", fromDigits] = versioned;
   const version = parseVersion(digits);
@@ -75,7 +76,7 @@ function findProblem(text: string): string | undefined {
   if (text.startsWith(".") || text.endsWith(".")) return "it must not begin or end with a dot";
   if (WINDOWS_DEVICE.test(text)) return "Windows reserves it for a device";
   if (/_[0-9]+$/.test(text)) return "it must not end in an underscore and digits, which mark a version";
-  if (text.includes(".from_")) return '".from_" marks a delta';
+  if (/\.from(?:_|$)/.test(text)) return '".from" before an underscore or at the end marks a delta';
   if (OWN_SUFFIX.test(text)) return "it must not end like one of our own files";
   return undefined;
 }

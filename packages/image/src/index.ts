@@ -1,14 +1,28 @@
+export type { ByteSource } from "./byte-source.js";
+export { type CarriedPiece, carryOverPieces, type NewIndex, type OldIndex } from "./carry-over.js";
 export {
   FRAME_BYTES,
+  FRAME_RECORD_BYTES,
   FRAME_SECTORS,
+  HASH_BYTES,
   HEAD_BYTES,
+  MAX_CODECS,
+  MAX_DISK_BYTES,
+  MAX_LEVEL,
   MAX_PACKED_FRAME_BYTES,
+  MAX_ROWS,
   PACK_HEADER_BYTES,
   PAGE_BYTES,
+  PAGE_SECTORS,
+  RAW_HASH_BYTES,
   SECTOR_BYTES,
 } from "./constants.js";
+export { containerSegments } from "./container.js";
+export { DiskExtents, type ExtentArrays } from "./disk-extents.js";
+export { type DiskFile, describeDiskFile } from "./disk-file.js";
+export { type DiskShape, diskPages, diskSectors, gridPad, pageBytes } from "./disk-grid.js";
 export { FrameLookup } from "./frame-lookup.js";
-export { FrameTable } from "./frame-table.js";
+export { FrameTable, writeFrameRecord } from "./frame-table.js";
 export { decodeHead, encodeHead, hasIndexMagic } from "./head-codec.js";
 export {
   indexFileName,
@@ -17,9 +31,15 @@ export {
   parseServedName,
   type ServedName,
 } from "./image-name.js";
-export type { IndexHead, Section, SectionKind, SignedHead } from "./index-head.js";
+export { type BuiltIndex, buildIndex } from "./index-builder.js";
+export { IndexFile, indexLength } from "./index-file.js";
+export type { CodecEntry, DiskFormat, IndexHead, Section, SectionKind, SignedHead } from "./index-head.js";
+export { decodeKept } from "./kept-frames.js";
+export { checkPackHeader, encodePackHeader, hasPackMagic } from "./pack-header.js";
 export { PieceHashes } from "./piece-hashes.js";
 export { type Piece, RowLayout } from "./row-layout.js";
-export { layOutSections } from "./section-layout.js";
+export { SectorMapCursor, SectorMapWriter } from "./sector-map.js";
 export { deriveSwarmKeys, type SwarmKeys } from "./swarm-keys.js";
 export { checkTrust, publicKeyBytes, type TrustPolicy } from "./trust.js";
+export { fixedVhdFooter, MAX_VHD_BYTES, VHD_FOOTER_BYTES, VHD_SECTOR_BYTES } from "./vhd.js";
+export { checkZstdFrame } from "./zstd-frame.js";
