@@ -1,3 +1,7 @@
+export { Backoff } from "./backoff.js";
+export { POLL_INTERVAL_MS, type PollOptions, PollSchedule } from "./poll-schedule.js";
+export type { PieceSection } from "./row-table.js";
+export { type SwarmConfig, SwarmMachine, type SwarmStatus } from "./swarm-machine.js";
 export type {
   CandidateSource,
   CloseReason,
@@ -7,3 +11,4 @@ export type {
   SwarmEffect,
   SwarmEvent,
 } from "./swarm-messages.js";
+export type { UnsignedClaim } from "./wan-claims.js";

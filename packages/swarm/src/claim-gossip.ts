@@ -1,0 +1,97 @@
+import { type Random, shuffled } from "@ckmesh/core";
+import type { Claim } from "@ckmesh/wire";
+import { ClaimTable } from "./claim-table.js";
+import { MAX_CLAIMS_PER_SECOND, MAX_HOPS, RELAY_FANOUT } from "./constants.js";
+import { GossipDelay } from "./gossip-delay.js";
+import type { Link } from "./link.js";
+import type { LinkId, SwarmEffect } from "./swarm-messages.js";
+import type { UnsignedClaim } from "./wan-claims.js";
+
+interface GossipOptions {
+  readonly peerId: string;
+  readonly rows: number;
+  readonly random: Random;
+  readonly links: ReadonlyMap<LinkId, Link>;
+  readonly sign: (claim: UnsignedClaim) => Claim;
+  readonly verify: (claim: Claim) => boolean;
+  readonly score: (span: number, peerId: string) => number;
+  readonly emit: (effect: SwarmEffect) => void;
+}
+
+/** Carries claims through the overlay: own ones signed, others' verified once, filed and relayed (rules 3 and 6). */
+export class ClaimGossip {
+  readonly claims = new ClaimTable();
+  readonly #options: GossipOptions;
+  readonly #delay = new GossipDelay();
+
+  constructor(options: GossipOptions) {
+    this.#options = options;
+  }
+
+  /** How long news takes to reach everybody, ms. */
+  get delayMs(): number {
+    let rtt = 0;
+    for (const link of this.#options.links.values()) rtt = Math.max(rtt, link.rttMs);
+    return this.#delay.estimate(rtt);
+  }
+
+  /** Signs an own claim and sends it to all peers, or to one. */
+  announce(claim: UnsignedClaim, only?: Link): void {
+    if (this.#options.links.size === 0) return;
+    const signed = this.#options.sign(claim);
+    for (const link of only === undefined ? this.#options.links.values() : [only])
+      this.#send(link, signed, 0);
+  }
+
+  /** Tells a new peer the claims that hold. */
+  greet(link: Link, now: number): void {
+    for (const { claim } of this.claims.active(now))
+      if (claim.claimer !== link.peerId) this.#send(link, claim, 1);
+  }
+
+  /** Files a claim that arrived; true if it may change what this client does. */
+  receive(from: Link, claim: Claim, hops: number, now: number): boolean {
+    if (now - from.claimsSince >= 1000) {
+      from.claimsSince = now;
+      from.claimCount = 0;
+    }
+    from.claimCount += 1;
+    const isOutside =
+      claim.rows.first + claim.rows.count > this.#options.rows || claim.span >= this.#options.rows;
+    if (from.claimCount > MAX_CLAIMS_PER_SECOND || isOutside || claim.claimer === this.#options.peerId)
+      return false;
+    const seen = this.claims.firstSeen(claim);
+    if (seen !== undefined) {
+      this.#delay.observe(now - seen);
+      return false;
+    }
+    if (!this.#options.verify(claim)) return false;
+    const news = this.claims.add(claim, this.#options.score(claim.span, claim.claimer), now);
+    if (news !== "new" && news !== "progress") return false;
+    if (hops + 1 < MAX_HOPS) {
+      const others = [...this.#options.links.values()].filter(
+        (l) => l !== from && l.peerId !== claim.claimer,
+      );
+      for (const link of shuffled(this.#options.random, others).slice(0, RELAY_FANOUT))
+        this.#send(link, claim, hops + 1);
+    }
+    return true;
+  }
+
+  /** A peer that was connected has gone: its claims are void. */
+  gone(peerId: string): void {
+    this.claims.drop(peerId);
+  }
+
+  /** Voids what stopped moving; returns when to look again. */
+  expire(now: number): number {
+    if (this.claims.isEmpty) return Number.POSITIVE_INFINITY;
+    const voidMs = 4 * this.delayMs;
+    this.claims.expire(now, voidMs);
+    return this.claims.deadline(voidMs);
+  }
+
+  #send(link: Link, claim: Claim, hops: number): void {
+    this.#options.emit({ type: "send", link: link.id, message: { type: "claim", claim, hops } });
+  }
+}

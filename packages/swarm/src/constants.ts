@@ -1,0 +1,106 @@
+import { KIB, MIB } from "@ckmesh/core";
+
+/** Every number that steers a swarm, in one place, each with its reason. Rules are those of the site swarm. */
+
+/** Rule 1: a span ends after the row at which its bytes reach this. Long enough that a claim costs little. */
+export const SPAN_BYTES = 2 * MIB;
+
+/** Rule 2: farther peers are not of the site, unless they sit in an own subnet. */
+export const MAX_SITE_RTT_MS = 10;
+/** Rule 2: how long to look for peers before the first claim. */
+export const SETTLE_MS = 2500;
+
+/** Rule 3: control links kept; above it, peers are refused. */
+export const MAX_LINKS = 24;
+/** Inbound links beyond MAX_LINKS that are still taken, so that newcomers to a full site find somebody. */
+export const SPARE_LINKS = 8;
+/** Rule 3: how far a claim is relayed. */
+export const MAX_HOPS = 4;
+/** Links a claim is relayed to: with this many random ones, whoever misses the first copy hears of it all the same. */
+export const RELAY_FANOUT = 4;
+/** Rule 3: haves are gathered this long: one message per link and interval. */
+export const HAVE_INTERVAL_MS = 250;
+/** Runs in one have message; the rest goes with the next. */
+export const MAX_HAVE_RUNS = 2000;
+/** Rule 3: claims relayed per link and second; more is a flood and is dropped. */
+export const MAX_CLAIMS_PER_SECOND = 60;
+
+/** Rule 6: claims one peer may hold open: the one that moves and the next. */
+export const MAX_OPEN_CLAIMS = 2;
+/** Rule 6: a claim without progress is void after this, or after 4 gossip delays. */
+export const CLAIM_VOID_MS = 3000;
+/** Rule 6: own claims are repeated this often while their bytes move. */
+export const CLAIM_PROGRESS_MS = 1000;
+/** Rule 3: own claims are repeated this often when nothing moved. */
+export const CLAIM_REPEAT_MS = 2000;
+/** Rule 6: a finished claim that no connected peer's have covers is forgotten after this. */
+export const DONE_CLAIM_MS = 30_000;
+/** Rule 6: lower bound of the gossip delay. */
+export const MIN_GOSSIP_MS = 50;
+/** Claims remembered from all peers; above it the oldest go. */
+export const MAX_CLAIMS = 4096;
+
+/** Rule 10: claims that move at once in the view. */
+export const MAX_MOVING_CLAIMS = 4;
+
+/** Rule 12: a client without a verified byte for this long stops waiting for claims and busy peers. */
+export const PATIENCE_MS = 15_000;
+/** Rule 12: spread of that moment, so that a whole site does not lose patience at once. */
+export const PATIENCE_JITTER_MS = 5000;
+
+/** Rule 15: peers served at once, and how long one keeps its slot while others wait. */
+export const UPLOAD_SLOTS = 4;
+export const SLOT_MS = 1000;
+/** Pieces read from disk at once for one peer: bounds memory at slots x this x 1 MiB. */
+export const UPLOADS_PER_LINK = 2;
+/** Requests a peer may have waiting here (the transport closes at its own, higher limit). */
+export const MAX_QUEUED_REQUESTS = 64;
+
+/** Requests asked of one peer and not yet answered: half of what it queues. */
+export const MAX_ASKED = 32;
+/** Rows that a peer offered and did not deliver do not count as offered for this long. */
+export const DISTRUST_MS = 30_000;
+
+/** Rule 15: bytes asked of one peer and not yet answered. */
+export const MIN_WINDOW_BYTES = 1 * MIB;
+export const MAX_WINDOW_BYTES = 8 * MIB;
+/** The window covers this much time at the measured rate: more than a LAN's latency and the answer's reading. */
+export const WINDOW_MS = 200;
+/** Longest request; shorter ones share a span among several sources. */
+export const REQUEST_BYTES = 512 * KIB;
+/** An unanswered request is taken back after this, or four times what the peer's rate foretells. */
+export const REQUEST_TIMEOUT_MS = 8000;
+/** Requests a peer may let expire before it is swapped out. */
+export const MAX_TIMEOUTS = 3;
+/** Endgame: a request this old may be sent to a second peer. */
+export const ENDGAME_MS = 1500;
+/** Interest outlives the last wanted row by this: haves come in batches, and slots should not flap. */
+export const INTEREST_MS = 1000;
+/** Spans looked at for the rarest, per request. */
+export const PICK_SAMPLE = 24;
+/** Spans looked at for the next claim, per step. */
+export const CLAIM_SCAN = 4096;
+
+/** Rule 15: bad rows before a peer is banned, and for how long: its key and its address. */
+export const MAX_BAD_ROWS = 2;
+export const BAN_KEY_MS = 24 * 3_600_000;
+export const BAN_ADDRESS_MS = 3_600_000;
+/** Bans remembered. */
+export const MAX_BANS = 1024;
+
+/** Dial policy. */
+export const DIALS_PER_SECOND = 5;
+export const MAX_PENDING_DIALS = 8;
+export const DIAL_BACKOFF_MS = 2000;
+export const MAX_DIAL_BACKOFF_MS = 600_000;
+/** A fresh word from the tracker or the LAN that a peer is there cuts its back-off to this. */
+export const FRESH_BACKOFF_MS = 10_000;
+export const MAX_ADDRESSES = 1024;
+export const MAX_NEW_ADDRESSES_PER_MINUTE = 50;
+/** Peers named to another peer in one message, and how often. */
+export const PEERS_PER_MESSAGE = 20;
+export const PEERS_INTERVAL_MS = 60_000;
+
+/** Rule 14: back-off after a failed fetch at the origin, doubled up to the limit, jittered. */
+export const FETCH_BACKOFF_MS = 1000;
+export const MAX_FETCH_BACKOFF_MS = 60_000;

@@ -1,0 +1,164 @@
+import { type Random, shuffled } from "@ckmesh/core";
+import type { PeerAddress } from "@ckmesh/wire";
+import {
+  DIAL_BACKOFF_MS,
+  DIALS_PER_SECOND,
+  FRESH_BACKOFF_MS,
+  MAX_ADDRESSES,
+  MAX_DIAL_BACKOFF_MS,
+  MAX_NEW_ADDRESSES_PER_MINUTE,
+  MAX_PENDING_DIALS,
+} from "./constants.js";
+import { DialPolicy, type DialScope } from "./dial-policy.js";
+
+type AddressState = "idle" | "dialling" | "connected";
+
+interface Known {
+  readonly peer: PeerAddress;
+  state: AddressState;
+  failures: number;
+  /** Not before this time. */
+  notBefore: number;
+  /** Has been tried at least once since it became known. */
+  answered: boolean;
+  readonly addedAt: number;
+}
+
+/** The addresses that may be peers, and when each is dialled next. */
+export class Dialer {
+  readonly #known = new Map<string, Known>();
+  readonly #random: Random;
+  readonly #scope: { allowLoopback: boolean; peerPort: number };
+  #policy: DialPolicy;
+  #recentDials: number[] = [];
+  /** New addresses by naming peer within the running minute. */
+  readonly #named = new Map<string, { since: number; count: number }>();
+
+  constructor(scope: Omit<DialScope, "own" | "site">, random: Random) {
+    this.#scope = { ...scope };
+    this.#random = random;
+    this.#policy = new DialPolicy({ ...scope, own: [], site: [] });
+  }
+
+  get policy(): DialPolicy {
+    return this.#policy;
+  }
+
+  setNetworks(own: readonly string[], site: readonly string[]): void {
+    this.#policy = new DialPolicy({ ...this.#scope, own, site });
+    for (const [key, known] of this.#known) if (!this.#policy.admits(known.peer)) this.#known.delete(key);
+  }
+
+  /** @param namedBy the link that named them; absent for the tracker, the LAN and memory */
+  add(peers: readonly PeerAddress[], now: number, namedBy?: string): void {
+    for (const peer of peers) {
+      const key = keyOf(peer);
+      const known = this.#known.get(key);
+      if (known !== undefined) {
+        if (namedBy === undefined) known.notBefore = Math.min(known.notBefore, now + FRESH_BACKOFF_MS);
+        continue;
+      }
+      if (!this.#policy.admits(peer)) continue;
+      if (namedBy !== undefined && !this.#mayName(namedBy, now)) return;
+      if (this.#known.size >= MAX_ADDRESSES && !this.#forgetWorst()) return;
+      this.#known.set(key, {
+        peer: { address: peer.address, port: peer.port },
+        state: "idle",
+        failures: 0,
+        notBefore: now,
+        answered: false,
+        addedAt: now,
+      });
+    }
+  }
+
+  /** Addresses to dial now, so that at most `wanted` more links come of it. */
+  due(now: number, wanted: number): PeerAddress[] {
+    this.#recentDials = this.#recentDials.filter((at) => now - at < 1000);
+    const pending = [...this.#known.values()].filter((k) => k.state === "dialling").length;
+    const room = Math.min(
+      wanted - pending,
+      MAX_PENDING_DIALS - pending,
+      DIALS_PER_SECOND - this.#recentDials.length,
+    );
+    if (room <= 0) return [];
+    const ready = [...this.#known.values()].filter((k) => k.state === "idle" && k.notBefore <= now);
+    const chosen = shuffled(this.#random, ready).slice(0, room);
+    for (const known of chosen) {
+      known.state = "dialling";
+      this.#recentDials.push(now);
+    }
+    return chosen.map((known) => known.peer);
+  }
+
+  failed(peer: PeerAddress, now: number): void {
+    const known = this.#known.get(keyOf(peer));
+    if (known === undefined) return;
+    known.state = "idle";
+    known.answered = true;
+    const wait = Math.min(MAX_DIAL_BACKOFF_MS, DIAL_BACKOFF_MS * 2 ** Math.min(known.failures, 20));
+    known.failures += 1;
+    known.notBefore = now + wait * (0.5 + this.#random.next());
+  }
+
+  /** A link to this address is up; inbound ones too, under the port they listen on. */
+  connected(peer: PeerAddress, now: number): void {
+    if (peer.port === 0) return;
+    if (!this.#known.has(keyOf(peer))) this.add([peer], now);
+    const known = this.#known.get(keyOf(peer));
+    if (known === undefined) return;
+    known.state = "connected";
+    known.answered = true;
+    known.failures = 0;
+  }
+
+  /** The link is gone: try again after `waitMs`. */
+  disconnected(peer: PeerAddress, now: number, waitMs: number): void {
+    const known = this.#known.get(keyOf(peer));
+    if (known === undefined) return;
+    known.state = "idle";
+    known.notBefore = now + waitMs * (0.5 + this.#random.next());
+  }
+
+  forget(peer: PeerAddress): void {
+    this.#known.delete(keyOf(peer));
+  }
+
+  /** True when every address that is known has been tried. */
+  get allAnswered(): boolean {
+    return [...this.#known.values()].every((known) => known.answered);
+  }
+
+  /** When the next address may be dialled. */
+  deadline(now: number): number {
+    let due = Number.POSITIVE_INFINITY;
+    for (const known of this.#known.values())
+      if (known.state === "idle") due = Math.min(due, known.notBefore);
+    if (due <= now && this.#recentDials.length >= DIALS_PER_SECOND)
+      return (this.#recentDials[0] ?? now) + 1000;
+    return due;
+  }
+
+  #mayName(link: string, now: number): boolean {
+    const entry = this.#named.get(link);
+    if (entry === undefined || now - entry.since >= 60_000) {
+      if (this.#named.size >= MAX_ADDRESSES) this.#named.clear();
+      this.#named.set(link, { since: now, count: 1 });
+      return true;
+    }
+    entry.count += 1;
+    return entry.count <= MAX_NEW_ADDRESSES_PER_MINUTE;
+  }
+
+  /** Makes room: the address that failed most, never one in use. */
+  #forgetWorst(): boolean {
+    const idle = [...this.#known].filter(([, k]) => k.state === "idle" && k.failures > 0);
+    const worst = idle.toSorted(([, a], [, b]) => b.failures - a.failures || a.addedAt - b.addedAt)[0];
+    if (worst !== undefined) this.#known.delete(worst[0]);
+    return worst !== undefined;
+  }
+}
+
+function keyOf(peer: PeerAddress): string {
+  return `${peer.address} ${peer.port}`;
+}

@@ -1,0 +1,113 @@
+import { Bitfield, type Run } from "@ckmesh/core";
+import type { PeerClass } from "@ckmesh/wire";
+import { MAX_WINDOW_BYTES, MIN_WINDOW_BYTES, REQUEST_TIMEOUT_MS, WINDOW_MS } from "./constants.js";
+import { SpanSet } from "./span-set.js";
+import type { LinkId, SwarmEvent } from "./swarm-messages.js";
+
+/** A request that was sent and not yet answered. */
+export interface Asked {
+  readonly run: Run;
+  readonly bytes: number;
+  readonly at: number;
+}
+
+/** A request of the peer that waits for its turn. */
+export interface Waiting {
+  readonly row: number;
+  readonly length: number;
+}
+
+/** What is known of one connected peer. */
+export class Link {
+  readonly id: LinkId;
+  readonly peerId: string;
+  readonly address: string;
+  /** Where it listens; 0 when unknown. */
+  readonly port: number;
+  readonly inbound: boolean;
+  readonly peerClass: PeerClass;
+  readonly rttMs: number;
+  readonly upAt: number;
+  /** Rows that the peer offers. */
+  bits: Bitfield;
+  /** It has said what it holds. */
+  hasGreeted = false;
+
+  /** They serve us. */
+  isUnchoked = false;
+  isInterested = false;
+  /** When we last wanted something of it. */
+  wantedAt = 0;
+  readonly asked = new Map<number, Asked>();
+  askedBytes = 0;
+  /** Rows taken out of `bits` because they were offered and not delivered, until when. */
+  distrusted: { readonly run: Run; readonly until: number }[] = [];
+  /** Spans in which the peer may hold free rows; may name too many, never too few. */
+  readonly spans = new SpanSet();
+  /** Bytes per second of its answers, smoothed; 0 before the first. */
+  rate = 0;
+  timeouts = 0;
+  badRows = 0;
+  lastAnswerAt = 0;
+
+  /** We serve them. */
+  wantsUs = false;
+  wantsSince = 0;
+  hasSlot = false;
+  slotSince = 0;
+  readonly waiting: Waiting[] = [];
+  uploading = 0;
+
+  /** Claim messages in the running second. */
+  claimsSince = 0;
+  claimCount = 0;
+  peersSentAt = Number.NEGATIVE_INFINITY;
+
+  constructor(up: Extract<SwarmEvent, { type: "peer-up" }>, rows: number, now: number) {
+    this.id = up.link;
+    this.peerId = up.peerId;
+    this.address = up.address;
+    this.port = up.port;
+    this.inbound = up.inbound;
+    this.peerClass = up.peerClass;
+    this.rttMs = up.rttMs;
+    this.upAt = now;
+    this.bits = new Bitfield(rows);
+  }
+
+  /** Bytes that may be asked and unanswered: what the link carries in its latency and a reading's time. */
+  get window(): number {
+    const covered = (this.rate * Math.max(WINDOW_MS, 4 * this.rttMs)) / 1000;
+    return Math.min(MAX_WINDOW_BYTES, Math.max(MIN_WINDOW_BYTES, covered));
+  }
+
+  /** How long an answer to all that is asked may take. */
+  get patienceMs(): number {
+    const expected = this.rate > 0 ? (4000 * this.askedBytes) / this.rate : 0;
+    return Math.max(REQUEST_TIMEOUT_MS, expected);
+  }
+
+  ask(run: Run, bytes: number, now: number): void {
+    if (this.asked.size === 0) this.lastAnswerAt = now;
+    this.asked.set(run.first, { run, bytes, at: now });
+    this.askedBytes += bytes;
+  }
+
+  /** Takes a request off the list; undefined if it was not there. */
+  settle(row: number): Asked | undefined {
+    const asked = this.asked.get(row);
+    if (asked === undefined) return undefined;
+    this.asked.delete(row);
+    this.askedBytes -= asked.bytes;
+    return asked;
+  }
+
+  /** An answer of `bytes` arrived. */
+  measure(bytes: number, now: number): void {
+    const ms = Math.max(1, now - this.lastAnswerAt);
+    const rate = (bytes * 1000) / ms;
+    this.rate = this.rate === 0 ? rate : this.rate * 0.8 + rate * 0.2;
+    this.lastAnswerAt = now;
+    this.timeouts = 0;
+  }
+}

@@ -1,0 +1,254 @@
+import { type Random, type Run, randomInt } from "@ckmesh/core";
+import {
+  DISTRUST_MS,
+  ENDGAME_MS,
+  INTEREST_MS,
+  MAX_ASKED,
+  MAX_TIMEOUTS,
+  PICK_SAMPLE,
+  REQUEST_BYTES,
+} from "./constants.js";
+import type { Link } from "./link.js";
+import type { RowTable } from "./row-table.js";
+import type { LinkId, SwarmEffect } from "./swarm-messages.js";
+
+/**
+ * Which rows to ask of which peer (site swarm rule 15): index rows first, then the rarest of a sample, then
+ * the rows beside them; in the endgame an old request may go to a second peer.
+ */
+export class RequestPicker {
+  readonly #table: RowTable;
+  readonly #links: ReadonlyMap<LinkId, Link>;
+  readonly #random: Random;
+  readonly #emit: (effect: SwarmEffect) => void;
+
+  constructor(
+    table: RowTable,
+    links: ReadonlyMap<LinkId, Link>,
+    random: Random,
+    emit: (effect: SwarmEffect) => void,
+  ) {
+    this.#table = table;
+    this.#links = links;
+    this.#random = random;
+    this.#emit = emit;
+  }
+
+  /** Rows came on offer at a peer. */
+  offered(link: Link, run: Run): void {
+    const { grid } = this.#table;
+    const end = Math.min(run.first + run.count, grid.knownRows);
+    for (let row = run.first; row < end; ) {
+      const span = grid.spanOf(row);
+      if (this.#table.freeIn(span) > 0) link.spans.add(span);
+      const rows = grid.rowsOf(span);
+      row = rows.first + rows.count;
+    }
+  }
+
+  /** All that a peer offers is looked at again: its rows may be free now. */
+  offerAll(link: Link): void {
+    for (const run of link.bits.runs(true, 0, this.#table.grid.knownRows)) this.offered(link, run);
+  }
+
+  /** Rows became free again: whoever offers them may be asked. */
+  freed(run: Run): void {
+    for (const link of this.#links.values()) {
+      if (link.bits.next(run.first, true) < run.first + run.count) this.offered(link, run);
+    }
+  }
+
+  /** True if a connected peer offers the row. */
+  isOffered(row: number): boolean {
+    for (const link of this.#links.values()) if (link.bits.has(row)) return true;
+    return false;
+  }
+
+  /** Fills the windows of all links that serve us. */
+  fill(now: number): void {
+    for (const link of this.#links.values()) {
+      this.#forgive(link, now);
+      this.#tellInterest(link, now);
+      while (link.isUnchoked && link.askedBytes < link.window && link.asked.size < MAX_ASKED) {
+        const run = this.#pick(link) ?? this.#pickAgain(link, now);
+        if (run === undefined) break;
+        this.#ask(link, run, now);
+      }
+    }
+  }
+
+  /** Takes back requests that nobody answered; returns the links that were too slow too often. */
+  expire(now: number): Link[] {
+    const slow: Link[] = [];
+    for (const link of this.#links.values()) {
+      if (link.asked.size === 0 || now - link.lastAnswerAt < link.patienceMs) continue;
+      link.timeouts += 1;
+      link.lastAnswerAt = now;
+      link.rate = 0;
+      for (const asked of link.asked.values()) {
+        this.#emit({
+          type: "send",
+          link: link.id,
+          message: { type: "cancel", row: asked.run.first, length: asked.bytes },
+        });
+        this.#distrust(link, asked.run, now);
+      }
+      this.release(link);
+      if (link.timeouts >= MAX_TIMEOUTS) slow.push(link);
+    }
+    return slow;
+  }
+
+  /** Gives up all that was asked of a peer. */
+  release(link: Link): void {
+    for (const row of link.asked.keys()) this.unask(link, row);
+  }
+
+  /** A request will not be answered: its rows are free again unless somebody else was asked too. */
+  unask(link: Link, row: number): Run | undefined {
+    const asked = link.settle(row);
+    if (asked === undefined) return undefined;
+    for (let at = asked.run.first; at < asked.run.first + asked.run.count; at++) {
+      const single = { first: at, count: 1 };
+      if (!this.#isAskedElsewhere(link, at) && this.#table.move(single, "asked", "free") > 0)
+        this.freed(single);
+    }
+    return asked.run;
+  }
+
+  /** Rows arrived from elsewhere: nobody else need send them. */
+  withdraw(link: Link, row: number): void {
+    for (const other of this.#links.values()) {
+      const asked = other === link ? undefined : other.settle(row);
+      if (asked === undefined) continue;
+      this.#emit({ type: "send", link: other.id, message: { type: "cancel", row, length: asked.bytes } });
+    }
+  }
+
+  /** The peer refused a request: it does not offer those rows. */
+  rejected(link: Link, row: number, now: number): void {
+    const run = this.unask(link, row);
+    if (run !== undefined && link.isUnchoked) this.#distrust(link, run, now);
+  }
+
+  /** When the next request expires or may be doubled. */
+  deadline(now: number): number {
+    let due = Number.POSITIVE_INFINITY;
+    for (const link of this.#links.values()) {
+      due = Math.min(due, link.distrusted[0]?.until ?? due);
+      if (link.asked.size === 0) continue;
+      due = Math.min(due, link.lastAnswerAt + link.patienceMs);
+      if (this.#inEndgame())
+        due = Math.min(due, Math.max(now + ENDGAME_MS / 4, link.lastAnswerAt + ENDGAME_MS));
+    }
+    return due;
+  }
+
+  #ask(link: Link, run: Run, now: number): void {
+    const length = this.#table.grid.runBytes(run);
+    this.#table.move(run, "free", "asked");
+    link.ask(run, length, now);
+    this.#emit({ type: "send", link: link.id, message: { type: "request", row: run.first, length } });
+  }
+
+  /** Interest is kept for a moment when nothing is free: new rows come all the time while a span arrives. */
+  #tellInterest(link: Link, now: number): void {
+    const wants = this.#table.missing > 0 && (link.asked.size > 0 || this.#wantsAny(link));
+    if (wants) link.wantedAt = now;
+    const isInterested =
+      wants || (this.#table.missing > 0 && link.isInterested && now - link.wantedAt < INTEREST_MS);
+    if (isInterested === link.isInterested) return;
+    link.isInterested = isInterested;
+    this.#emit({
+      type: "send",
+      link: link.id,
+      message: { type: isInterested ? "interested" : "not-interested" },
+    });
+  }
+
+  /** True if the peer offers a free row; forgets spans where it does not. */
+  #wantsAny(link: Link): boolean {
+    for (;;) {
+      const span = link.spans.at(0);
+      if (span === undefined) return false;
+      if (this.#freeRun(link, span) !== undefined) return true;
+      link.spans.delete(span);
+    }
+  }
+
+  #pick(link: Link): Run | undefined {
+    let best: { span: number; run: Run; score: number } | undefined;
+    const start = link.spans.size === 0 ? 0 : randomInt(this.#random, link.spans.size);
+    for (let i = 0, seen = 0; seen < PICK_SAMPLE && i < link.spans.size; i++) {
+      const at = (start + i) % link.spans.size;
+      const span = link.spans.at(at) ?? 0;
+      const run = this.#freeRun(link, span);
+      if (run === undefined) {
+        // The last item takes this place: look at the same place again.
+        link.spans.delete(span);
+        i -= 1;
+        if (link.spans.size === 0) break;
+        continue;
+      }
+      seen += 1;
+      const score = (run.first < this.#table.pieceRows ? 0 : 1000) + this.#holders(run.first);
+      if (best === undefined || score < best.score) best = { span, run, score };
+    }
+    return best?.run;
+  }
+
+  #freeRun(link: Link, span: number): Run | undefined {
+    if (this.#table.freeIn(span) === 0) return undefined;
+    return this.#table.firstFree(this.#table.grid.rowsOf(span), REQUEST_BYTES, (row) => link.bits.has(row));
+  }
+
+  /** Endgame: nothing free is left, so an old request to a slower peer is sent to this one as well. */
+  #pickAgain(link: Link, now: number): Run | undefined {
+    if (link.asked.size > 0 || !this.#inEndgame()) return undefined;
+    for (const other of this.#links.values()) {
+      if (other === link) continue;
+      for (const { run, at } of other.asked.values()) {
+        const isOld = now - at >= ENDGAME_MS && this.#table.isAsked(run.first);
+        if (isOld && link.bits.hasAll(run.first, run.count) && !this.#isAskedElsewhere(other, run.first))
+          return run;
+      }
+    }
+    return undefined;
+  }
+
+  #inEndgame(): boolean {
+    let asked = 0;
+    for (const link of this.#links.values()) for (const { run } of link.asked.values()) asked += run.count;
+    return this.#table.missing > 0 && asked >= this.#table.missing;
+  }
+
+  #isAskedElsewhere(link: Link, row: number): boolean {
+    for (const other of this.#links.values()) {
+      if (other === link) continue;
+      for (const { run } of other.asked.values())
+        if (row >= run.first && row < run.first + run.count) return true;
+    }
+    return false;
+  }
+
+  #holders(row: number): number {
+    let holders = 0;
+    for (const link of this.#links.values()) holders += Number(link.bits.has(row));
+    return holders;
+  }
+
+  /** What a peer promised and did not deliver does not count as offered for a while. */
+  #distrust(link: Link, run: Run, now: number): void {
+    for (let row = run.first; row < run.first + run.count; row++) link.bits.delete(row);
+    link.distrusted.push({ run, until: now + DISTRUST_MS });
+  }
+
+  #forgive(link: Link, now: number): void {
+    while ((link.distrusted[0]?.until ?? Number.POSITIVE_INFINITY) <= now) {
+      const run = link.distrusted.shift()?.run;
+      if (run === undefined) return;
+      for (let row = run.first; row < run.first + run.count; row++) link.bits.add(row);
+      this.offered(link, run);
+    }
+  }
+}

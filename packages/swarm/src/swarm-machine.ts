@@ -1,0 +1,423 @@
+import { Bitfield, type Random, type Run } from "@ckmesh/core";
+import type { Claim, PeerAddress, PeerClass } from "@ckmesh/wire";
+import { Bans } from "./bans.js";
+import { ClaimGossip } from "./claim-gossip.js";
+import {
+  DIAL_BACKOFF_MS,
+  MAX_BAD_ROWS,
+  MAX_LINKS,
+  MAX_SITE_RTT_MS,
+  MIN_GOSSIP_MS,
+  PEERS_INTERVAL_MS,
+  PEERS_PER_MESSAGE,
+  SETTLE_MS,
+  SPARE_LINKS,
+} from "./constants.js";
+import { Dialer } from "./dialer.js";
+import { HaveGossip } from "./have-gossip.js";
+import { Link } from "./link.js";
+import { CLASS_WEIGHT, spanScore } from "./rank.js";
+import { RequestPicker } from "./request-picker.js";
+import { type PieceSection, RowTable } from "./row-table.js";
+import type { CloseReason, LinkId, SwarmEffect, SwarmEvent } from "./swarm-messages.js";
+import { UploadSlots } from "./upload-slots.js";
+import { type UnsignedClaim, WanClaims } from "./wan-claims.js";
+
+export interface SwarmConfig {
+  /** 32 bytes. */
+  readonly versionId: Uint8Array;
+  /** Own peer id, lower-case hex of 32 bytes. */
+  readonly peerId: string;
+  readonly peerClass: PeerClass;
+  /** Rows of the version, frames included. */
+  readonly rows: number;
+  /** Index sections in head order. */
+  readonly sections: readonly PieceSection[];
+  /** Rows of the `hashes` section: no other index row can be checked, so none is asked for, before they are held. */
+  readonly hashesRows: Run;
+  /** Rows held at the start; owned by the machine from now on. */
+  readonly have: Bitfield;
+  /** False when swarming is off: no peers are expected or taken, and nothing settles. */
+  readonly swarming: boolean;
+  readonly allowLoopback: boolean;
+  readonly peerPort: number;
+  readonly random: Random;
+  /** Higher than in any earlier run on this store: Unix seconds will do. */
+  readonly epoch: number;
+  readonly sign: (claim: UnsignedClaim) => Claim;
+  /** True if key, claimer and signature belong together. */
+  readonly verify: (claim: Claim) => boolean;
+}
+
+export interface SwarmStatus {
+  readonly links: number;
+  readonly held: number;
+  readonly missing: number;
+  readonly moving: number;
+  readonly isSettled: boolean;
+}
+
+/**
+ * All decisions of one client about one version: whom to dial, what to ask of whom, what to fetch at the
+ * origin, whom to serve. Pure: events in, effects out, time and randomness given.
+ */
+export class SwarmMachine {
+  readonly #config: SwarmConfig;
+  readonly #table: RowTable;
+  readonly #links = new Map<LinkId, Link>();
+  readonly #dialer: Dialer;
+  readonly #bans = new Bans();
+  readonly #picker: RequestPicker;
+  readonly #slots: UploadSlots;
+  readonly #gossip: ClaimGossip;
+  readonly #haves: HaveGossip;
+  readonly #wan: WanClaims;
+  readonly #startedAt: number;
+  #effects: SwarmEffect[] = [];
+  #listIsComplete = false;
+  #isSettled: boolean;
+  #saidComplete = false;
+  #wakeAt = 0;
+
+  constructor(config: SwarmConfig, now: number) {
+    this.#config = config;
+    this.#startedAt = now;
+    this.#isSettled = !config.swarming;
+    this.#table = new RowTable(config.rows, config.sections, config.have, config.hashesRows);
+    const emit = (effect: SwarmEffect): void => void this.#effects.push(effect);
+    const score = (span: number, peerId: string): number =>
+      spanScore(config.versionId, span, peerId, CLASS_WEIGHT[this.#classOf(peerId)]);
+    this.#dialer = new Dialer(config, config.random);
+    this.#picker = new RequestPicker(this.#table, this.#links, config.random, emit);
+    this.#slots = new UploadSlots(this.#links, (row, length) => this.#holds(row, length), emit);
+    this.#haves = new HaveGossip(this.#table, this.#links, emit);
+    this.#gossip = new ClaimGossip({ ...config, links: this.#links, score, emit });
+    this.#wan = new WanClaims(
+      {
+        peerId: config.peerId,
+        table: this.#table,
+        claims: this.#gossip.claims,
+        random: config.random,
+        score,
+        isOffered: (row) => this.#picker.isOffered(row),
+        links: () => this.#links.size,
+        gossipMs: () => this.#gossip.delayMs,
+        announce: (claim) => this.#gossip.announce(claim),
+        freed: (run) => this.#picker.freed(run),
+        emit,
+      },
+      config.epoch,
+      now,
+    );
+  }
+
+  /** Monotonic ms at which `step` wants a tick, if nothing comes before; undefined: never. */
+  deadline(): number | undefined {
+    return Number.isFinite(this.#wakeAt) ? this.#wakeAt : undefined;
+  }
+
+  status(): SwarmStatus {
+    return {
+      links: this.#links.size,
+      held: this.#table.have.count,
+      missing: this.#table.missing,
+      moving: this.#wan.moving,
+      isSettled: this.#isSettled,
+    };
+  }
+
+  /** Addresses of connected peers that take connections: worth remembering for the next start. */
+  peers(): PeerAddress[] {
+    return [...this.#links.values()]
+      .filter((l) => l.port !== 0)
+      .map(({ address, port }) => ({ address, port }));
+  }
+
+  /** Advances by one event; `now` is monotonic and never goes back. */
+  step(event: SwarmEvent, now: number): readonly SwarmEffect[] {
+    this.#take(event, now);
+    this.#run(now);
+    const effects = this.#effects;
+    this.#effects = [];
+    return effects;
+  }
+
+  #take(event: SwarmEvent, now: number): void {
+    switch (event.type) {
+      case "candidates":
+        if (!this.#config.swarming) return;
+        this.#dialer.add(event.peers, now);
+        if (event.complete === true) this.#listIsComplete = true;
+        return;
+      case "networks":
+        this.#dialer.setNetworks(event.own, event.site);
+        return;
+      case "dial-failed":
+        this.#dialer.failed(event.peer, now);
+        return;
+      case "peer-up":
+        this.#up(event, now);
+        return;
+      case "peer-down":
+        this.#down(event.link, now);
+        return;
+      case "message":
+        this.#message(event, now);
+        return;
+      case "piece":
+        this.#piece(event, now);
+        return;
+      case "uploaded": {
+        const link = this.#links.get(event.link);
+        if (link !== undefined) this.#slots.uploaded(link, event.row, event.length, event.ok);
+        return;
+      }
+      case "stored":
+        this.#stored(event.runs, now);
+        if (event.fetch !== undefined) {
+          this.#wan.stored(
+            event.fetch,
+            event.runs.reduce((sum, run) => sum + this.#table.grid.runBytes(run), 0),
+            now,
+          );
+        }
+        return;
+      case "lost":
+        for (const run of event.runs) {
+          this.#table.lose(run);
+          this.#picker.freed(run);
+        }
+        this.#haves.lost(event.runs);
+        this.#saidComplete = false;
+        return;
+      case "fetch-ended":
+        this.#wan.ended(event.fetch, event.result, event.retryMs, now);
+        return;
+      case "frames":
+        this.#table.addFrames(event.lengths);
+        this.#wan.reorder();
+        for (const link of this.#links.values()) this.#picker.offerAll(link);
+        return;
+      case "local-plan":
+        for (const run of event.rows.runs()) this.#table.move(run, "free", "local");
+        return;
+      case "local-done": {
+        const all = { first: 0, count: this.#config.rows };
+        if (this.#table.move(all, "local", "free") > 0)
+          for (const link of this.#links.values()) this.#picker.offerAll(link);
+        return;
+      }
+      case "origin-gate":
+        this.#wan.setGate(event.open);
+        return;
+      case "tick":
+        return;
+    }
+  }
+
+  /** Everything that time or the last event made due. */
+  #run(now: number): void {
+    const wants = !this.#table.isComplete;
+    const expired = this.#gossip.expire(now);
+    for (const link of this.#picker.expire(now)) this.#close(link, "idle", now);
+    this.#picker.fill(now);
+    this.#settle(now);
+    let wake = Math.min(expired, this.#haves.flush(now), this.#slots.rotate(now), this.#picker.deadline(now));
+    if (wants) wake = Math.min(wake, this.#wan.run(now, this.#isSettled));
+    if (!this.#isSettled) wake = Math.min(wake, this.#startedAt + SETTLE_MS, now + MIN_GOSSIP_MS);
+    wake = Math.min(wake, this.#dial(now), this.#namePeers(now));
+    if (this.#table.isComplete && !this.#saidComplete) {
+      this.#saidComplete = true;
+      this.#effects.push({ type: "complete" });
+    }
+    this.#wakeAt = Math.max(wake, now + 1);
+  }
+
+  #settle(now: number): void {
+    if (this.#isSettled) return;
+    // Everybody on the complete list has answered, said what it holds, and had time to pass on its claims.
+    const links = [...this.#links.values()];
+    const heardMs = 2 * this.#gossip.delayMs;
+    const allHeard = links.every((link) => link.hasGreeted && now - link.upAt >= heardMs);
+    const isEarly =
+      this.#listIsComplete && this.#dialer.allAnswered && allHeard && now - this.#startedAt >= heardMs;
+    this.#isSettled = isEarly || now - this.#startedAt >= SETTLE_MS;
+  }
+
+  #dial(now: number): number {
+    if (!this.#config.swarming) return Number.POSITIVE_INFINITY;
+    const wanted = MAX_LINKS - this.#links.size;
+    for (const peer of this.#dialer.due(now, wanted)) this.#effects.push({ type: "dial", peer });
+    return wanted > 0 ? this.#dialer.deadline(now) : Number.POSITIVE_INFINITY;
+  }
+
+  #up(event: Extract<SwarmEvent, { type: "peer-up" }>, now: number): void {
+    const link = new Link(event, this.#config.rows, now);
+    const reason = this.#refusal(link, now);
+    if (reason !== undefined) {
+      this.#effects.push({ type: "close", link: link.id, reason });
+      if (reason === "self") this.#dialer.forget(link);
+      else if (reason !== "duplicate") this.#dialer.failed(link, now);
+      return;
+    }
+    this.#links.set(link.id, link);
+    this.#dialer.connected(link, now);
+    this.#haves.greet(link);
+    for (const claim of this.#wan.current()) this.#gossip.announce(claim, link);
+    this.#gossip.greet(link, now);
+  }
+
+  #refusal(link: Link, now: number): CloseReason | undefined {
+    if (!this.#config.swarming) return "too-many";
+    if (link.peerId === this.#config.peerId) return "self";
+    if (this.#bans.has(link.peerId, link.address, now)) return "banned";
+    if (link.rttMs > MAX_SITE_RTT_MS && !this.#dialer.policy.isOwnSubnet(link.address)) return "far";
+    const twin = [...this.#links.values()].find((other) => other.peerId === link.peerId);
+    if (twin !== undefined) {
+      // Both sides keep the link that the lower peer id dialled; of two such links, the older.
+      const keep = (l: Link): boolean => l.inbound === link.peerId < this.#config.peerId;
+      if (keep(twin) || !keep(link)) return "duplicate";
+      this.#close(twin, "duplicate", now);
+    }
+    if (this.#links.size >= MAX_LINKS + (link.inbound ? SPARE_LINKS : 0)) return "too-many";
+    return undefined;
+  }
+
+  #down(id: LinkId, now: number): void {
+    const link = this.#links.get(id);
+    if (link === undefined) return;
+    this.#links.delete(id);
+    this.#picker.release(link);
+    this.#dialer.disconnected(link, now, DIAL_BACKOFF_MS);
+    if (![...this.#links.values()].some((l) => l.peerId === link.peerId)) this.#gossip.gone(link.peerId);
+  }
+
+  #close(link: Link, reason: CloseReason, now: number): void {
+    this.#effects.push({ type: "close", link: link.id, reason });
+    this.#down(link.id, now);
+  }
+
+  #message({ link: id, message }: Extract<SwarmEvent, { type: "message" }>, now: number): void {
+    const link = this.#links.get(id);
+    if (link === undefined) return;
+    switch (message.type) {
+      case "choke":
+        link.isUnchoked = false;
+        return;
+      case "unchoke":
+        link.isUnchoked = true;
+        return;
+      case "interested":
+      case "not-interested":
+        this.#slots.interested(link, message.type === "interested", now);
+        return;
+      case "bitfield":
+      case "have-all":
+        link.hasGreeted = true;
+        link.bits =
+          message.type === "have-all"
+            ? Bitfield.full(this.#config.rows)
+            : Bitfield.from(message.bits, this.#config.rows);
+        this.#picker.offerAll(link);
+        return;
+      case "have-none":
+        link.hasGreeted = true;
+        return;
+      case "have":
+        for (const run of message.runs) {
+          for (let row = run.first; row < run.first + run.count; row++) link.bits.add(row);
+          this.#picker.offered(link, run);
+        }
+        return;
+      case "lost":
+        for (const run of message.runs)
+          for (let row = run.first; row < run.first + run.count; row++) link.bits.delete(row);
+        return;
+      case "request":
+        this.#slots.request(link, message.row, message.length);
+        return;
+      case "cancel":
+        this.#slots.cancel(link, message.row, message.length);
+        return;
+      case "reject":
+        this.#picker.rejected(link, message.row, now);
+        return;
+      case "claim":
+        if (this.#gossip.receive(link, message.claim, message.hops, now))
+          this.#wan.contest(message.claim.span, now);
+        return;
+      case "peers":
+        this.#dialer.add(message.peers, now, link.peerId);
+        return;
+      case "bad-rows":
+        // The driver reads those rows again and reports `lost` if the peer was right.
+        return;
+    }
+  }
+
+  #piece(event: Extract<SwarmEvent, { type: "piece" }>, now: number): void {
+    const link = this.#links.get(event.link);
+    if (link !== undefined) {
+      const asked = link.asked.get(event.row);
+      if (asked !== undefined) link.measure(asked.bytes, now);
+    }
+    this.#stored(event.good, now);
+    if (link === undefined) return;
+    this.#picker.unask(link, event.row);
+    if (event.bad.length === 0) this.#picker.withdraw(link, event.row);
+    if (event.bad.length === 0) return;
+    for (const run of event.bad) {
+      link.badRows += run.count;
+      for (let row = run.first; row < run.first + run.count; row++) link.bits.delete(row);
+    }
+    this.#effects.push({ type: "send", link: link.id, message: { type: "bad-rows", runs: event.bad } });
+    if (link.badRows >= MAX_BAD_ROWS) {
+      this.#bans.add(link.peerId, link.address, now);
+      this.#close(link, "banned", now);
+    }
+  }
+
+  #stored(runs: readonly Run[], now: number): void {
+    for (const run of runs) {
+      const fresh = this.#table.hold(run);
+      if (fresh.length === 0) continue;
+      this.#haves.gained(fresh, now);
+      this.#wan.verified(now);
+    }
+    if (this.#table.unlock()) for (const link of this.#links.values()) this.#picker.offerAll(link);
+  }
+
+  /** True if `length` bytes from `row` on are whole rows that are held. */
+  #holds(row: number, length: number): boolean {
+    let left = length;
+    for (let at = row; left > 0; at++) {
+      const bytes = this.#table.grid.rowBytes(at);
+      if (bytes === 0 || !this.#table.have.has(at)) return false;
+      left -= bytes;
+    }
+    return left === 0 && length > 0;
+  }
+
+  /** Names connected peers to each other now and then: nobody depends on the tracker for that. */
+  #namePeers(now: number): number {
+    let due = Number.POSITIVE_INFINITY;
+    for (const link of this.#links.values()) {
+      if (now - link.peersSentAt >= PEERS_INTERVAL_MS) {
+        link.peersSentAt = now;
+        const peers = this.peers()
+          .filter((p) => p.address !== link.address || p.port !== link.port)
+          .slice(0, PEERS_PER_MESSAGE);
+        if (peers.length > 0)
+          this.#effects.push({ type: "send", link: link.id, message: { type: "peers", peers } });
+      }
+      due = Math.min(due, link.peersSentAt + PEERS_INTERVAL_MS);
+    }
+    return due;
+  }
+
+  #classOf(peerId: string): PeerClass {
+    if (peerId === this.#config.peerId) return this.#config.peerClass;
+    for (const link of this.#links.values()) if (link.peerId === peerId) return link.peerClass;
+    return "wired";
+  }
+}

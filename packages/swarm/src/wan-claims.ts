@@ -1,0 +1,340 @@
+import type { Random, Run } from "@ckmesh/core";
+import type { Claim } from "@ckmesh/wire";
+import { Backoff } from "./backoff.js";
+import { type ClaimTable, compareClaims } from "./claim-table.js";
+import {
+  CLAIM_PROGRESS_MS,
+  CLAIM_REPEAT_MS,
+  CLAIM_SCAN,
+  CLAIM_VOID_MS,
+  FETCH_BACKOFF_MS,
+  HAVE_INTERVAL_MS,
+  MAX_FETCH_BACKOFF_MS,
+  MAX_MOVING_CLAIMS,
+  MAX_OPEN_CLAIMS,
+  PATIENCE_JITTER_MS,
+  PATIENCE_MS,
+} from "./constants.js";
+import type { RowTable } from "./row-table.js";
+import type { FetchId, FetchResult, SwarmEffect } from "./swarm-messages.js";
+
+/** What is signed: a claim without key and signature. */
+export type UnsignedClaim = Omit<Claim, "key" | "signature">;
+
+/** What the claims of this client need to know of the rest of the machine. */
+export interface WanContext {
+  readonly peerId: string;
+  readonly table: RowTable;
+  readonly claims: ClaimTable;
+  readonly random: Random;
+  readonly score: (span: number, peerId: string) => number;
+  /** True if a connected peer offers the row. */
+  readonly isOffered: (row: number) => boolean;
+  readonly links: () => number;
+  readonly gossipMs: () => number;
+  readonly announce: (claim: UnsignedClaim) => void;
+  readonly freed: (run: Run) => void;
+  readonly emit: (effect: SwarmEffect) => void;
+}
+
+interface OwnClaim {
+  readonly span: number;
+  readonly score: number;
+  readonly epoch: number;
+  rows: Run;
+  state: "open" | "moving";
+  readonly startAt: number;
+  fetch?: { readonly id: FetchId; readonly rows: Run; readonly startedAt: number };
+  bytesDone: number;
+  /** When a byte last came (or the fetch began). */
+  movedAt: number;
+  sentAt: number;
+  sentBytes: number;
+  /** Patience ran out: claims and offers of others do not count for it. */
+  readonly isImpatient: boolean;
+}
+
+/**
+ * The claims of this client and its fetches at the origin (site swarm rules 5–14). A claim is open (announced,
+ * waiting two gossip delays), then moving (its rows are fetched, one run after the other), then done or
+ * released. One fetch runs at a time; the next claim is opened before it ends.
+ */
+export class WanClaims {
+  readonly #context: WanContext;
+  readonly #backoff: Backoff;
+  readonly #patienceMs: number;
+  #own: OwnClaim[] = [];
+  #order: Uint32Array = new Uint32Array(0);
+  #scanned = 0;
+  #nextFetch: FetchId = 1;
+  #epoch: number;
+  #isGateOpen = true;
+  #pausedUntil = 0;
+  #lastVerifiedAt: number;
+
+  /** @param epoch start of this run's epochs: higher than any of an earlier run (for example Unix seconds) */
+  constructor(context: WanContext, epoch: number, now: number) {
+    this.#context = context;
+    this.#epoch = epoch;
+    this.#lastVerifiedAt = now;
+    this.#backoff = new Backoff(FETCH_BACKOFF_MS, MAX_FETCH_BACKOFF_MS, context.random);
+    this.#patienceMs = PATIENCE_MS + context.random.next() * PATIENCE_JITTER_MS;
+    this.reorder();
+  }
+
+  /** Spans became known: index spans first, in order, then frame spans by own score (rule 5). */
+  reorder(): void {
+    const { table, score, peerId } = this.#context;
+    const { count } = table.grid;
+    const scores = Float64Array.from({ length: count }, (_, span) => {
+      const isIndex = table.grid.rowsOf(span).first < table.pieceRows;
+      return isIndex ? Number.MAX_VALUE : score(span, peerId);
+    });
+    this.#order = Uint32Array.from({ length: count }, (_, span) => span).toSorted(
+      (a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || a - b,
+    );
+    this.#scanned = 0;
+  }
+
+  /** Claims that move now; for the status. */
+  get moving(): number {
+    return this.#own.filter((own) => own.state === "moving").length;
+  }
+
+  setGate(isOpen: boolean): void {
+    this.#isGateOpen = isOpen;
+  }
+
+  verified(now: number): void {
+    this.#lastVerifiedAt = now;
+  }
+
+  /** Rows of a fetch were verified and stored. */
+  stored(fetch: FetchId, bytes: number, now: number): void {
+    const own = this.#own.find((o) => o.fetch?.id === fetch);
+    if (own === undefined) return;
+    own.bytesDone += bytes;
+    own.movedAt = now;
+    own.state = "moving";
+    this.#backoff.succeed();
+  }
+
+  ended(fetch: FetchId, result: FetchResult, retryMs: number | undefined, now: number): void {
+    const own = this.#own.find((o) => o.fetch?.id === fetch);
+    if (own?.fetch === undefined) return;
+    this.#giveBack(own.fetch.rows);
+    delete own.fetch;
+    if (result === "done") {
+      this.#fetchNext(own, now);
+      return;
+    }
+    if (result === "failed" || result === "bad") {
+      this.#pausedUntil = now + Math.max(this.#backoff.fail(), retryMs ?? 0);
+      // Told to wait is not failed: the claim stays, and so do the others' hands off the origin.
+      if (retryMs !== undefined && retryMs <= CLAIM_REPEAT_MS) return;
+    }
+    this.#end(own, "released", now);
+  }
+
+  /** A claim of another peer arrived: the loser of a conflict lets go (rule 9). */
+  contest(span: number, now: number): void {
+    const own = this.#own.find((o) => o.span === span);
+    if (own === undefined || own.isImpatient) return;
+    const rival = this.#context.claims.best(span, now);
+    if (rival === undefined || compareClaims(this.#asClaim(own), rival) < 0) return;
+    if (own.fetch !== undefined) this.#context.emit({ type: "abort-fetch", fetch: own.fetch.id });
+    this.#end(own, "released", now);
+  }
+
+  /** Own claims, for a peer that has just come. */
+  current(): UnsignedClaim[] {
+    return this.#own.map((own) => this.#toClaim(own, own.state));
+  }
+
+  /** Opens, starts and repeats claims as far as it is time. Returns when to look again. */
+  run(now: number, isSettled: boolean): number {
+    for (const own of this.#own) this.#advance(own, now);
+    let due = Number.POSITIVE_INFINITY;
+    if (isSettled && this.#isGateOpen) {
+      if (this.#pausedUntil > now) due = this.#pausedUntil;
+      else due = this.#open(now);
+    }
+    for (const own of this.#own) {
+      const repeat = own.sentAt + (own.bytesDone > own.sentBytes ? CLAIM_PROGRESS_MS : CLAIM_REPEAT_MS);
+      due = Math.min(due, repeat, own.fetch === undefined ? Math.max(own.startAt, now + 1) : Infinity);
+      if (own.fetch !== undefined)
+        due = Math.min(due, Math.max(own.movedAt + CLAIM_VOID_MS, now + HAVE_INTERVAL_MS));
+      const handover = this.#handoverAt(own, now);
+      if (this.#own.length < MAX_OPEN_CLAIMS) due = Math.min(due, Math.max(handover, now + 20));
+    }
+    return this.#context.table.missing > 0 ? Math.min(due, this.#lastVerifiedAt + this.#patienceMs) : due;
+  }
+
+  #advance(own: OwnClaim, now: number): void {
+    if (own.fetch === undefined && now >= own.startAt) {
+      if (this.#pausedUntil > now || !this.#isGateOpen) {
+        if (this.#pausedUntil - now > CLAIM_REPEAT_MS || !this.#isGateOpen) this.#end(own, "released", now);
+      } else if (this.#own.every((o) => o.fetch === undefined)) {
+        if (own.isImpatient || this.#mayStart(own, now)) this.#fetchNext(own, now);
+        else this.#end(own, "released", now);
+      }
+    }
+    if (own.fetch !== undefined && now - own.movedAt >= CLAIM_VOID_MS) this.#yield(own, own.fetch.rows, now);
+    const interval = own.bytesDone > own.sentBytes ? CLAIM_PROGRESS_MS : CLAIM_REPEAT_MS;
+    if (this.#own.includes(own) && now - own.sentAt >= interval) this.#send(own, own.state, now);
+  }
+
+  /** A fetch that stands still gives way as soon as a peer offers what it was to bring, or somebody else claims it. */
+  #yield(own: OwnClaim, rows: Run, now: number): void {
+    const { table, isOffered, emit } = this.#context;
+    let row = rows.first;
+    while (row < rows.first + rows.count && !table.isMissing(row)) row += 1;
+    const isTakenOver = this.#context.claims.best(own.span, now) !== undefined;
+    if (own.fetch === undefined || !(isTakenOver || isOffered(row))) return;
+    emit({ type: "abort-fetch", fetch: own.fetch.id });
+    this.#end(own, "released", now);
+  }
+
+  /** Rules 9 and 10: no better claim on the span, and room among the site's moving claims. */
+  #mayStart(own: OwnClaim, now: number): boolean {
+    const mine = this.#asClaim(own);
+    const rival = this.#context.claims.best(own.span, now);
+    if (rival !== undefined && compareClaims(mine, rival) > 0) return false;
+    const ahead = new Set<string>();
+    for (const known of this.#context.claims.active(now)) {
+      if (known.claim.state === "moving" || compareClaims(known, mine) < 0) ahead.add(known.claim.claimer);
+    }
+    return ahead.size < MAX_MOVING_CLAIMS;
+  }
+
+  /** Opens claims while there is room for them. */
+  #open(now: number): number {
+    const isImpatient = now - this.#lastVerifiedAt >= this.#patienceMs;
+    while (this.#own.length < MAX_OPEN_CLAIMS) {
+      const moving = this.#own.find((own) => own.fetch !== undefined);
+      if (this.#own.length > 0 && (moving === undefined || now < this.#handoverAt(moving, now)))
+        return Infinity;
+      if (this.#own.length === 0 && !isImpatient && !this.#hasRoom(now)) return Infinity;
+      const found = this.#nextSpan(now, isImpatient);
+      if (found === undefined) return this.#scanned > 0 ? now + 1 : Infinity;
+      this.#epoch += 1;
+      const alone = this.#context.links() === 0;
+      const own: OwnClaim = {
+        span: found.span,
+        score: this.#context.score(found.span, this.#context.peerId),
+        epoch: this.#epoch,
+        rows: found.rows,
+        state: "open",
+        startAt: alone ? now : now + 2 * this.#context.gossipMs(),
+        bytesDone: 0,
+        movedAt: now,
+        sentAt: Number.NEGATIVE_INFINITY,
+        sentBytes: 0,
+        isImpatient,
+      };
+      if (isImpatient) this.#lastVerifiedAt = now;
+      this.#own.push(own);
+      this.#send(own, "open", now);
+      this.#advance(own, now);
+    }
+    return Number.POSITIVE_INFINITY;
+  }
+
+  /** Rule 10, before a first claim: fewer than four others fetch or mean to. */
+  #hasRoom(now: number): boolean {
+    const others = new Set<string>();
+    for (const known of this.#context.claims.active(now)) others.add(known.claim.claimer);
+    return others.size < MAX_MOVING_CLAIMS;
+  }
+
+  /** The next span in own order with rows that nobody has, claims or delivers; a bounded part of the order per call. */
+  #nextSpan(now: number, isImpatient: boolean): { span: number; rows: Run } | undefined {
+    const { table } = this.#context;
+    const total = this.#order.length;
+    for (let i = 0; i < CLAIM_SCAN; i++) {
+      if (this.#scanned >= total) {
+        this.#scanned = 0;
+        return undefined;
+      }
+      const span = this.#order[this.#scanned] ?? 0;
+      this.#scanned += 1;
+      if (table.freeIn(span) === 0 || this.#own.some((own) => own.span === span)) continue;
+      const rows = this.#wanRun(span, now, isImpatient);
+      if (rows === undefined) continue;
+      this.#scanned = 0;
+      return { span, rows };
+    }
+    return undefined;
+  }
+
+  /** From the first row of the span that may come from the WAN to its end (rule 7). */
+  #wanRun(span: number, now: number, isImpatient: boolean): Run | undefined {
+    const { table } = this.#context;
+    const { first, count } = table.grid.rowsOf(span);
+    for (let row = first; row < first + count; row++) {
+      if (this.#mayFetch(span, row, now, isImpatient)) return { first: row, count: first + count - row };
+    }
+    return undefined;
+  }
+
+  #mayFetch(span: number, row: number, now: number, isImpatient: boolean): boolean {
+    const { table, isOffered, claims } = this.#context;
+    if (!table.isFree(row)) return false;
+    return isImpatient || (!isOffered(row) && claims.covering(span, row, now).next().done === true);
+  }
+
+  /** Fetches the next rows of the claim that are still needed; ends the claim when there are none. */
+  #fetchNext(own: OwnClaim, now: number): void {
+    const { table, isOffered, emit } = this.#context;
+    const rows = table.firstFree(
+      own.rows,
+      Number.MAX_SAFE_INTEGER,
+      (row) => own.isImpatient || !isOffered(row),
+    );
+    if (rows === undefined) {
+      this.#end(own, own.bytesDone > 0 ? "done" : "released", now);
+      return;
+    }
+    table.move(rows, "free", "fetching");
+    const id = this.#nextFetch;
+    this.#nextFetch += 1;
+    own.fetch = { id, rows, startedAt: now };
+    own.movedAt = now;
+    emit({ type: "fetch", fetch: id, rows });
+  }
+
+  #end(own: OwnClaim, state: "done" | "released", now: number): void {
+    if (own.fetch !== undefined) this.#giveBack(own.fetch.rows);
+    delete own.fetch;
+    this.#own = this.#own.filter((o) => o !== own);
+    this.#send(own, state, now);
+  }
+
+  #giveBack(rows: Run): void {
+    if (this.#context.table.move(rows, "fetching", "free") > 0) this.#context.freed(rows);
+  }
+
+  /** When the next claim should be opened, so that it is ready when this one ends. */
+  #handoverAt(own: OwnClaim, now: number): number {
+    if (own.fetch === undefined || own.bytesDone === 0) return Number.POSITIVE_INFINITY;
+    const elapsed = Math.max(1, now - own.fetch.startedAt);
+    const total = this.#context.table.grid.runBytes(own.rows);
+    const left = Math.max(0, total - own.bytesDone) * (elapsed / own.bytesDone);
+    return now + left - Math.max(1000, 4 * this.#context.gossipMs());
+  }
+
+  #send(own: OwnClaim, state: Claim["state"], now: number): void {
+    own.sentAt = now;
+    own.sentBytes = own.bytesDone;
+    this.#context.announce(this.#toClaim(own, state));
+  }
+
+  #toClaim(own: OwnClaim, state: Claim["state"]): UnsignedClaim {
+    const { span, rows, epoch, bytesDone } = own;
+    return { span, rows, claimer: this.#context.peerId, epoch, bytesDone, rate: 0, state };
+  }
+
+  #asClaim(own: OwnClaim): { claim: Pick<Claim, "state" | "claimer">; score: number } {
+    return { claim: { state: own.state, claimer: this.#context.peerId }, score: own.score };
+  }
+}
