@@ -1,7 +1,12 @@
-import type { PeerAddress } from "@ckmesh/wire";
-import ipaddr from "ipaddr.js";
-
-type Network = readonly [ipaddr.IPv4 | ipaddr.IPv6, number];
+import {
+  type IpAddress,
+  type IpNetwork,
+  isPrivateIp,
+  networkContains,
+  type PeerAddress,
+  parseIp,
+  parseNetwork,
+} from "@ckmesh/wire";
 
 /** What addresses may be dialled. */
 export interface DialScope {
@@ -20,14 +25,14 @@ export interface DialScope {
  * network if private; never loopback, link-local, multicast, broadcast or unspecified addresses.
  */
 export class DialPolicy {
-  readonly #own: readonly Network[];
-  readonly #site: readonly Network[];
+  readonly #own: readonly IpNetwork[];
+  readonly #site: readonly IpNetwork[];
   readonly #scope: DialScope;
 
   constructor(scope: DialScope) {
     this.#scope = scope;
-    this.#own = scope.own.flatMap(parseNetwork);
-    this.#site = scope.site.flatMap(parseNetwork);
+    this.#own = scope.own.flatMap(networks);
+    this.#site = scope.site.flatMap(networks);
   }
 
   /** True if the policy lets this client dial `peer`. */
@@ -35,45 +40,43 @@ export class DialPolicy {
     const { allowLoopback, peerPort } = this.#scope;
     if (!Number.isInteger(peer.port) || peer.port > 65_535 || (peer.port < 1024 && peer.port !== peerPort))
       return false;
-    const address = parseAddress(peer.address);
+    const address = parseIp(peer.address);
     if (address === undefined || isBroadcast(address, this.#own)) return false;
     const range = address.range();
     if (range === "loopback") return allowLoopback;
     if (NEVER.has(range)) return false;
     if (contains(this.#own, address)) return true;
-    return (range === "private" || range === "uniqueLocal") && contains(this.#site, address);
+    return isPrivateIp(address) && contains(this.#site, address);
   }
 
   /** True if the address lies in a subnet of this machine: of the site whatever its round-trip time says. */
   isOwnSubnet(text: string): boolean {
-    const address = parseAddress(text);
+    const address = parseIp(text);
     if (address === undefined) return false;
     return contains(this.#own, address) || (this.#scope.allowLoopback && address.range() === "loopback");
   }
 }
 
-const NEVER = new Set(["unspecified", "broadcast", "multicast", "linkLocal", "reserved"]);
+const NEVER = new Set(["unspecified", "broadcast", "multicast", "linkLocal"]);
 
-function parseAddress(text: string): ipaddr.IPv4 | ipaddr.IPv6 | undefined {
-  if (!ipaddr.IPv4.isValidFourPartDecimal(text) && !ipaddr.IPv6.isValid(text)) return undefined;
-  return ipaddr.process(text);
+function networks(text: string): IpNetwork[] {
+  const network = parseNetwork(text);
+  return network === undefined ? [] : [network];
 }
 
-function parseNetwork(text: string): Network[] {
-  return ipaddr.isValidCIDR(text) ? [ipaddr.parseCIDR(text)] : [];
-}
-
-function contains(networks: readonly Network[], address: ipaddr.IPv4 | ipaddr.IPv6): boolean {
-  return networks.some(([base, bits]) => base.kind() === address.kind() && address.match(base, bits));
+function contains(list: readonly IpNetwork[], address: IpAddress): boolean {
+  return list.some((network) => networkContains(network, address));
 }
 
 /** The last address of an own IPv4 subnet reaches everybody in it. */
-function isBroadcast(address: ipaddr.IPv4 | ipaddr.IPv6, own: readonly Network[]): boolean {
-  if (address.kind() !== "ipv4") return false;
-  return own.some(([base, bits]) => {
-    if (base.kind() !== "ipv4" || bits > 30) return false;
-    return (
-      ipaddr.IPv4.broadcastAddressFromCIDR(`${base.toString()}/${bits}`).toString() === address.toString()
-    );
+function isBroadcast(address: IpAddress, own: readonly IpNetwork[]): boolean {
+  const bytes = address.toByteArray();
+  if (bytes.length !== 4) return false;
+  return own.some((network) => {
+    if (network.prefixLength > 30 || !networkContains(network, address)) return false;
+    return bytes.every((byte, i) => {
+      const hostBits = 0xff >> Math.min(8, Math.max(0, network.prefixLength - i * 8));
+      return (byte & hostBits) === hostBits;
+    });
   });
 }

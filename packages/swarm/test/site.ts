@@ -259,7 +259,7 @@ export class Site {
   #pump(ms: number): void {
     if (!this.originIsUp || this.#fetches.length === 0) return;
     const share = (this.#options.wanBytesPerMs * ms) / this.#fetches.length;
-    for (const fetch of [...this.#fetches]) {
+    for (const fetch of this.#fetches.slice()) {
       fetch.done += share;
       this.wanBytes += share;
       while (fetch.next < fetch.end && fetch.done >= (this.#lengths[fetch.next] ?? 0)) {

@@ -22,12 +22,6 @@ describe("a site of machines", () => {
     site.introduce();
     expect(site.run(120_000)).toBe(true);
     const last = Math.max(...site.nodes.map((n) => n.completeAt ?? 0));
-    console.log(
-      clients,
-      site.wanBytes / site.bytes,
-      last / bound(site),
-      site.nodes.map((n) => n.messages).join(" "),
-    );
     expect(site.wanBytes / site.bytes).toBeLessThan(1.02);
     expect(last / bound(site)).toBeLessThan(1.4);
   });

@@ -1,0 +1,99 @@
+import type { Claim } from "@ckmesh/wire";
+import { describe, expect, it } from "vitest";
+import { ClaimTable, compareClaims } from "../src/claim-table.js";
+import { CLAIM_VOID_MS, DONE_CLAIM_MS, MAX_CLAIMS, MAX_OPEN_CLAIMS } from "../src/constants.js";
+
+const claim = (over: Partial<Claim> = {}): Claim => ({
+  span: 3,
+  rows: { first: 30, count: 10 },
+  claimer: "aa",
+  epoch: 1,
+  bytesDone: 0,
+  rate: 0,
+  state: "open",
+  key: new Uint8Array(32),
+  signature: new Uint8Array(64),
+  ...over,
+});
+const covered = (table: ClaimTable, row: number, now: number): boolean =>
+  table.covering(3, row, now).next().done !== true;
+
+describe("ClaimTable", () => {
+  it("covers the rows of an open claim until it is released", () => {
+    const table = new ClaimTable();
+    expect(table.add(claim(), 1, 0)).toBe("new");
+    expect([29, 30, 39, 40].map((row) => covered(table, row, 1))).toEqual([false, true, true, false]);
+    table.add(claim({ state: "released" }), 1, 2);
+    expect(covered(table, 30, 2)).toBe(false);
+  });
+
+  it("tells news from repeats and old messages", () => {
+    const table = new ClaimTable();
+    table.add(claim({ state: "moving", bytesDone: 100 }), 1, 0);
+    expect(table.add(claim({ state: "moving", bytesDone: 100 }), 1, 1)).toBe("repeat");
+    expect(table.add(claim({ state: "open" }), 1, 1)).toBe("stale");
+    expect(table.add(claim({ state: "moving", bytesDone: 200 }), 1, 1)).toBe("progress");
+  });
+
+  it("does not bring a claim back with an older epoch", () => {
+    const table = new ClaimTable();
+    table.add(claim({ epoch: 2, state: "released" }), 1, 0);
+    expect(table.add(claim({ epoch: 1, state: "moving", bytesDone: 5 }), 1, 1)).toBe("stale");
+    expect(covered(table, 30, 1)).toBe(false);
+  });
+
+  it("voids a claim that stands still, and revives it when it moves again", () => {
+    const table = new ClaimTable();
+    table.add(claim(), 1, 0);
+    expect(table.expire(CLAIM_VOID_MS - 1, 0)).toEqual([]);
+    expect(table.expire(CLAIM_VOID_MS, 0)).toEqual([3]);
+    expect(covered(table, 30, CLAIM_VOID_MS)).toBe(false);
+    table.add(claim({ state: "moving", bytesDone: 1 }), 1, CLAIM_VOID_MS + 1);
+    expect(covered(table, 30, CLAIM_VOID_MS + 1)).toBe(true);
+  });
+
+  it("forgets a finished claim that no have covers after its time", () => {
+    const table = new ClaimTable();
+    table.add(claim({ state: "done", bytesDone: 9 }), 1, 0);
+    expect(covered(table, 30, DONE_CLAIM_MS - 1)).toBe(true);
+    expect(covered(table, 30, DONE_CLAIM_MS)).toBe(false);
+  });
+
+  it("lets one peer hold two open claims and no more", () => {
+    const table = new ClaimTable();
+    const news = Array.from({ length: MAX_OPEN_CLAIMS + 1 }, (_, span) => table.add(claim({ span }), 1, 0));
+    expect(news).toEqual(["new", "new", "excess"]);
+  });
+
+  it("stays bounded when many peers claim everything", () => {
+    const table = new ClaimTable();
+    let kept = 0;
+    for (let i = 0; i < MAX_CLAIMS + 100; i++)
+      kept += Number(table.add(claim({ span: i, claimer: `p${i}` }), 1, 0) === "new");
+    expect(kept).toBe(MAX_CLAIMS);
+  });
+
+  it("drops the claims of a peer that left", () => {
+    const table = new ClaimTable();
+    table.add(claim(), 1, 0);
+    expect(table.drop("aa")).toEqual([3]);
+    expect(table.isEmpty).toBe(true);
+  });
+});
+
+const side = (
+  state: Claim["state"],
+  score: number,
+  claimer: string,
+): { claim: { state: Claim["state"]; claimer: string }; score: number } => ({
+  claim: { state, claimer },
+  score,
+});
+
+describe("compareClaims", () => {
+  it("puts moving bytes before weight, weight before the lower peer id", () => {
+    expect(compareClaims(side("moving", 1, "b"), side("open", 9, "a"))).toBeLessThan(0);
+    expect(compareClaims(side("open", 9, "b"), side("open", 1, "a"))).toBeLessThan(0);
+    expect(compareClaims(side("open", 1, "a"), side("open", 1, "b"))).toBeLessThan(0);
+  });
+});
