@@ -1,3 +1,5 @@
+export { Identity, verifySignature } from "./identity.js";
+export type { LinkLimits } from "./link-limits.js";
 export {
   type HeadAnswer,
   type HeadConditions,
@@ -5,3 +7,11 @@ export {
   type OriginHttpOptions,
   type RangeRequest,
 } from "./origin-http.js";
+export type { PeerLink, PeerLinkHandler } from "./peer-link.js";
+export {
+  PeerTransport,
+  type PeerTransportOptions,
+  type SwarmEndpoint,
+  type TransportSwarm,
+} from "./peer-transport.js";
+export type { RowSizes } from "./wire-guard.js";

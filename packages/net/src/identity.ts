@@ -1,0 +1,103 @@
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+  verify,
+} from "node:crypto";
+import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { AppError, toHex } from "@ckmesh/core";
+import { peerIdOf } from "@ckmesh/wire";
+
+/** Subject public key info of Ed25519 before the 32 raw bytes (RFC 8410 §4). */
+const SPKI_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
+
+/** This installation's Ed25519 key; its public half names the peer. */
+export class Identity {
+  /** SHA-256 of the public key, 32 bytes. */
+  readonly peerId: Uint8Array;
+  readonly peerIdHex: string;
+  /** Raw, 32 bytes. */
+  readonly publicKey: Uint8Array;
+  readonly #privateKey: KeyObject;
+
+  private constructor(privateKey: KeyObject) {
+    this.#privateKey = privateKey;
+    const spki = createPublicKey(privateKey).export({ format: "der", type: "spki" });
+    this.publicKey = new Uint8Array(spki.subarray(SPKI_PREFIX.byteLength));
+    this.peerId = peerIdOf(this.publicKey);
+    this.peerIdHex = toHex(this.peerId);
+  }
+
+  /** A new key that is kept nowhere. */
+  static generate(): Identity {
+    return new Identity(generateKeyPairSync("ed25519").privateKey);
+  }
+
+  /**
+   * The key in the file `path` (PEM, PKCS #8); made with mode 0600 when the file is absent.
+   * @throws {AppError} ERR_CONFIG_INVALID when the file is no Ed25519 key
+   */
+  static async load(path: string): Promise<Identity> {
+    const pem = await readFile(path, "utf8").catch((err: unknown) => {
+      if (err instanceof Error && "code" in err && err.code === "ENOENT") return undefined;
+      throw err;
+    });
+    return pem === undefined ? createAt(path) : new Identity(parseKey(pem, path));
+  }
+
+  /** Ed25519 signature, 64 bytes. */
+  sign(bytes: Uint8Array): Uint8Array {
+    return sign(null, bytes, this.#privateKey);
+  }
+
+  /** The private key as PEM, PKCS #8. */
+  toPem(): string {
+    return this.#privateKey.export({ format: "pem", type: "pkcs8" }).toString();
+  }
+}
+
+/** Checks an Ed25519 signature of a raw public key; false for anything malformed. */
+export function verifySignature(publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array): boolean {
+  if (publicKey.byteLength !== 32 || signature.byteLength !== 64) return false;
+  try {
+    const key = createPublicKey({
+      key: Buffer.concat([SPKI_PREFIX, publicKey]),
+      format: "der",
+      type: "spki",
+    });
+    return verify(null, bytes, key, signature);
+  } catch {
+    return false; // no point on the curve
+  }
+}
+
+/** Written beside and renamed: a crash leaves no half key under `path`. */
+async function createAt(path: string): Promise<Identity> {
+  const identity = Identity.generate();
+  await mkdir(dirname(path), { recursive: true });
+  const temporary = `${path}.new`;
+  await rm(temporary, { force: true });
+  const file = await open(temporary, "wx", 0o600);
+  try {
+    await file.writeFile(identity.toPem());
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, path);
+  return identity;
+}
+
+function parseKey(pem: string, path: string): KeyObject {
+  const advice = "delete it and this client gets a new identity";
+  try {
+    const key = createPrivateKey(pem);
+    if (key.asymmetricKeyType === "ed25519") return key;
+  } catch (cause) {
+    throw new AppError("ERR_CONFIG_INVALID", `${path} is no private key; ${advice}`, { cause });
+  }
+  throw new AppError("ERR_CONFIG_INVALID", `${path} is no Ed25519 key; ${advice}`);
+}

@@ -1,0 +1,115 @@
+import type { Clock } from "@ckmesh/core";
+import { FEED_BYTES } from "./link-limits.js";
+import type { PeerWire } from "./peer-wire.js";
+import { UploadQueue } from "./upload-queue.js";
+
+/** The writing half of a socket. */
+export interface ByteSink {
+  /** `flushed` is called when these bytes have gone to the system. */
+  write(bytes: Uint8Array, flushed: () => void): void;
+  /** Bytes written and not flushed. */
+  readonly waitingBytes: number;
+}
+
+export interface OutboxEvents {
+  /** This piece goes to the socket now and cannot be taken back. */
+  leaving(row: number, length: number): void;
+  /** All pieces are gone and little waits. */
+  drained(): void;
+}
+
+/**
+ * What goes out on a link: control messages at once, pieces only while little waits in the socket. So a
+ * control message never waits behind more than FEED_BYTES and one piece.
+ */
+export class Outbox {
+  readonly #wire: PeerWire;
+  readonly #sink: ByteSink;
+  readonly #clock: Clock;
+  readonly #events: OutboxEvents;
+  readonly #queue = new UploadQueue();
+  /** Pieces given to the wire that have not come out of it as bytes. */
+  readonly #handed = new Set<Uint8Array>();
+  #handedBytes = 0;
+  #isDrainOwed = false;
+  #progressAt: number;
+  #sentAt: number;
+
+  constructor(wire: PeerWire, sink: ByteSink, clock: Clock, events: OutboxEvents) {
+    this.#wire = wire;
+    this.#sink = sink;
+    this.#clock = clock;
+    this.#events = events;
+    this.#progressAt = clock.now();
+    this.#sentAt = this.#progressAt;
+  }
+
+  /** Bytes of queued pieces and of everything in the socket. */
+  get queuedBytes(): number {
+    return this.#queue.bytes + this.#waiting;
+  }
+
+  /** Bytes in the socket: control messages mostly, never more than a few pieces. */
+  get unsentBytes(): number {
+    return this.#sink.waitingBytes;
+  }
+
+  /** Since when the peer has taken nothing although something waits; undefined when nothing waits. */
+  get stuckSince(): number | undefined {
+    return this.#sink.waitingBytes === 0 ? undefined : this.#progressAt;
+  }
+
+  /** When something was last written. */
+  get sentAt(): number {
+    return this.#sentAt;
+  }
+
+  queue(row: number, bytes: Uint8Array): void {
+    this.#isDrainOwed = true;
+    this.#queue.push({ row, bytes });
+    this.#feed();
+  }
+
+  /** Takes a piece out that has not left yet. */
+  cancel(row: number, length: number): void {
+    this.#queue.remove(row, length);
+  }
+
+  /** Drops all pieces that have not left yet. */
+  clear(): void {
+    this.#queue.clear();
+  }
+
+  /** Bytes from the wire for the socket. */
+  write(bytes: Uint8Array): void {
+    if (this.#handed.delete(bytes)) this.#handedBytes -= bytes.byteLength;
+    this.#sentAt = this.#clock.now();
+    if (this.#sink.waitingBytes === 0) this.#progressAt = this.#sentAt;
+    this.#sink.write(bytes, () => {
+      this.#progressAt = this.#clock.now();
+      this.#feed();
+    });
+  }
+
+  get #waiting(): number {
+    return this.#handedBytes + this.#sink.waitingBytes;
+  }
+
+  #feed(): void {
+    while (this.#waiting < FEED_BYTES) {
+      const piece = this.#queue.shift();
+      if (piece === undefined) break;
+      this.#events.leaving(piece.row, piece.bytes.byteLength);
+      this.#handed.add(piece.bytes);
+      this.#handedBytes += piece.bytes.byteLength;
+      if (!this.#wire.send({ type: "piece", row: piece.row, bytes: piece.bytes })) {
+        this.#handed.delete(piece.bytes); // nobody waits for it any more
+        this.#handedBytes -= piece.bytes.byteLength;
+      }
+    }
+    if (this.#isDrainOwed && this.#queue.bytes === 0 && this.#waiting < FEED_BYTES) {
+      this.#isDrainOwed = false;
+      queueMicrotask(() => this.#events.drained());
+    }
+  }
+}
