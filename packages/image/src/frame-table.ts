@@ -55,7 +55,7 @@ export class FrameTable {
    * which must not change any more.
    * @throws {AppError} ERR_INDEX_INVALID
    */
-  static decode(framesSection: Uint8Array, head: IndexHead): FrameTable {
+  static decode(framesSection: Uint8Array, head: Pick<IndexHead, "disk" | "counts" | "pack">): FrameTable {
     const isOpaque = head.disk === undefined;
     if (framesSection.length !== head.counts.frames * FRAME_RECORD_BYTES) {
       throw invalid(`${framesSection.length} bytes are not ${head.counts.frames} records`);

@@ -11,12 +11,12 @@ export function hasPackMagic(bytes: Uint8Array): boolean {
 }
 
 /** The first 64 bytes of a pack: magic, u16 format, u16 flags, u64 length, version id, zeros. */
-export function encodePackHeader(signed: Pick<SignedHead, "head" | "id">): Uint8Array {
+export function encodePackHeader(length: number, versionId: Uint8Array): Uint8Array {
   const bytes = Buffer.alloc(PACK_HEADER_BYTES);
   MAGIC.copy(bytes);
   bytes.writeUInt16LE(FORMAT, 4);
-  bytes.writeBigUInt64LE(BigInt(signed.head.pack.length), 8);
-  bytes.set(signed.id, ID_AT);
+  bytes.writeBigUInt64LE(BigInt(length), 8);
+  bytes.set(versionId, ID_AT);
   return bytes;
 }
 
@@ -26,7 +26,7 @@ export function encodePackHeader(signed: Pick<SignedHead, "head" | "id">): Uint8
  */
 export function checkPackHeader(bytes: Uint8Array, signed: SignedHead): void {
   if (!hasPackMagic(bytes)) throw invalid("it does not begin with CKMP");
-  if (!equalBytes(bytes, encodePackHeader(signed))) {
+  if (!equalBytes(bytes, encodePackHeader(signed.head.pack.length, signed.id))) {
     throw invalid("its header names another version than its index; copy both files again");
   }
 }
