@@ -14,4 +14,6 @@ export {
   type SwarmEndpoint,
   type TransportSwarm,
 } from "./peer-transport.js";
+export { TrackerLink } from "./tracker-link.js";
+export type { TrackerLinkHandler, TrackerLinkOptions, TrackerLinkStatus } from "./tracker-link-options.js";
 export type { RowSizes } from "./wire-guard.js";
