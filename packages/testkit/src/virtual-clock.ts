@@ -1,10 +1,18 @@
 import type { Clock } from "@ckmesh/core";
 
+interface Timer {
+  readonly due: number;
+  readonly order: number;
+  run: (() => void) | undefined;
+}
+
 /** A clock that moves only when told; timers fire in due order, ties in the order they were set. */
 export class VirtualClock implements Clock {
   #now = 0;
   #wallOffset: number;
-  #timers: { readonly due: number; readonly run: () => void }[] = [];
+  #order = 0;
+  /** Binary heap by due time; cancelled timers stay until they reach the top. */
+  readonly #heap: Timer[] = [];
 
   /** @param wall Unix ms at the start */
   constructor(wall = 1_700_000_000_000) {
@@ -20,10 +28,11 @@ export class VirtualClock implements Clock {
   }
 
   after(ms: number, run: () => void): () => void {
-    const timer = { due: this.#now + ms, run };
-    this.#timers.push(timer);
+    this.#order += 1;
+    const timer: Timer = { due: this.#now + ms, order: this.#order, run };
+    this.#push(timer);
     return () => {
-      this.#timers = this.#timers.filter((t) => t !== timer);
+      timer.run = undefined;
     };
   }
 
@@ -31,9 +40,10 @@ export class VirtualClock implements Clock {
   advance(ms: number): void {
     const end = this.#now + ms;
     for (;;) {
-      const next = this.#timers.toSorted((a, b) => a.due - b.due)[0];
+      const next = this.#heap[0];
       if (next === undefined || next.due > end) break;
-      this.#timers = this.#timers.filter((t) => t !== next);
+      this.#pop();
+      if (next.run === undefined) continue;
       this.#now = Math.max(this.#now, next.due);
       next.run();
     }
@@ -55,4 +65,40 @@ export class VirtualClock implements Clock {
     this.#now += ms;
     this.advance(0);
   }
+
+  #push(timer: Timer): void {
+    const heap = this.#heap;
+    let at = heap.length;
+    heap.push(timer);
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      const above = heap[parent];
+      if (above === undefined || isBefore(above, timer)) break;
+      heap[at] = above;
+      at = parent;
+    }
+    heap[at] = timer;
+  }
+
+  #pop(): void {
+    const heap = this.#heap;
+    const last = heap.pop();
+    if (last === undefined || heap.length === 0) return;
+    let at = 0;
+    for (;;) {
+      const left = 2 * at + 1;
+      const [a, b] = [heap[left], heap[left + 1]];
+      if (a === undefined) break;
+      const isRight = b !== undefined && isBefore(b, a);
+      const child = isRight ? b : a;
+      if (isBefore(last, child)) break;
+      heap[at] = child;
+      at = isRight ? left + 1 : left;
+    }
+    heap[at] = last;
+  }
+}
+
+function isBefore(a: Timer, b: Timer): boolean {
+  return a.due < b.due || (a.due === b.due && a.order < b.order);
 }
