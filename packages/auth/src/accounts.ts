@@ -8,6 +8,8 @@ export interface Account {
   /** As written in the file; compared without case. */
   readonly name: string;
   readonly password: PasswordHash;
+  /** The password as it stands in the file. */
+  readonly stored: string;
 }
 
 /** Accounts by name, without regard to case (as Windows does it). */
@@ -20,6 +22,10 @@ export class Accounts {
 
   find(name: string): Account | undefined {
     return this.#byName.get(name.toLowerCase());
+  }
+
+  list(): readonly Account[] {
+    return [...this.#byName.values()];
   }
 
   get count(): number {
@@ -36,9 +42,11 @@ export function parseAccounts(value: unknown): Accounts {
   const list = new Fields(value, "accounts file", "ERR_CONFIG_INVALID").list("accounts", MAX_ACCOUNTS);
   const accounts = list.map((item, i) => {
     const fields = new Fields(item, `accounts[${i}]`, "ERR_CONFIG_INVALID");
+    const stored = fields.string("password", 256);
     return {
       name: parseAccountName(fields.string("name", 256)),
-      password: parsePasswordHash(fields.string("password", 256)),
+      password: parsePasswordHash(stored),
+      stored,
     };
   });
   const parsed = new Accounts(accounts);

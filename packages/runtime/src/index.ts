@@ -6,4 +6,5 @@ export { onShutdown, type ShutdownOptions } from "./on-shutdown.js";
 export { formatListen, type ListenAddress, parseListen } from "./parse-listen.js";
 export { printConfig } from "./print-config.js";
 export { readKeyFile } from "./read-key-file.js";
+export { readYamlFile, type YamlFile } from "./read-yaml-file.js";
 export { systemClock } from "./system-clock.js";

@@ -3,8 +3,8 @@ import { AppError } from "@ckmesh/core";
 import type { Static, TSchema } from "typebox";
 import { Value } from "typebox/value";
 import { parse as parseYaml } from "yaml";
-import { readConfigFile } from "./config-file.js";
 import { didYouMean } from "./did-you-mean.js";
+import { readYamlFile } from "./read-yaml-file.js";
 import {
   isPlainObject,
   type SchemaFacts,
@@ -67,7 +67,7 @@ export function loadConfig<const S extends TSchema>(options: LoadConfigOptions<S
   const cwd = process.cwd();
   applyLayer({ value: options.defaults, baseDir: cwd, sourceOf: () => "default" }, root, settings, unknown);
   if (options.file !== undefined) {
-    const file = readConfigFile(options.file);
+    const file = readYamlFile(options.file);
     const baseDir = dirname(resolve(options.file));
     const sourceOf = (path: readonly string[]): string => file.locate(path);
     applyLayer({ value: file.value, baseDir, sourceOf }, root, settings, unknown);

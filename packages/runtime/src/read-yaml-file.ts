@@ -5,7 +5,7 @@ import { LineCounter, parseDocument } from "yaml";
 /** A configuration file larger than this is refused: no real one comes near. */
 const MAX_CONFIG_FILE_BYTES = 1024 * 1024;
 
-export interface ConfigFile {
+export interface YamlFile {
   readonly value: unknown;
   /** `FILE:LINE` of a key, or `FILE` when the key is not in it. */
   locate(path: readonly string[]): string;
@@ -15,7 +15,7 @@ export interface ConfigFile {
  * Reads a YAML (or JSON) file. Duplicate keys and syntax errors are reported with line and column.
  * @throws {AppError} ERR_CONFIG_INVALID
  */
-export function readConfigFile(file: string): ConfigFile {
+export function readYamlFile(file: string): YamlFile {
   const text = readText(file);
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: true });

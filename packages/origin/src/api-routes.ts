@@ -1,0 +1,132 @@
+import type { Principal } from "@ckmesh/auth";
+import { type Clock, fromHex } from "@ckmesh/core";
+import { issueTicket, TICKET_LIFETIME_MS } from "@ckmesh/wire";
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { Access } from "./access.js";
+import type { Catalogue, PublishedVersion, ServedFile } from "./catalogue.js";
+import { RequestError } from "./http-failure.js";
+import type { GateStatus } from "./publish-gate.js";
+import { plainAddress } from "./request-facts.js";
+import type { SiteMap } from "./site-map.js";
+
+export interface ApiRoutesOptions {
+  readonly catalogue: Catalogue;
+  readonly access: Access;
+  readonly gateStatus: () => GateStatus;
+  readonly siteMap: SiteMap;
+  /** Undefined: no tickets. */
+  readonly fleetKey: Uint8Array | undefined;
+  readonly anonymousEnabled: boolean;
+  readonly clock: Clock;
+  readonly startedAt: number;
+  readonly principalOf: (request: FastifyRequest) => Principal;
+  /** Prometheus' text format, where the metrics can be shown. */
+  readonly metricsText: (() => Promise<string>) | undefined;
+}
+
+/** Paths that reach the routes below; everything else is the virtual directory's. */
+const API_PATH = /^\/(?:ckmesh\/(?:catalogue|ticket|api\/status)|healthz|metrics)$/;
+/** Paths that need no credentials: they say nothing of images or users. */
+const OPEN_PATH = /^\/(?:healthz|metrics)$/;
+const PEER_ID_BYTES = 32;
+
+export function isApiPath(path: string): boolean {
+  return API_PATH.test(path);
+}
+
+export function isOpenPath(path: string): boolean {
+  return OPEN_PATH.test(path);
+}
+
+/** Catalogue, tickets, status, health and metrics. All are read only. */
+export function addApiRoutes(app: FastifyInstance, options: ApiRoutesOptions): void {
+  app.get("/healthz", () => ({ status: "ok" }));
+  app.get("/metrics", async (_request, reply) => {
+    if (options.metricsText === undefined) throw new RequestError("ERR_FILE_NOT_FOUND", "metrics are off");
+    return reply.type("text/plain; version=0.0.4; charset=utf-8").send(await options.metricsText());
+  });
+  app.get("/ckmesh/catalogue", (_request, reply) => {
+    reply.header("Cache-Control", "private, no-cache");
+    return {
+      images: options.catalogue.list().map(({ name, versions }) => ({
+        name,
+        newest: versions.at(-1)?.version,
+        versions: versions.map(describeVersion),
+      })),
+    };
+  });
+  app.get("/ckmesh/ticket", (request, reply) => {
+    reply.header("Cache-Control", "no-store");
+    return { ticket: Buffer.from(makeTicket(request, options)).toString("base64") };
+  });
+  app.get("/ckmesh/api/status", (request, reply) => {
+    reply.header("Cache-Control", "no-store");
+    return describeStatus(options, options.principalOf(request));
+  });
+}
+
+function describeVersion(version: PublishedVersion): object {
+  const { pack, index, framesIndex } = version;
+  return {
+    version: version.version,
+    id: version.id,
+    createdAt: new Date(version.createdAt * 1000).toISOString(),
+    publishedAt: new Date(version.publishedAt).toISOString(),
+    opaque: version.isOpaque,
+    pack: describeFile(pack),
+    index: describeFile(index),
+    ...(framesIndex === undefined ? {} : { framesIndex: describeFile(framesIndex) }),
+  };
+}
+
+function describeFile(file: ServedFile): object {
+  return { file: file.fileName, bytes: file.size, etag: file.etag };
+}
+
+function makeTicket(request: FastifyRequest, options: ApiRoutesOptions): Uint8Array {
+  const { fleetKey, siteMap, clock } = options;
+  if (fleetKey === undefined) {
+    throw new RequestError("ERR_FILE_NOT_FOUND", "this origin issues no tickets: it has no fleet key");
+  }
+  const query: unknown = request.query;
+  const peer = typeof query === "object" && query !== null && "peer" in query ? query.peer : undefined;
+  const peerId = typeof peer === "string" ? fromHex(peer, PEER_ID_BYTES) : undefined;
+  if (peerId === undefined) {
+    throw new RequestError("ERR_REQUEST_INVALID", `peer must be ${PEER_ID_BYTES * 2} hexadecimal characters`);
+  }
+  const site = siteMap.siteOf(plainAddress(request.raw.socket.remoteAddress ?? ""));
+  return issueTicket(fleetKey, {
+    peerId,
+    user: options.principalOf(request).user ?? "anonymous",
+    role: "client",
+    ...(site === undefined ? {} : { site }),
+    expires: Math.round(clock.wall()) + TICKET_LIFETIME_MS,
+  });
+}
+
+/** Reasons name files that are not published: for admins, or where everybody may read everything anyway. */
+function describeStatus(options: ApiRoutesOptions, principal: Principal): object {
+  const { refused, waiting, checking, folderError } = options.gateStatus();
+  const isShown = options.anonymousEnabled || options.access.isGranted("admin", principal);
+  return {
+    startedAt: new Date(options.startedAt).toISOString(),
+    images: options.catalogue.imageCount,
+    versions: options.catalogue.versionCount,
+    refusedCount: refused.length,
+    waitingCount: waiting.length,
+    folder: folderError === undefined ? "ok" : "unreadable",
+    ...(isShown
+      ? {
+          refused: refused.map((r) => ({
+            file: r.file,
+            code: r.code,
+            reason: r.reason,
+            since: new Date(r.since).toISOString(),
+          })),
+          waiting,
+          checking: checking ?? null,
+          folderError: folderError ?? null,
+        }
+      : {}),
+  };
+}

@@ -1,0 +1,39 @@
+import { appendFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describeError, type Logger } from "@ckmesh/core";
+
+export interface AuditEntry {
+  readonly action: "publish" | "unpublish";
+  readonly image: string;
+  readonly version: number;
+  /** Version id, hexadecimal. */
+  readonly id: string;
+  /** How it came: by the folder; uploads will name their user. */
+  readonly by: "folder";
+}
+
+/** One JSON line per change of what is published, in `audit.ndjson` of the state folder. */
+export class AuditLog {
+  readonly #path: string;
+  readonly #logger: Logger;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(stateDir: string, logger: Logger) {
+    this.#path = join(stateDir, "audit.ndjson");
+    this.#logger = logger;
+  }
+
+  /** @param wall Unix ms */
+  write(entry: AuditEntry, wall: number): void {
+    const line = `${JSON.stringify({ time: new Date(wall).toISOString(), ...entry })}\n`;
+    this.#writing = this.#writing
+      .then(() => appendFile(this.#path, line, { mode: 0o600 }))
+      .catch((err: unknown) => {
+        this.#logger.error({ err, reason: describeError(err), ...entry }, "cannot write the audit log");
+      });
+  }
+
+  async close(): Promise<void> {
+    await this.#writing;
+  }
+}

@@ -1,0 +1,164 @@
+import { indexFileName, packFileName } from "@ckmesh/image";
+import { fileKey } from "./served-path.js";
+
+/** What a file on disk was when it was checked: another size, time or inode is another file. */
+export interface FileStamp {
+  readonly path: string;
+  readonly size: number;
+  readonly mtimeMs: number;
+  readonly ino: number;
+}
+
+/** A file as it is served. */
+export interface ServedFile extends FileStamp {
+  /** Its version name, as in the URL. */
+  readonly fileName: string;
+  /** Strong, with quotes; the alias has the same one. */
+  readonly etag: string;
+  /** Unix seconds, from the head: the same on every origin. */
+  readonly lastModified: number;
+}
+
+export interface PublishedVersion {
+  readonly name: string;
+  readonly version: number;
+  /** Version id, hexadecimal. */
+  readonly id: string;
+  readonly isOpaque: boolean;
+  /** Unix seconds, from the head. */
+  readonly createdAt: number;
+  /** Unix ms. */
+  readonly publishedAt: number;
+  readonly pack: ServedFile;
+  readonly index: ServedFile;
+  /** Our index of an opaque pack that came with a foreign one. */
+  readonly framesIndex?: ServedFile;
+}
+
+export interface FoundFile {
+  readonly file: ServedFile;
+  readonly isAlias: boolean;
+}
+
+interface Image {
+  readonly name: string;
+  readonly versions: Map<number, PublishedVersion>;
+}
+
+/**
+ * The published images: what is not in here is not served. All names of an image change in one step, so an
+ * alias never points to the pack of one version and the index of another.
+ */
+export class Catalogue {
+  readonly #images = new Map<string, Image>();
+  readonly #files = new Map<string, FoundFile>();
+
+  /** Adds a version, or takes it again with other stamps. True if the alias now stands for another version. */
+  publish(version: PublishedVersion): boolean {
+    const key = fileKey(version.name);
+    const image: Image = this.#images.get(key) ?? { name: version.name, versions: new Map() };
+    const before = newestOf(image);
+    this.#images.set(key, image);
+    this.#forgetFiles(image);
+    image.versions.set(version.version, version);
+    this.#indexFiles(image);
+    return newestOf(image)?.id !== before?.id;
+  }
+
+  /** Takes a version away. True if the alias now stands for another version. */
+  remove(name: string, version: number): boolean {
+    const key = fileKey(name);
+    const image = this.#images.get(key);
+    if (image === undefined || !image.versions.has(version)) return false;
+    const before = newestOf(image);
+    this.#forgetFiles(image);
+    image.versions.delete(version);
+    this.#indexFiles(image);
+    if (image.versions.size === 0) this.#images.delete(key);
+    const after = newestOf(image);
+    return after !== undefined && after.id !== before?.id;
+  }
+
+  /** @param key of `fileKey` */
+  find(key: string): FoundFile | undefined {
+    return this.#files.get(key);
+  }
+
+  /** The image's name as published, whatever the case of `name`. */
+  nameOf(name: string): string | undefined {
+    return this.#images.get(fileKey(name))?.name;
+  }
+
+  newest(name: string): PublishedVersion | undefined {
+    const image = this.#images.get(fileKey(name));
+    return image === undefined ? undefined : newestOf(image);
+  }
+
+  get(name: string, version: number): PublishedVersion | undefined {
+    return this.#images.get(fileKey(name))?.versions.get(version);
+  }
+
+  /** By image name, each with its versions in ascending order. */
+  list(): readonly { readonly name: string; readonly versions: readonly PublishedVersion[] }[] {
+    return [...this.#images.values()]
+      .map(({ name, versions }) => ({
+        name,
+        versions: [...versions.values()].toSorted((a, b) => a.version - b.version),
+      }))
+      .toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  get imageCount(): number {
+    return this.#images.size;
+  }
+
+  get versionCount(): number {
+    let count = 0;
+    for (const image of this.#images.values()) count += image.versions.size;
+    return count;
+  }
+
+  #forgetFiles(image: Image): void {
+    for (const version of image.versions.values()) {
+      for (const [name] of namesOf(version)) this.#files.delete(fileKey(name));
+    }
+    for (const suffix of ALIAS_SUFFIXES) this.#files.delete(fileKey(image.name + suffix));
+  }
+
+  #indexFiles(image: Image): void {
+    for (const version of image.versions.values()) {
+      for (const [name, file] of namesOf(version)) this.#files.set(fileKey(name), { file, isAlias: false });
+    }
+    const newest = newestOf(image);
+    if (newest === undefined) return;
+    const prefix = packFileName(newest.name, newest.version);
+    for (const [name, file] of namesOf(newest)) {
+      const alias = `${image.name}.ckm${name.slice(prefix.length)}`;
+      this.#files.set(fileKey(alias), { file, isAlias: true });
+    }
+  }
+}
+
+const ALIAS_SUFFIXES = [".ckm", ".ckm.index", ".ckm.frames.index"];
+
+/** File name of our index beside a foreign one. */
+export function framesIndexFileName(name: string, version: number): string {
+  return `${packFileName(name, version)}.frames.index`;
+}
+
+function namesOf(version: PublishedVersion): readonly (readonly [string, ServedFile])[] {
+  const { name, version: n, pack, index, framesIndex } = version;
+  return [
+    [packFileName(name, n), pack],
+    [indexFileName(name, n), index],
+    ...(framesIndex === undefined ? [] : [[framesIndexFileName(name, n), framesIndex] as const]),
+  ];
+}
+
+function newestOf(image: Image): PublishedVersion | undefined {
+  let newest: PublishedVersion | undefined;
+  for (const version of image.versions.values()) {
+    if (newest === undefined || version.version > newest.version) newest = version;
+  }
+  return newest;
+}

@@ -1,0 +1,122 @@
+import { type Static, Type } from "typebox";
+
+const Names = Type.Array(Type.String({ minLength: 1, maxLength: 256 }), { maxItems: 10_000 });
+
+/** What an origin is told. The keys inside blocks bear IIS's own names where IIS has the setting. */
+export const originConfigSchema = Type.Object({
+  virtualDirectory: Type.Object({
+    name: Type.String({
+      pattern: "^[A-Za-z0-9._-]{1,64}$",
+      description: "First part of the path of every image URL",
+    }),
+    physicalPath: Type.String({ minLength: 1, isPath: true, description: "Folder with the images" }),
+    directoryBrowse: Type.Boolean({ description: "Answer the folder's own URL with a list of its files" }),
+    publicCache: Type.Boolean({
+      description:
+        "Let shared caches keep versions; whoever reads from such a cache is not asked for credentials",
+    }),
+  }),
+  authentication: Type.Object({
+    anonymous: Type.Object({ enabled: Type.Boolean() }),
+    basic: Type.Object({
+      enabled: Type.Boolean(),
+      realm: Type.String({ maxLength: 64 }),
+      defaultLogonDomain: Type.String({
+        maxLength: 64,
+        description: "Accepted for IIS's sake; accounts have no domain",
+      }),
+      allowOverHttp: Type.Boolean({
+        description: "Take passwords without TLS, readable by everyone on the way",
+      }),
+    }),
+    accountsFile: Type.Optional(Type.String({ minLength: 1, isPath: true })),
+    lockout: Type.Object({
+      threshold: Type.Integer({ minimum: 1, maximum: 1000 }),
+      seconds: Type.Integer({ minimum: 1, maximum: 86_400 }),
+    }),
+  }),
+  rights: Type.Object({ read: Names, change: Names, admin: Names }),
+  bits: Type.Object({
+    BITSUploadEnabled: Type.Boolean(),
+    BITSAllowOverwrites: Type.Boolean(),
+    BITSMaximumUploadSize: Type.String({ maxLength: 20 }),
+  }),
+  listen: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 300, description: "ADDR:PORT of the plain listener" }),
+  ),
+  tlsListen: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 300, description: "ADDR:PORT of the TLS listener" }),
+  ),
+  tlsCert: Type.Optional(Type.String({ minLength: 1, isPath: true, description: "Certificate chain, PEM" })),
+  tlsKey: Type.Optional(Type.String({ minLength: 1, isPath: true, description: "Private key, PEM" })),
+  fleetKeyFile: Type.Optional(Type.String({ minLength: 1, isPath: true })),
+  state: Type.Optional(
+    Type.String({ minLength: 1, isPath: true, description: "Default: the folder's path and .state" }),
+  ),
+  tracker: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 2000, description: "ws:// or wss:// of the tracker" }),
+  ),
+  sites: Type.Optional(
+    Type.Record(
+      Type.String({ minLength: 1, maxLength: 64 }),
+      Type.Array(Type.String({ maxLength: 64 }), { maxItems: 1000 }),
+      {
+        description: "Address map: site label to its networks (CIDR)",
+      },
+    ),
+  ),
+  publishers: Type.Array(Type.String({ pattern: "^[0-9a-fA-F]{64}$" }), {
+    maxItems: 100,
+    description: "Public keys; with any, an image that none of them signed is refused",
+  }),
+  publish: Type.Object({
+    scanMs: Type.Integer({
+      minimum: 20,
+      maximum: 60_000,
+      description: "Pause between two looks at the folder",
+    }),
+    settleMs: Type.Integer({
+      minimum: 0,
+      maximum: 600_000,
+      description: "A pair is looked at when its files have not changed for this long",
+    }),
+  }),
+  logFile: Type.Object({
+    enabled: Type.Boolean(),
+    directory: Type.Optional(
+      Type.String({ minLength: 1, isPath: true, description: "Default: logs in the state folder" }),
+    ),
+  }),
+  limits: Type.Object({
+    maxConnections: Type.Integer({ minimum: 1, maximum: 1_000_000, description: "Of each listener" }),
+    drainMs: Type.Integer({
+      minimum: 0,
+      maximum: 600_000,
+      description: "Time for transfers to end at a stop",
+    }),
+  }),
+});
+
+export type OriginConfig = Static<typeof originConfigSchema>;
+
+/** Everything but the folder and the listeners. */
+export const originConfigDefaults = {
+  virtualDirectory: { name: "MEDVImages", directoryBrowse: false, publicCache: false },
+  authentication: {
+    anonymous: { enabled: false },
+    basic: { enabled: true, realm: "MEDV", defaultLogonDomain: "", allowOverHttp: false },
+    lockout: { threshold: 10, seconds: 60 },
+  },
+  rights: { read: ["Everyone"], change: [], admin: [] },
+  bits: { BITSUploadEnabled: false, BITSAllowOverwrites: false, BITSMaximumUploadSize: "" },
+  publishers: [],
+  publish: { scanMs: 1000, settleMs: 3000 },
+  logFile: { enabled: true },
+  limits: { maxConnections: 4096, drainMs: 10_000 },
+} as const;
+
+/** How the command spells the flags whose keys lie deeper. */
+export const originFlagNames: Readonly<Record<string, string>> = {
+  "virtualDirectory.physicalPath": "--root",
+  "authentication.anonymous.enabled": "--anonymous",
+};

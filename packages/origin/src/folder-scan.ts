@@ -1,0 +1,78 @@
+import type { Stats } from "node:fs";
+import { lstat, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { parseServedName } from "@ckmesh/image";
+import type { FileStamp } from "./catalogue.js";
+import { fileKey } from "./served-path.js";
+
+/** The files of one version as they lie in the folder; a pair when both are there. */
+export interface FolderPair {
+  readonly name: string;
+  readonly version: number;
+  readonly pack?: FileStamp;
+  readonly index?: FileStamp;
+}
+
+export interface FolderScan {
+  /** By `fileKey(NAME_n)`. */
+  readonly pairs: ReadonlyMap<string, FolderPair>;
+  /** Files that can never be published, with the reason. */
+  readonly unusable: ReadonlyMap<string, string>;
+}
+
+/** Files of a folder that are looked at; more are an error of the admin, not a reason to fill the memory. */
+const MAX_FILES = 200_000;
+
+/**
+ * Lists the packs and indexes of a folder; sub-folders and other files do not count, links are refused.
+ * @throws {Error} of the file system when the folder cannot be read
+ */
+export async function scanFolder(root: string): Promise<FolderScan> {
+  const pairs = new Map<string, FolderPair>();
+  const unusable = new Map<string, string>();
+  const entries = await readdir(root);
+  for (const fileName of entries.slice(0, MAX_FILES)) {
+    if (!/\.ckm(?:\.index)?$/i.test(fileName)) continue;
+    const served = parseServedName(fileName);
+    if (served?.version === undefined) {
+      unusable.set(fileName, "not named like an image version: NAME_n.ckm and NAME_n.ckm.index, n = 1, 2, …");
+      continue;
+    }
+    // Deltas and our own indexes of foreign packs are not published from the folder.
+    if (served.from !== undefined || served.kind === "frames-index") continue;
+    const path = join(root, fileName);
+    const stats = await statOrGone(path); // oxlint-disable-line no-await-in-loop -- one at a time spares network shares
+    if (stats === undefined) continue;
+    if (!stats.isFile()) {
+      unusable.set(fileName, stats.isSymbolicLink() ? "a symbolic link; copy the file itself" : "not a file");
+      continue;
+    }
+    const key = fileKey(`${served.name}_${served.version}`);
+    const pair = pairs.get(key) ?? { name: served.name, version: served.version };
+    if (pair.name !== served.name || pair[served.kind === "pack" ? "pack" : "index"] !== undefined) {
+      unusable.set(fileName, "another file bears the same name in upper or lower case");
+      continue;
+    }
+    const { size, mtimeMs, ino } = stats;
+    const stamp = { path, size, mtimeMs, ino };
+    pairs.set(key, { ...pair, ...(served.kind === "pack" ? { pack: stamp } : { index: stamp }) });
+  }
+  return { pairs, unusable };
+}
+
+async function statOrGone(path: string): Promise<Stats | undefined> {
+  try {
+    return await lstat(path);
+  } catch {
+    return undefined; // Taken away between listing and looking; the next scan tells.
+  }
+}
+
+/** Equal for equal files: size, time and inode of both. */
+export function pairFingerprint(pair: FolderPair): string {
+  return `${stampText(pair.pack)}/${stampText(pair.index)}`;
+}
+
+function stampText(stamp: FileStamp | undefined): string {
+  return stamp === undefined ? "-" : `${stamp.size}:${stamp.mtimeMs}:${stamp.ino}`;
+}

@@ -1,0 +1,247 @@
+import type { IncomingMessage, Server } from "node:http";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { AppError, describeError, type Logger } from "@ckmesh/core";
+import { formatListen, type ListenAddress } from "@ckmesh/runtime";
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
+import type { Access } from "./access.js";
+import { type ApiRoutesOptions, addApiRoutes, isApiPath, isOpenPath } from "./api-routes.js";
+import { createFileRoute, type FileRouteOptions, isExpectedFailure } from "./file-route.js";
+import { httpFailure, RequestError } from "./http-failure.js";
+import { plainAddress, type RequestRecorder } from "./request-facts.js";
+import { TLS_SETTINGS, type TlsFiles } from "./tls-options.js";
+
+export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+
+export interface ListenerParts {
+  readonly access: Access;
+  readonly recorder: RequestRecorder;
+  readonly files: FileRouteOptions;
+  readonly api: Omit<ApiRoutesOptions, "principalOf">;
+  readonly refreshAccounts: () => Promise<void>;
+  readonly upgrades: ReadonlyMap<string, UpgradeHandler>;
+  readonly isClosing: () => boolean;
+  readonly maxConnections: number;
+  readonly logger: Logger;
+}
+
+/** One address that the origin listens at. */
+export interface Listener {
+  readonly isTls: boolean;
+  readonly address: ListenAddress;
+  /** Takes new TLS files; connections under way keep theirs. */
+  replaceTls(files: TlsFiles): void;
+  /** Ends idle connections and waits `drainMs` for the others, then cuts them. */
+  close(drainMs: number): Promise<void>;
+}
+
+/** Kerberos tokens are large (RFC 4559); what exceeds this is answered 431. */
+const MAX_HEADER_BYTES = 65_536;
+/** Slow senders of headers are cut after this, looked for every second. */
+const HEADERS_TIMEOUT_MS = 10_000;
+const CHECK_INTERVAL_MS = 1000;
+const REQUEST_TIMEOUT_MS = 30_000;
+const KEEP_ALIVE_MS = 65_000;
+/** A connection on which nothing moves in either direction. */
+const IDLE_TIMEOUT_MS = 60_000;
+/** Where every request goes that is no API: the router never sees what the client wrote. */
+const FILE_ROUTE = "/-/file";
+const RETRY_AFTER_SECONDS = "5";
+const METHODS = new Set(["GET", "HEAD"]);
+
+/**
+ * Opens one listener, http or https, HTTP/1.1 only.
+ * @throws {AppError} ERR_ADDRESS_IN_USE, ERR_CONFIG_INVALID
+ */
+export async function openListener(
+  parts: ListenerParts,
+  listen: ListenAddress,
+  tls: TlsFiles | undefined,
+): Promise<Listener> {
+  const app = buildApp(parts, tls);
+  const { server } = app;
+  server.maxConnections = parts.maxConnections;
+  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) =>
+    upgrade(parts, request, socket, head),
+  );
+  try {
+    await app.listen(listen);
+  } catch (cause) {
+    await app.close();
+    throw listenError(cause, listen);
+  }
+  const bound = server.address();
+  const port = typeof bound === "object" && bound !== null ? bound.port : listen.port;
+  return {
+    isTls: tls !== undefined,
+    address: { host: listen.host, port },
+    replaceTls: (files) => {
+      if ("setSecureContext" in server && typeof server.setSecureContext === "function") {
+        server.setSecureContext({ ...TLS_SETTINGS, cert: files.cert, key: files.key });
+      }
+    },
+    close: (drainMs) => closeApp(app, server, drainMs),
+  };
+}
+
+function buildApp(parts: ListenerParts, tls: TlsFiles | undefined): FastifyInstance {
+  const limits = {
+    maxHeaderSize: MAX_HEADER_BYTES,
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    connectionsCheckingInterval: CHECK_INTERVAL_MS,
+  };
+  const options = {
+    logger: false,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connectionTimeout: IDLE_TIMEOUT_MS,
+    forceCloseConnections: "idle",
+    return503OnClosing: false,
+    rewriteUrl: (request: IncomingMessage): string => routerUrl(request.url ?? "/"),
+    clientErrorHandler: answerUnreadable,
+  } as const;
+  const app: FastifyInstance =
+    tls === undefined
+      ? fastify({ ...options, http: limits })
+      : fastify({ ...options, https: { ...limits, ...TLS_SETTINGS, cert: tls.cert, key: tls.key } });
+  const isTls = tls !== undefined;
+
+  app.addHook("onRequest", (request, reply) => admit(parts, request, reply, isTls));
+  app.setErrorHandler((err, request, reply) => sendFailure(parts, err, request, reply));
+  app.setNotFoundHandler((request, reply) => {
+    throw refusedMethod(request, reply);
+  });
+  addApiRoutes(app, {
+    ...parts.api,
+    principalOf: (request) => parts.recorder.of(request.raw).principal ?? NOBODY,
+  });
+  const fileRoute = createFileRoute(parts.files);
+  app.get(FILE_ROUTE, (request, reply) => fileRoute(request, reply, targetOf(request)));
+  return app;
+}
+
+const NOBODY = { user: undefined, anonymousEnabled: false } as const;
+
+/** Who, may they, and is it a method of ours: in this order, so that nobody unknown learns what exists. */
+async function admit(
+  parts: ListenerParts,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  isTls: boolean,
+): Promise<void> {
+  const facts = parts.recorder.begin(request.raw, reply.raw, targetOf(request));
+  reply.header("X-Content-Type-Options", "nosniff");
+  if (parts.isClosing()) {
+    throw new RequestError("ERR_SHUTTING_DOWN", "the origin is stopping", {
+      headers: { "Retry-After": RETRY_AFTER_SECONDS, Connection: "close" },
+    });
+  }
+  if (!isOpenPath(pathOf(targetOf(request)))) {
+    const { authorization } = request.headers;
+    if (authorization !== undefined) await parts.refreshAccounts();
+    const address = plainAddress(request.raw.socket.remoteAddress ?? "");
+    facts.principal = await parts.access.identify({ authorization, isTls, address });
+    parts.access.require("read", facts.principal, isTls);
+  }
+  if (!METHODS.has(request.method)) throw refusedMethod(request, reply);
+}
+
+/** 405; a body that may follow is not waited for. */
+function refusedMethod(request: FastifyRequest, reply: FastifyReply): RequestError {
+  reply.header("Connection", "close");
+  return new RequestError(
+    "ERR_METHOD_NOT_ALLOWED",
+    `${request.method} is not possible here; GET and HEAD are`,
+    {
+      headers: { Allow: "GET, HEAD" },
+    },
+  );
+}
+
+function sendFailure(
+  parts: ListenerParts,
+  err: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
+  const failure = httpFailure(err);
+  parts.recorder.of(request.raw).subStatus = failure.subStatus;
+  if (failure.status >= 500 && !isExpectedFailure(err)) {
+    parts.logger.error({ err, method: request.method, target: targetOf(request) }, "request failed");
+  }
+  for (const [name, value] of Object.entries(failure.headers)) {
+    reply.header(name, typeof value === "string" ? value : [...value]);
+  }
+  return reply.code(failure.status).send({ code: failure.code, message: failure.message });
+}
+
+function upgrade(parts: ListenerParts, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  socket.on("error", () => socket.destroy()); // A broken connection; whoever took it over has its own handler.
+  const handler = parts.upgrades.get(pathOf(originForm(request.url ?? "/")).toLowerCase());
+  if (parts.isClosing() || handler === undefined) {
+    const status = handler === undefined ? "404 Not Found" : "503 Service Unavailable";
+    socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+    return;
+  }
+  handler(request, socket, head);
+}
+
+/** What Node's parser refuses never becomes a request. */
+function answerUnreadable(err: Error & { code?: string }, socket: Socket): void {
+  if (err.code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const status =
+    err.code === "HPE_HEADER_OVERFLOW"
+      ? "431 Request Header Fields Too Large"
+      : err.code === "ERR_HTTP_REQUEST_TIMEOUT"
+        ? "408 Request Timeout"
+        : "400 Bad Request";
+  const body = JSON.stringify({ code: "ERR_REQUEST_INVALID", message: "the request cannot be read" });
+  socket.end(
+    `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}
+
+async function closeApp(app: FastifyInstance, server: Server, drainMs: number): Promise<void> {
+  const cut = setTimeout(() => server.closeAllConnections(), drainMs);
+  try {
+    await app.close();
+  } finally {
+    clearTimeout(cut);
+  }
+}
+
+/** The target as the client wrote it, in origin form. */
+function targetOf(request: FastifyRequest): string {
+  return originForm(request.originalUrl);
+}
+
+/** Takes scheme and host off the absolute form, which every server must accept (RFC 9112 §3.2.2). */
+function originForm(target: string): string {
+  const m = /^https?:\/\/[^/?#]*/i.exec(target);
+  if (m === null) return target;
+  const rest = target.slice(m[0].length);
+  return rest.startsWith("/") ? rest : `/${rest}`;
+}
+
+function pathOf(target: string): string {
+  const query = target.indexOf("?");
+  return query < 0 ? target : target.slice(0, query);
+}
+
+function routerUrl(url: string): string {
+  const target = originForm(url);
+  const path = pathOf(target).toLowerCase();
+  return isApiPath(path) ? path + target.slice(path.length) : FILE_ROUTE;
+}
+
+function listenError(cause: unknown, listen: ListenAddress): AppError {
+  const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+  const where = formatListen(listen);
+  if (code === "EADDRINUSE") {
+    return new AppError("ERR_ADDRESS_IN_USE", `another program listens at ${where}`, { cause });
+  }
+  return new AppError("ERR_CONFIG_INVALID", `cannot listen at ${where}: ${describeError(cause)}`, { cause });
+}

@@ -1,0 +1,282 @@
+import { AppError, type Clock, describeError, isAppError, type Logger } from "@ckmesh/core";
+import { indexFileName, packFileName } from "@ckmesh/image";
+import type { Catalogue, PublishedVersion } from "./catalogue.js";
+import type { CatalogueCache } from "./catalogue-cache.js";
+import { type FolderPair, pairFingerprint, scanFolder } from "./folder-scan.js";
+import { fileKey } from "./served-path.js";
+import { type PairToVerify, type VerifiedPair, verifyHeadOnly } from "./verify-pair.js";
+import { versionOf } from "./version-of.js";
+
+/** Why something in the folder is not published. */
+export interface Refusal {
+  readonly file: string;
+  readonly code: string;
+  readonly reason: string;
+  /** Unix ms. */
+  readonly since: number;
+}
+
+export interface GateStatus {
+  readonly refused: readonly Refusal[];
+  /** Pairs that change, wait for their other half, or wait for their check. */
+  readonly waiting: readonly { readonly file: string; readonly reason: string }[];
+  readonly checking: string | undefined;
+  /** Why the folder cannot be read; undefined while it can. */
+  readonly folderError: string | undefined;
+}
+
+export interface PublishGateOptions {
+  readonly root: string;
+  readonly scanMs: number;
+  /** A pair counts as complete when size, time and inode have stood still for this long. */
+  readonly settleMs: number;
+  readonly publishers: readonly Uint8Array[];
+  readonly catalogue: Catalogue;
+  readonly cache: CatalogueCache;
+  readonly verify: (pair: PairToVerify, signal: AbortSignal) => Promise<VerifiedPair>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** After the catalogue changed; `isNew`: this content was never published before. */
+  readonly onPublished: (version: PublishedVersion, isNew: boolean) => void;
+  readonly onRemoved: (version: PublishedVersion, aliasMovedTo: PublishedVersion | undefined) => void;
+}
+
+/** What is known of one pair: seen → settled → checked → published or refused; any change starts anew. */
+interface Candidate {
+  pair: FolderPair;
+  fingerprint: string;
+  /** Monotonic ms of the last change that was seen. */
+  changedAt: number;
+  state: "settling" | "queued" | "published" | "refused";
+}
+
+/**
+ * Watches the folder and lets only whole, proven pairs into the catalogue. Looks at names, sizes and times
+ * by polling, which works on every file system, network shares included.
+ */
+export class PublishGate {
+  readonly #options: PublishGateOptions;
+  readonly #candidates = new Map<string, Candidate>();
+  readonly #refusals = new Map<string, Refusal>();
+  #unusable = new Map<string, Refusal>();
+  readonly #stop = new AbortController();
+  #cancelTimer: (() => void) | undefined;
+  #queue: string[] = [];
+  #checking: string | undefined;
+  #working: Promise<void> = Promise.resolve();
+  #scanning: Promise<void> = Promise.resolve();
+  #folderError: string | undefined;
+
+  constructor(options: PublishGateOptions) {
+    this.#options = options;
+  }
+
+  /** Publishes what is unchanged since it was verified, then watches. */
+  async start(): Promise<void> {
+    await this.#scan();
+    this.#schedule();
+  }
+
+  status(): GateStatus {
+    const waiting = [...this.#candidates.values()]
+      .filter(({ state }) => state === "settling" || state === "queued")
+      .map(({ pair, state }) => ({
+        file: packFileName(pair.name, pair.version),
+        reason: waitReason(pair, state),
+      }));
+    return {
+      refused: [...this.#refusals.values(), ...this.#unusable.values()],
+      waiting,
+      checking: this.#checking,
+      folderError: this.#folderError,
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    this.#cancelTimer?.();
+    await this.#scanning;
+    await this.#working;
+  }
+
+  #schedule(): void {
+    if (this.#stop.signal.aborted) return;
+    this.#cancelTimer = this.#options.clock.after(this.#options.scanMs, () => {
+      this.#scanning = this.#scan().finally(() => this.#schedule());
+    });
+  }
+
+  /** One look at the folder. Never throws: what goes wrong is in the status and, once, in the log. */
+  async #scan(): Promise<void> {
+    const { root, logger } = this.#options;
+    try {
+      const scan = await scanFolder(root);
+      if (this.#stop.signal.aborted) return;
+      if (this.#folderError !== undefined) logger.info({ root }, "image folder can be read again");
+      this.#folderError = undefined;
+      this.#noteUnusable(scan.unusable);
+      for (const key of this.#candidates.keys()) if (!scan.pairs.has(key)) this.#forget(key);
+      for (const [key, pair] of scan.pairs) this.#look(key, pair);
+    } catch (err) {
+      const reason = describeError(err);
+      if (this.#folderError !== reason) logger.error({ root, err }, "image folder cannot be read");
+      this.#folderError = reason;
+    }
+  }
+
+  #look(key: string, pair: FolderPair): void {
+    const { clock, settleMs, cache } = this.#options;
+    const fingerprint = pairFingerprint(pair);
+    const known = this.#candidates.get(key);
+    if (known?.fingerprint !== fingerprint) {
+      // What was published is no longer what was verified: out of sight until it is proven again.
+      if (known !== undefined) this.#forget(key);
+      this.#candidates.set(key, { pair, fingerprint, changedAt: clock.now(), state: "settling" });
+    }
+    const candidate = this.#candidates.get(key);
+    if (candidate?.state !== "settling" || !isComplete(pair)) return;
+    const isUnchanged = cache.get(key)?.fingerprint === fingerprint;
+    if (!isUnchanged && clock.now() - candidate.changedAt < settleMs) return;
+    candidate.state = "queued";
+    this.#queue.push(key);
+    this.#working = this.#working.then(() => this.#next());
+  }
+
+  async #next(): Promise<void> {
+    const key = this.#queue.shift();
+    const candidate = key === undefined ? undefined : this.#candidates.get(key);
+    if (key === undefined || candidate?.state !== "queued" || this.#stop.signal.aborted) return;
+    const { pair, fingerprint } = candidate;
+    const fileName = packFileName(pair.name, pair.version);
+    const started = this.#options.clock.now();
+    this.#checking = fileName;
+    try {
+      const verified = await this.#verify(key, pair, fingerprint);
+      // A change or a removal during the check has made another candidate of it.
+      if (this.#candidates.get(key) !== candidate || this.#stop.signal.aborted) return;
+      await this.#publish(key, candidate, verified, started);
+    } catch (err) {
+      if (this.#candidates.get(key) !== candidate || isAppError(err, "ERR_ABORTED")) return;
+      this.#refuse(key, candidate, err);
+    } finally {
+      this.#checking = undefined;
+    }
+  }
+
+  async #verify(key: string, pair: FolderPair, fingerprint: string): Promise<VerifiedPair> {
+    const { cache, publishers, verify } = this.#options;
+    const toVerify = {
+      name: pair.name,
+      version: pair.version,
+      packPath: pair.pack?.path ?? "",
+      indexPath: pair.index?.path ?? "",
+      publishers,
+    };
+    const remembered = cache.get(key);
+    if (remembered?.fingerprint === fingerprint) {
+      const verified = verifyHeadOnly(toVerify);
+      if (verified.id === remembered.id) return verified;
+    }
+    return verify(toVerify, this.#stop.signal);
+  }
+
+  async #publish(key: string, candidate: Candidate, verified: VerifiedPair, started: number): Promise<void> {
+    const { cache, catalogue, clock, logger } = this.#options;
+    const { pair, fingerprint } = candidate;
+    const remembered = cache.get(key);
+    if (remembered !== undefined && remembered.id !== verified.id) {
+      throw new AppError(
+        "ERR_IMAGE_EXISTS",
+        `version ${pair.version} was published before with other content; a version never changes: publish this one with the next number`,
+      );
+    }
+    const published = catalogue.nameOf(pair.name);
+    if (published !== undefined && published !== pair.name) {
+      throw new AppError("ERR_IMAGE_EXISTS", `there is an image ${published}, which differs only in case`);
+    }
+    const publishedAt = remembered?.publishedAt ?? Math.round(clock.wall());
+    const version = versionOf(pair, verified, publishedAt);
+    candidate.state = "published";
+    this.#refusals.delete(key);
+    const isNew = remembered === undefined;
+    try {
+      await cache.set(key, { id: verified.id, fingerprint, publishedAt });
+    } catch (err) {
+      logger.error({ err, reason: describeError(err) }, "cannot save the catalogue cache");
+    }
+    if (this.#candidates.get(key) !== candidate) return;
+    catalogue.publish(version);
+    const { name, id, pack } = version;
+    const ms = Math.round(clock.now() - started);
+    logger.info(
+      { image: name, version: version.version, id, bytes: pack.size, ms, isNew },
+      "image version published",
+    );
+    this.#options.onPublished(version, isNew);
+  }
+
+  #refuse(key: string, candidate: Candidate, err: unknown): void {
+    const { clock, logger } = this.#options;
+    const { pair } = candidate;
+    const code = isAppError(err) ? err.code : "ERR_INTERNAL";
+    const refusal = {
+      file: packFileName(pair.name, pair.version),
+      code,
+      reason: describeError(err),
+      since: Math.round(clock.wall()),
+    };
+    candidate.state = "refused";
+    this.#refusals.set(key, refusal);
+    logger.warn(
+      { image: pair.name, version: pair.version, code, reason: refusal.reason },
+      "image version refused",
+    );
+  }
+
+  /** Forgets a pair that changed or went; takes it out of the catalogue. */
+  #forget(key: string): void {
+    const { catalogue, logger } = this.#options;
+    const candidate = this.#candidates.get(key);
+    this.#candidates.delete(key);
+    this.#refusals.delete(key);
+    if (candidate?.state !== "published") return;
+    const { name, version } = candidate.pair;
+    const published = catalogue.get(name, version);
+    if (published === undefined) return;
+    const hasAliasMoved = catalogue.remove(name, version);
+    logger.info({ image: name, version }, "image version is no longer published");
+    this.#options.onRemoved(published, hasAliasMoved ? catalogue.newest(name) : undefined);
+  }
+
+  #noteUnusable(unusable: ReadonlyMap<string, string>): void {
+    const before = this.#unusable;
+    this.#unusable = new Map();
+    for (const [file, reason] of unusable) {
+      const known = before.get(file);
+      const refusal = known ?? {
+        file,
+        code: "ERR_IMAGE_NAME_INVALID",
+        reason,
+        since: Math.round(this.#options.clock.wall()),
+      };
+      this.#unusable.set(file, refusal);
+      if (known === undefined)
+        this.#options.logger.warn({ file, reason }, "file in the image folder is not usable");
+    }
+  }
+}
+
+function isComplete(pair: FolderPair): boolean {
+  return pair.pack !== undefined && pair.index !== undefined;
+}
+
+function waitReason(pair: FolderPair, state: Candidate["state"]): string {
+  if (pair.pack === undefined) return `waits for ${packFileName(pair.name, pair.version)}`;
+  if (pair.index === undefined) return `waits for ${indexFileName(pair.name, pair.version)}`;
+  return state === "queued" ? "waits for its check" : "changed a moment ago";
+}
+
+/** The key of a version in scans and in the cache. */
+export function versionKey(name: string, version: number): string {
+  return fileKey(`${name}_${version}`);
+}

@@ -1,0 +1,91 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Principal } from "@ckmesh/auth";
+import type { Clock, Metrics } from "@ckmesh/core";
+import type { W3cLog } from "./w3c-log.js";
+
+/** What is known of a request under way, beside the request itself. */
+export interface RequestFacts {
+  principal: Principal | undefined;
+  /** IIS's second number of the answer. */
+  subStatus: number;
+}
+
+export interface RequestRecorderOptions {
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly log: W3cLog | undefined;
+}
+
+/** Buckets of a range request on a LAN to a whole image over a slow link, in seconds. */
+const SECONDS = [0.005, 0.02, 0.1, 0.5, 2, 10, 60, 300, 1800];
+
+/** Follows each request to its end, for the request log and the metrics. */
+export class RequestRecorder {
+  readonly #options: RequestRecorderOptions;
+  readonly #facts = new WeakMap<IncomingMessage, RequestFacts>();
+  readonly #requests;
+  readonly #bytes;
+  readonly #seconds;
+  readonly #underway;
+  #count = 0;
+
+  constructor(options: RequestRecorderOptions) {
+    this.#options = options;
+    const { metrics } = options;
+    this.#requests = metrics.counter("ckmesh_origin_requests_total", "Answered requests", ["status"]);
+    this.#bytes = metrics.counter("ckmesh_origin_sent_bytes_total", "Bytes sent, headers included");
+    this.#seconds = metrics.histogram(
+      "ckmesh_origin_request_seconds",
+      "Time to the end of the answer",
+      SECONDS,
+    );
+    this.#underway = metrics.gauge("ckmesh_origin_requests_underway", "Requests being answered");
+  }
+
+  /** Call once, before anything else is done with the request. */
+  begin(request: IncomingMessage, response: ServerResponse, target: string): RequestFacts {
+    const { clock } = this.#options;
+    const facts: RequestFacts = { principal: undefined, subStatus: 0 };
+    this.#facts.set(request, facts);
+    const { socket } = request;
+    const startedAt = clock.now();
+    const [sentBefore, receivedBefore] = [socket.bytesWritten, socket.bytesRead];
+    // Read now: a destroyed socket has no addresses any more.
+    const { localAddress = "", localPort = 0, remoteAddress = "" } = socket;
+    this.#underway.set((this.#count += 1));
+    response.once("close", () => {
+      this.#underway.set((this.#count -= 1));
+      const sentBytes = socket.bytesWritten - sentBefore;
+      const ms = clock.now() - startedAt;
+      this.#requests.add(1, { status: `${Math.floor(response.statusCode / 100)}xx` });
+      this.#bytes.add(sentBytes);
+      this.#seconds.observe(ms / 1000);
+      this.#options.log?.write({
+        serverAddress: plainAddress(localAddress),
+        serverPort: localPort,
+        method: request.method ?? "",
+        target,
+        user: facts.principal?.user,
+        clientAddress: plainAddress(remoteAddress),
+        userAgent: request.headers["user-agent"],
+        status: response.statusCode,
+        subStatus: facts.subStatus,
+        sentBytes,
+        receivedBytes: socket.bytesRead - receivedBefore,
+        ms,
+      });
+    });
+    return facts;
+  }
+
+  of(request: IncomingMessage): RequestFacts {
+    const facts = this.#facts.get(request);
+    if (facts === undefined) throw new Error("unreachable: a request that was not begun");
+    return facts;
+  }
+}
+
+/** IPv4 in its own form, also on a listener for both families. */
+export function plainAddress(address: string): string {
+  return address.startsWith("::ffff:") && address.includes(".") ? address.slice("::ffff:".length) : address;
+}

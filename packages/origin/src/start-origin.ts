@@ -1,0 +1,279 @@
+import { mkdir, realpath, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { Accounts, Authenticator, BasicVerifier, basicScheme } from "@ckmesh/auth";
+import { AppError, type Clock, describeError, fromHex, type Logger, type Metrics } from "@ckmesh/core";
+import { formatListen, parseListen, readKeyFile } from "@ckmesh/runtime";
+import { issueTicket, TICKET_LIFETIME_MS } from "@ckmesh/wire";
+import { Access } from "./access.js";
+import { AccountWatch } from "./account-file.js";
+import { AuditLog } from "./audit-log.js";
+import { Catalogue, type PublishedVersion } from "./catalogue.js";
+import { CatalogueCache } from "./catalogue-cache.js";
+import type { OriginConfig } from "./config-schema.js";
+import { type Listener, type ListenerParts, openListener, type UpgradeHandler } from "./listener.js";
+import { OpenFiles } from "./open-files.js";
+import { PublishGate } from "./publish-gate.js";
+import { RequestRecorder } from "./request-facts.js";
+import { SiteMap } from "./site-map.js";
+import { readTlsFiles } from "./tls-options.js";
+import { verifyInWorker } from "./verify-in-worker.js";
+import { W3cLog } from "./w3c-log.js";
+import { watchTls } from "./watch-tls.js";
+
+export interface OriginDeps {
+  readonly logger: Logger;
+  /** With `text`, they are shown at `/metrics`. */
+  readonly metrics: Metrics & { readonly text?: () => Promise<string> };
+  readonly clock: Clock;
+}
+
+/** What became the newest of an image, or was added to it. */
+export interface Published {
+  readonly image: string;
+  readonly version: number;
+}
+
+export interface Origin {
+  /** Of the virtual directory, one per listener: what clients take for `--origin`. */
+  readonly urls: readonly string[];
+  /** Called when a version is published that never was before, and when an alias moves to another version. */
+  onPublished(listener: (published: Published) => void): void;
+  /** Hands WebSocket requests for a path to somebody else, on every listener. */
+  mountUpgrade(path: string, handler: UpgradeHandler): void;
+  /**
+   * A ticket of role `origin`, for telling a tracker what is published.
+   * @throws {AppError} ERR_CONFIG_INVALID without a fleet key
+   */
+  issueOriginTicket(peerId: Uint8Array): Uint8Array;
+  /** Answers 503, lets transfers end, then closes. */
+  close(): Promise<void>;
+}
+
+const DEFAULT_LISTEN = "0.0.0.0:8080";
+
+/**
+ * Starts an origin: returns when it answers and what was published before is published again.
+ * @throws {AppError} ERR_CONFIG_INVALID, ERR_ADDRESS_IN_USE
+ */
+export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promise<Origin> {
+  const { clock, metrics } = deps;
+  const logger = deps.logger.child({ component: "origin" });
+  const root = await openRoot(config.virtualDirectory.physicalPath);
+  const stateDir = await makeStateDir(config.state ?? `${root}.state`);
+  const fleetKey =
+    config.fleetKeyFile === undefined ? undefined : await readKeyFile(config.fleetKeyFile, "fleetKeyFile");
+  const siteMap = new SiteMap(config.sites ?? {});
+  const log = config.logFile.enabled
+    ? new W3cLog(config.logFile.directory ?? join(stateDir, "logs"), clock, logger)
+    : undefined;
+  const audit = new AuditLog(stateDir, logger);
+  const catalogue = new Catalogue();
+  const openFiles = new OpenFiles(clock, logger);
+  const { access, refreshAccounts } = await openAccess(config, clock, logger);
+  const listeners: ((published: Published) => void)[] = [];
+  const announce = (published: Published): void => {
+    for (const listener of listeners) listener(published);
+  };
+  const gauges = catalogueGauges(metrics, catalogue);
+  const gate = new PublishGate({
+    root,
+    ...config.publish,
+    publishers: parsePublishers(config.publishers),
+    catalogue,
+    cache: await CatalogueCache.load(stateDir, logger),
+    verify: verifyInWorker,
+    clock,
+    logger: deps.logger.child({ component: "gate" }),
+    onPublished: (version, isNew) => {
+      gauges();
+      if (!isNew) return;
+      audit.write({ action: "publish", ...auditFacts(version) }, clock.wall());
+      announce({ image: version.name, version: version.version });
+    },
+    onRemoved: (version, movedTo) => {
+      gauges();
+      for (const file of [version.pack, version.index]) openFiles.evict(file);
+      audit.write({ action: "unpublish", ...auditFacts(version) }, clock.wall());
+      if (movedTo !== undefined) announce({ image: movedTo.name, version: movedTo.version });
+    },
+  });
+  const upgrades = new Map<string, UpgradeHandler>();
+  let isClosing = false;
+  const parts: ListenerParts = {
+    access,
+    recorder: new RequestRecorder({ clock, metrics, log }),
+    files: {
+      catalogue,
+      openFiles,
+      logger,
+      directoryName: config.virtualDirectory.name,
+      directoryBrowse: config.virtualDirectory.directoryBrowse,
+      publicCache: config.virtualDirectory.publicCache,
+    },
+    api: {
+      catalogue,
+      access,
+      gateStatus: () => gate.status(),
+      siteMap,
+      fleetKey,
+      anonymousEnabled: config.authentication.anonymous.enabled,
+      clock,
+      startedAt: clock.wall(),
+      metricsText: metrics.text,
+    },
+    refreshAccounts,
+    upgrades,
+    isClosing: () => isClosing,
+    maxConnections: config.limits.maxConnections,
+    logger,
+  };
+  await gate.start();
+  let opened: readonly Listener[];
+  try {
+    opened = await openListeners(config, parts);
+  } catch (err) {
+    await gate.close();
+    throw err;
+  }
+  const stopTlsWatch = watchTls(config, opened, clock, logger);
+  const urls = opened.map(
+    ({ isTls, address }) =>
+      `${isTls ? "https" : "http"}://${formatListen(address)}/${config.virtualDirectory.name}`,
+  );
+  warnOfSettings(config, logger);
+  logger.info({ urls, root, state: stateDir }, "origin is ready");
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    isClosing = true;
+    stopTlsWatch();
+    await Promise.all([gate.close(), ...opened.map((listener) => listener.close(config.limits.drainMs))]);
+    openFiles.close();
+    await Promise.all([log?.close(), audit.close()]);
+    logger.info({}, "origin has stopped");
+  };
+  return {
+    urls,
+    onPublished: (listener) => {
+      listeners.push(listener);
+    },
+    mountUpgrade: (path, handler) => {
+      upgrades.set(path.toLowerCase(), handler);
+    },
+    issueOriginTicket: (peerId) => {
+      if (fleetKey === undefined) {
+        throw new AppError(
+          "ERR_CONFIG_INVALID",
+          "fleetKeyFile is missing: the tracker asks for a ticket of the fleet key",
+        );
+      }
+      const expires = Math.round(clock.wall()) + TICKET_LIFETIME_MS;
+      return issueTicket(fleetKey, { peerId, user: "origin", role: "origin", expires });
+    },
+    close: () => (closing ??= close()),
+  };
+}
+
+async function openListeners(config: OriginConfig, parts: ListenerParts): Promise<readonly Listener[]> {
+  const { tlsListen, tlsCert, tlsKey } = config;
+  const listen = config.listen ?? (tlsListen === undefined ? DEFAULT_LISTEN : undefined);
+  const opened: Listener[] = [];
+  try {
+    if (listen !== undefined) opened.push(await openListener(parts, parseListen(listen), undefined));
+    if (tlsListen !== undefined) {
+      if (tlsCert === undefined || tlsKey === undefined) {
+        throw new AppError(
+          "ERR_CONFIG_INVALID",
+          "tlsListen needs tlsCert and tlsKey (--tls-cert, --tls-key)",
+        );
+      }
+      opened.push(await openListener(parts, parseListen(tlsListen), readTlsFiles(tlsCert, tlsKey)));
+    }
+  } catch (err) {
+    await Promise.all(opened.map((listener) => listener.close(0)));
+    throw err;
+  }
+  return opened;
+}
+
+async function openAccess(
+  config: OriginConfig,
+  clock: Clock,
+  logger: Logger,
+): Promise<{ readonly access: Access; readonly refreshAccounts: () => Promise<void> }> {
+  const { anonymous, basic, accountsFile, lockout } = config.authentication;
+  const verifier = new BasicVerifier(new Accounts([]), {
+    lockout: { threshold: lockout.threshold, lockMs: lockout.seconds * 1000 },
+  });
+  const watch =
+    accountsFile === undefined ? undefined : await AccountWatch.start(accountsFile, verifier, clock, logger);
+  const schemes = basic.enabled
+    ? [basicScheme({ verifier, realm: basic.realm, allowOverHttp: basic.allowOverHttp })]
+    : [];
+  const access = new Access({
+    authenticator: new Authenticator(schemes),
+    rights: config.rights,
+    anonymousEnabled: anonymous.enabled,
+    clock,
+  });
+  return { access, refreshAccounts: async () => watch?.refresh() };
+}
+
+async function openRoot(path: string): Promise<string> {
+  try {
+    const root = await realpath(path);
+    if (!(await stat(root)).isDirectory()) throw new AppError("ERR_CONFIG_INVALID", "it is no folder");
+    return root;
+  } catch (cause) {
+    throw new AppError(
+      "ERR_CONFIG_INVALID",
+      `virtualDirectory.physicalPath (--root): cannot use ${path}: ${describeError(cause)}`,
+      { cause },
+    );
+  }
+}
+
+async function makeStateDir(path: string): Promise<string> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 });
+    return path;
+  } catch (cause) {
+    throw new AppError(
+      "ERR_CONFIG_INVALID",
+      `state (--state): cannot make the folder ${path}: ${describeError(cause)}; give a folder that this account may write`,
+      { cause },
+    );
+  }
+}
+
+function parsePublishers(publishers: readonly string[]): readonly Uint8Array[] {
+  return publishers.flatMap((text) => fromHex(text, 32) ?? []);
+}
+
+function auditFacts(version: PublishedVersion) {
+  return { image: version.name, version: version.version, id: version.id, by: "folder" } as const;
+}
+
+function catalogueGauges(metrics: Metrics, catalogue: Catalogue): () => void {
+  const images = metrics.gauge("ckmesh_origin_images", "Published images");
+  const versions = metrics.gauge("ckmesh_origin_versions", "Published versions");
+  return () => {
+    images.set(catalogue.imageCount);
+    versions.set(catalogue.versionCount);
+  };
+}
+
+function warnOfSettings(config: OriginConfig, logger: Logger): void {
+  const { anonymous, basic, accountsFile } = config.authentication;
+  if (!anonymous.enabled && (accountsFile === undefined || !basic.enabled)) {
+    logger.warn({}, "nobody can read: switch anonymous reading on, or name an accountsFile");
+  }
+  if (basic.enabled && basic.allowOverHttp) {
+    logger.warn({}, "passwords are taken over plain HTTP, readable by everyone on the way");
+  }
+  if (config.bits.BITSUploadEnabled) {
+    logger.warn(
+      {},
+      "BITSUploadEnabled is set, but this version has no uploads yet: copy pairs into the folder",
+    );
+  }
+}
