@@ -1,1 +1,8 @@
-export {};
+export { callLocalApi } from "./call-local-api.js";
+export type { OnceResult } from "./client.js";
+export type { ClientDeps } from "./client-context.js";
+export { type ClientConfig, clientConfigDefaults, clientConfigSchema } from "./config-schema.js";
+export type { ControlRequest } from "./control-request.js";
+export { type ControlDeps, controlStore, exportPair } from "./control-store.js";
+export { type RunningClient, startClient } from "./start-client.js";
+export type { ClientStatus, ImageStatus, StatusError, VersionStatus } from "./status.js";

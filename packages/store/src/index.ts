@@ -1,1 +1,28 @@
-export {};
+export {
+  type ImageRecord,
+  NO_WASTE,
+  type VersionRecord,
+  type VersionState,
+  type WastedBytes,
+} from "./image-record.js";
+export {
+  ImageStore,
+  imageFolder,
+  listImages,
+  listVersions,
+  packKey,
+  readRecord,
+  type StoredVersion,
+} from "./image-store.js";
+export { indexOpaquePack, type OpaqueOptions } from "./opaque-index.js";
+export { openIndex } from "./open-index.js";
+export { type PackOptions, type PackResult, packImage } from "./pack-image.js";
+export type { Progress, WorkOptions } from "./progress.js";
+export { NO_SOURCE_BYTES, type RowSource, type SourceBytes } from "./row-source.js";
+export type { RowTable } from "./row-table.js";
+export { versionPaths } from "./store-layout.js";
+export { storedSourceBytes } from "./stored-source-bytes.js";
+export { type UnpackFormat, type UnpackOptions, type UnpackResult, unpackImage } from "./unpack-image.js";
+export { type VerifyOptions, type VerifyResult, verifyImage } from "./verify-image.js";
+export { VersionFiles } from "./version-files.js";
+export { writeAtomic } from "./write-atomic.js";

@@ -1,0 +1,39 @@
+import { chmod } from "node:fs/promises";
+import { join } from "node:path";
+import type { Logger } from "@ckmesh/core";
+import { unpackImage, type VersionFiles } from "@ckmesh/store";
+import type { MaterializeFormat } from "./config-schema.js";
+
+/** File name of a rebuilt disk. */
+export function diskFileName(name: string, version: number, format: MaterializeFormat): string {
+  return `${name}_${version}.${format === "vhd" ? "vhd" : "img"}`;
+}
+
+/**
+ * Rebuilds the disk of a complete version beside its pack, each page proven before the file gets its name;
+ * read-only for everybody.
+ * @returns its file name; undefined when there is nothing to rebuild (opaque pack, or switched off)
+ * @throws {AppError} ERR_STORE_FULL, ERR_PACK_INVALID, ERR_ABORTED
+ */
+export async function rebuildDisk(
+  folder: string,
+  files: VersionFiles,
+  format: MaterializeFormat,
+  options: { readonly signal: AbortSignal; readonly logger: Logger },
+): Promise<string | undefined> {
+  const { head } = files.signed;
+  if (format === "off" || head.disk === undefined) return undefined;
+  const fileName = diskFileName(head.name, head.version, format);
+  const outPath = join(folder, fileName);
+  await unpackImage({
+    indexPath: files.paths.index,
+    packPath: files.paths.pack,
+    outPath,
+    format,
+    signal: options.signal,
+    onProgress: () => {},
+  });
+  await chmod(outPath, 0o440);
+  options.logger.info({ file: fileName }, "disk rebuilt and proven");
+  return fileName;
+}

@@ -1,0 +1,56 @@
+import type { Clock, Logger, Metrics, Random } from "@ckmesh/core";
+import type { TrustPolicy } from "@ckmesh/image";
+import type { Identity, PeerTransport } from "@ckmesh/net";
+import type { ImageStore, VersionFiles } from "@ckmesh/store";
+import type { PeerAddress, PeerClass } from "@ckmesh/wire";
+import type { ClientMetrics } from "./client-metrics.js";
+import type { MaterializeFormat, Policy } from "./config-schema.js";
+import type { OriginSource } from "./origin-rows.js";
+import type { SwarmDirectory } from "./swarm-directory.js";
+import type { TokenBucket } from "./token-bucket.js";
+
+export interface ClientDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+/** What the drivers of images and versions share. */
+export interface ClientContext {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: ClientMetrics;
+  readonly store: ImageStore;
+  readonly origin: OriginSource;
+  /** The head comes over TLS. */
+  readonly isOriginPrivate: boolean;
+  readonly budget: TokenBucket | undefined;
+  readonly trust: TrustPolicy;
+  readonly peers: PeerAccess;
+  readonly settings: ImageSettings;
+  /** Open versions of all images by their names in the hints: sources of equal frames. */
+  readonly openPacks: Map<string, VersionFiles>;
+  /** Something changed that a status would show. */
+  readonly onChange: () => void;
+}
+
+export interface PeerAccess {
+  readonly identity: Pick<Identity, "peerIdHex" | "publicKey" | "sign">;
+  readonly transport: Pick<PeerTransport, "addSwarm">;
+  readonly peerClass: PeerClass;
+  /** Announced port; 0: nobody can connect. */
+  readonly port: number;
+  readonly allowLoopback: boolean;
+  readonly allowOpenSwarm: boolean;
+  readonly directory: SwarmDirectory;
+  readonly remember: (peer: PeerAddress) => void;
+}
+
+export interface ImageSettings {
+  policyOf(image: string): Policy;
+  readonly keep: number;
+  readonly materialize: MaterializeFormat;
+  readonly consentHook: string | undefined;
+}

@@ -1,0 +1,97 @@
+import { readFile } from "node:fs/promises";
+import { AppError, fromHex, parseRate } from "@ckmesh/core";
+import { parseImageName, type TrustPolicy } from "@ckmesh/image";
+import { parseNetwork } from "@ckmesh/wire";
+import type { ImageSettings } from "./client-context.js";
+import type { ClientConfig } from "./config-schema.js";
+
+/** What the texts of a configuration mean; found wrong at the start, not at the first use. */
+export interface ClientSettings {
+  readonly isOriginPrivate: boolean;
+  readonly trust: TrustPolicy;
+  readonly images: ImageSettings;
+  /** Bytes per second; undefined: no limit. */
+  readonly wanBytesPerSec: number | undefined;
+  readonly credentials: { readonly user: string; readonly password: string } | undefined;
+  readonly ca: string | undefined;
+}
+
+/** @throws {AppError} ERR_CONFIG_INVALID naming the key */
+export async function readSettings(config: ClientConfig): Promise<ClientSettings> {
+  for (const key of ["images", "suggest", "manual"] as const) {
+    for (const name of config[key]) checked(key, () => parseImageName(name));
+  }
+  for (const network of config.siteNetworks) {
+    if (parseNetwork(network) === undefined) {
+      throw invalid(
+        "siteNetworks",
+        `${JSON.stringify(network)} is no network; write for example 10.1.0.0/16`,
+      );
+    }
+  }
+  const publishers = config.publishers.map((text) => {
+    const key = fromHex(text, 32);
+    if (key === undefined)
+      throw invalid("publishers", `${JSON.stringify(text)} is no key of 64 hexadecimal characters`);
+    return key;
+  });
+  if (config.signature === "required" && publishers.length === 0) {
+    throw invalid("signature", "required, but publishers names no key: no image could be accepted");
+  }
+  const { wanBudget } = config;
+  return {
+    isOriginPrivate: /^https:/i.test(config.origin),
+    trust: { publishers, signature: config.signature },
+    images: {
+      policyOf: (image) =>
+        config.manual.includes(image) ? "manual" : config.suggest.includes(image) ? "suggest" : config.policy,
+      keep: config.keep,
+      materialize: config.materialize,
+      consentHook: config.consentHook,
+    },
+    wanBytesPerSec:
+      wanBudget === undefined || wanBudget === "off"
+        ? undefined
+        : checked("wanBudget", () => positive(parseRate(wanBudget))),
+    credentials: await readCredentials(config),
+    ca: config.ca === undefined ? undefined : await readText("ca", config.ca),
+  };
+}
+
+async function readCredentials(config: ClientConfig): Promise<ClientSettings["credentials"]> {
+  const { user, passwordFile } = config;
+  if (user === undefined && passwordFile === undefined) return undefined;
+  if (user === undefined || passwordFile === undefined)
+    throw invalid("user", "user and passwordFile belong together");
+  const text = await readText("passwordFile", passwordFile);
+  return { user, password: text.split(/\r?\n/, 1)[0] ?? "" };
+}
+
+async function readText(key: string, path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    throw new AppError("ERR_CONFIG_INVALID", `${key}: ${path} cannot be read`, { cause });
+  }
+}
+
+function positive(rate: number): number {
+  if (rate > 0) return rate;
+  throw invalid("wanBudget", "must be more than 0; to fetch nothing from the origin, stop the client");
+}
+
+function checked<T>(key: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (cause) {
+    throw new AppError(
+      "ERR_CONFIG_INVALID",
+      `${key}: ${cause instanceof Error ? cause.message : "invalid"}`,
+      { cause },
+    );
+  }
+}
+
+function invalid(key: string, problem: string): AppError {
+  return new AppError("ERR_CONFIG_INVALID", `${key}: ${problem}`);
+}

@@ -1,0 +1,186 @@
+import { AppError, type Logger, randomInt } from "@ckmesh/core";
+import type { VersionState } from "@ckmesh/store";
+import type { ClientContext } from "./client-context.js";
+import type { ControlRequest } from "./control-request.js";
+import { fetchCatalogue } from "./fetch-catalogue.js";
+import { ImageDriver, unknownVersion } from "./image-driver.js";
+import type { ClientStatus, ImageStatus, StatusError } from "./status.js";
+import { asAppError } from "./version-swarm.js";
+
+/** With --once: so long without a new row, and it is given up. */
+const ONCE_STALL_MS = 120_000;
+const ONCE_LOOK_MS = 250;
+/** A word of the tracker about a new version is followed within this time, by chance. */
+const PUBLISHED_SPREAD_MS = 2000;
+
+export interface OnceResult {
+  readonly images: readonly ImageStatus[];
+}
+
+/** All images of one machine. */
+export class Client {
+  readonly #context: ClientContext;
+  readonly #logger: Logger;
+  /** Empty: the catalogue says. */
+  readonly #names: readonly string[];
+  readonly #drivers = new Map<string, Promise<ImageDriver>>();
+  readonly #open = new Map<string, ImageDriver>();
+  readonly #abort = new AbortController();
+  readonly #checks = new Set<Promise<void>>();
+  #lastError: StatusError | undefined;
+
+  constructor(context: ClientContext, names: readonly string[]) {
+    this.#context = context;
+    this.#logger = context.logger;
+    this.#names = names;
+  }
+
+  get images(): readonly ImageDriver[] {
+    return [...this.#open.values()];
+  }
+
+  /** Opens what the store has: complete versions serve, partial ones go on. An image that fails is reported. */
+  async openStored(): Promise<void> {
+    await Promise.all(
+      (await this.#context.store.images()).map(async (name) => {
+        try {
+          await this.#driver(name);
+        } catch (err) {
+          this.#fail(asAppError(err));
+        }
+      }),
+    );
+  }
+
+  /**
+   * Looks at the origin for every image.
+   * @throws {AppError} the first error, after all were tried
+   */
+  async checkAll(signal: AbortSignal): Promise<void> {
+    let failure: AppError | undefined;
+    let names = this.#names;
+    try {
+      if (names.length === 0) names = await fetchCatalogue(this.#context.origin, signal);
+    } catch (err) {
+      failure = asAppError(err);
+      names = [];
+    }
+    for (const name of names) {
+      try {
+        await (await this.#driver(name)).check(signal);
+      } catch (err) {
+        this.#logger.warn({ image: name, err }, "image not checked");
+        failure ??= asAppError(err);
+      }
+    }
+    this.#context.metrics.checks.add(1, { result: failure === undefined ? "done" : "failed" });
+    if (failure === undefined) this.#lastError = undefined;
+    else this.#fail(failure);
+    this.#context.onChange();
+    if (failure !== undefined) throw failure;
+  }
+
+  /** The tracker says that a version was published: looks within a moment, not all clients at once. */
+  published(image: string, version: number): void {
+    const driver = this.#open.get(image);
+    const isMine = this.#names.length === 0 || this.#names.includes(image);
+    if (!isMine || (driver?.newest !== undefined && driver.newest.version >= version)) return;
+    this.#context.clock.after(randomInt(this.#context.random, PUBLISHED_SPREAD_MS), () => {
+      const check = this.#checkOne(image).finally(() => this.#checks.delete(check));
+      this.#checks.add(check);
+    });
+  }
+
+  /** @throws {AppError} ERR_IMAGE_NOT_FOUND */
+  async control(request: Extract<ControlRequest, { command: "accept" | "rollback" }>): Promise<void> {
+    const driver = this.#open.get(request.image);
+    if (driver === undefined) throw unknownVersion(request.image, request.version);
+    if (request.command === "accept") await driver.accept(request.version);
+    else await driver.rollback(request.version);
+  }
+
+  status(): Pick<ClientStatus, "images" | "lastError"> {
+    const images = this.images.map((d) => d.status()).toSorted((a, b) => (a.name < b.name ? -1 : 1));
+    return { images, ...(this.#lastError !== undefined && { lastError: this.#lastError }) };
+  }
+
+  /**
+   * Waits until every image is where its policy lets it go.
+   * @throws {AppError} why one is not
+   */
+  async settled(): Promise<void> {
+    let held = -1;
+    let since = this.#context.clock.now();
+    for (;;) {
+      const now = this.#context.clock.now();
+      const sum = this.images.reduce((total, d) => total + (d.newest?.files?.have.count ?? 0), 0);
+      if (sum !== held) [held, since] = [sum, now];
+      for (const driver of this.images) this.#throwIfStopped(driver, now - since > ONCE_STALL_MS);
+      if (this.images.every((d) => d.isSettled)) return;
+      if (this.#abort.signal.aborted) throw new AppError("ERR_ABORTED", "stopped");
+      await new Promise<void>((resolve) => {
+        this.#context.clock.after(ONCE_LOOK_MS, resolve);
+      });
+    }
+  }
+
+  /** Something resumed or begun is still on its way. */
+  get isFetching(): boolean {
+    const fetching: VersionState = "fetching";
+    return this.images.some((d) => d.newest?.state === fetching && d.newest.error === undefined);
+  }
+
+  async close(): Promise<void> {
+    this.#abort.abort();
+    await Promise.allSettled(this.#checks);
+    const drivers = await Promise.allSettled(this.#drivers.values());
+    await Promise.all(drivers.flatMap((d) => (d.status === "fulfilled" ? [d.value.close()] : [])));
+  }
+
+  #throwIfStopped(driver: ImageDriver, isStalled: boolean): void {
+    const { newest } = driver;
+    if (newest === undefined) return;
+    const { error } = newest;
+    const isOver = newest.isFailed || newest.isStopped || (newest.state === "verified" && !driver.isSettled);
+    if (error !== undefined && (isOver || isStalled || isFinal(error.code)))
+      throw new AppError(error.code, error.message);
+    if (isStalled && !driver.isSettled) {
+      throw new AppError(
+        "ERR_TIMEOUT",
+        `${driver.name} version ${newest.version} got no new row for ${ONCE_STALL_MS / 1000} s: is the origin reachable? Start again to go on`,
+      );
+    }
+  }
+
+  async #checkOne(image: string): Promise<void> {
+    if (this.#abort.signal.aborted) return;
+    try {
+      await (await this.#driver(image)).check(this.#abort.signal);
+    } catch (err) {
+      this.#logger.warn({ image, err }, "published version not checked");
+    }
+  }
+
+  #driver(name: string): Promise<ImageDriver> {
+    let driver = this.#drivers.get(name);
+    if (driver === undefined) {
+      driver = ImageDriver.open(name, this.#context);
+      this.#drivers.set(name, driver);
+      driver.then(
+        (opened) => this.#open.set(name, opened),
+        () => this.#drivers.delete(name), // the caller hears of it; the next check tries again
+      );
+    }
+    return driver;
+  }
+
+  #fail(err: AppError): void {
+    if (err.code === "ERR_ABORTED") return;
+    this.#lastError = { code: err.code, message: err.message };
+  }
+}
+
+/** Waiting does not help against these. */
+function isFinal(code: string): boolean {
+  return code === "ERR_AUTH_REQUIRED" || code === "ERR_AUTH_FORBIDDEN" || code === "ERR_SIGNATURE_INVALID";
+}

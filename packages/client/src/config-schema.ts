@@ -1,0 +1,81 @@
+import { type Static, Type } from "typebox";
+
+/** How new versions of an image are treated (DESIGN.md section 8). */
+export const POLICIES = ["auto", "suggest", "manual"] as const;
+export type Policy = (typeof POLICIES)[number];
+
+export const MATERIALIZE_FORMATS = ["off", "original", "raw", "vhd"] as const;
+export type MaterializeFormat = (typeof MATERIALIZE_FORMATS)[number];
+
+const file = (description: string) => Type.String({ description, isPath: true });
+const text = (description: string) => Type.String({ description });
+const flag = (description: string) => Type.Boolean({ description });
+const names = (description: string) => Type.Array(Type.String(), { description });
+
+/** Settings of `ckmesh client run`. */
+export const clientConfigSchema = Type.Object({
+  origin: text("The origin's virtual directory: https://host/MEDVImages"),
+  store: file("Folder of the images of this machine"),
+  tracker: Type.Optional(text("wss://host[:port][/path]; ws:// where the tracker runs with --open")),
+  images: names("Images to keep; none = every image of the origin's catalogue"),
+  site: Type.Optional(text("Label of the site, where addresses do not tell it")),
+  listen: text("Where peers connect: ADDR:PORT, port 0 = any free one"),
+  siteNetworks: names("Further networks of the site, CIDR"),
+  joinKeyFile: Type.Optional(file("Key that admits to the tracker where the origin issues no tickets")),
+  allowOpenSwarm: flag("Share with peers although the head came over plain http"),
+  wanBudget: Type.Optional(text("Most that is fetched from the origin: 50M (bits per second), or off")),
+  materialize: Type.Enum([...MATERIALIZE_FORMATS], { description: "Rebuild the disk beside the pack" }),
+  user: Type.Optional(text("User name at the origin")),
+  passwordFile: Type.Optional(file("File whose first line is the password")),
+  ca: Type.Optional(file("PEM certificates to trust in place of the system's")),
+  allowBasicOverHttp: flag("Send the password over plain http: trusted networks only"),
+  publishers: names("Public keys that may sign images, 64 hexadecimal characters each"),
+  signature: Type.Enum(["required", "whenConfigured"], {
+    description: "whenConfigured: unsigned images are taken while no publisher is configured",
+  }),
+  policy: Type.Enum([...POLICIES], {
+    description: "auto fetches and activates, suggest and manual wait for accept",
+  }),
+  suggest: names("Images with the policy suggest"),
+  manual: names("Images with the policy manual"),
+  keep: Type.Integer({ minimum: 0, maximum: 100, description: "Old versions kept besides the active one" }),
+  consentHook: Type.Optional(
+    file("Program asked before a version becomes active: NAME VERSION PACK DISK; exit 0 = yes"),
+  ),
+  peerClass: Type.Enum(["wired", "wifi", "battery"], {
+    description: "How willing this machine is to fetch for others",
+  }),
+  lanAnnounce: flag("Find peers by multicast"),
+  pollSeconds: Type.Integer({ minimum: 1, maximum: 604_800, description: "Interval of the checks" }),
+  once: flag("Check now, fetch, verify, end"),
+  seedFor: Type.Number({
+    minimum: 0,
+    maximum: 604_800,
+    description: "With once: seconds to serve peers at the end",
+  }),
+  allowLoopbackPeers: flag("Loopback addresses count as LAN: tests and demonstrations"),
+});
+
+export type ClientConfig = Static<typeof clientConfigSchema>;
+
+/** Everything but `origin` and `store`. */
+export const clientConfigDefaults = {
+  images: [],
+  listen: "0.0.0.0:7650",
+  siteNetworks: [],
+  allowOpenSwarm: false,
+  materialize: "off",
+  allowBasicOverHttp: false,
+  publishers: [],
+  signature: "whenConfigured",
+  policy: "auto",
+  suggest: [],
+  manual: [],
+  keep: 1,
+  peerClass: "wired",
+  lanAnnounce: true,
+  pollSeconds: 900,
+  once: false,
+  seedFor: 0,
+  allowLoopbackPeers: false,
+} satisfies Partial<ClientConfig>;

@@ -1,0 +1,167 @@
+import { copyFile, mkdir, rename, rm } from "node:fs/promises";
+import { resolve } from "node:path";
+import { AppError, type Clock, isAppError, type Logger } from "@ckmesh/core";
+import { decodeHead, RowLayout } from "@ckmesh/image";
+import {
+  type ImageRecord,
+  ImageStore,
+  imageFolder,
+  listImages,
+  listVersions,
+  NO_SOURCE_BYTES,
+  NO_WASTE,
+  readRecord,
+  type StoredVersion,
+  type VersionRecord,
+  storedSourceBytes,
+  verifyImage,
+  versionPaths,
+} from "@ckmesh/store";
+import { callLocalApi } from "./call-local-api.js";
+import type { ControlRequest } from "./control-request.js";
+import { rollbackTarget, unknownVersion } from "./image-driver.js";
+import type { ClientStatus, ImageStatus, VersionStatus } from "./status.js";
+
+export interface ControlDeps {
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+/**
+ * Asks the running client of a store or, where none runs, does it on the folder itself: status and rollback.
+ * @throws {AppError} ERR_FILE_NOT_FOUND when check or accept need a running client
+ */
+export async function controlStore(
+  storeDir: string,
+  request: ControlRequest,
+  deps: ControlDeps,
+): Promise<unknown> {
+  try {
+    return await callLocalApi(storeDir, request);
+  } catch (err) {
+    if (!isAppError(err, "ERR_FILE_NOT_FOUND")) throw err;
+    if (request.command === "status") return await offlineStatus(storeDir, deps.logger);
+    if (request.command === "rollback") {
+      await offlineRollback(storeDir, request.image, request.version, deps);
+      return await offlineStatus(storeDir, deps.logger);
+    }
+    throw err;
+  }
+}
+
+/** What the folder says. @throws {AppError} ERR_FILE_NOT_FOUND when it is no store */
+export async function offlineStatus(storeDir: string, logger: Logger): Promise<ClientStatus> {
+  const dir = resolve(storeDir);
+  const images: ImageStatus[] = [];
+  for (const name of await listImages(dir)) {
+    const record = await readRecord(dir, name, logger);
+    const versions: VersionStatus[] = [];
+    for (const stored of await listVersions(dir, name, logger)) {
+      versions.push(await offlineVersion(dir, name, stored, record));
+    }
+    images.push({ name, ...(record.active !== undefined && { active: record.active }), versions });
+  }
+  return { store: dir, running: false, images };
+}
+
+async function offlineVersion(
+  dir: string,
+  name: string,
+  stored: StoredVersion,
+  record: ImageRecord,
+): Promise<VersionStatus> {
+  const { head, idHex } = decodeHead(stored.headBlock);
+  const known = record.versions.find((v) => v.version === stored.version && v.id === idHex);
+  const { rows } = new RowLayout(head);
+  const paths = versionPaths(imageFolder(dir, name), name, stored.version);
+  const held = await storedSourceBytes(paths, head);
+  const sections = head.sections.reduce((sum, s) => sum + s.length, 0);
+  return {
+    version: stored.version,
+    id: idHex,
+    state: known?.state ?? (stored.isComplete ? "verified" : "fetching"),
+    swarming: "no client runs",
+    haveRows: stored.isComplete ? rows : held.rows,
+    rows,
+    needed: sections + head.pack.length - (head.disk === undefined ? 0 : 64),
+    bytes: held.bytes ?? NO_SOURCE_BYTES,
+    wasted: known?.wasted ?? NO_WASTE,
+    rate: { peers: 0, origin: 0 },
+    peers: 0,
+    ...(known?.disk !== undefined && { disk: known.disk }),
+    ...(known?.error !== undefined && { error: known.error }),
+  };
+}
+
+/** Makes an older complete version the active one, without a client; its disk counts if it was rebuilt. */
+async function offlineRollback(
+  storeDir: string,
+  image: string,
+  version: number | undefined,
+  deps: ControlDeps,
+): Promise<void> {
+  const store = await ImageStore.open(storeDir, deps);
+  try {
+    const record = await store.loadRecord(image);
+    const stored = await store.versions(image);
+    const complete = stored.filter((s) => s.isComplete).map((s) => s.version);
+    const target = rollbackTarget(complete, record.active, version);
+    if (target === undefined) throw unknownVersion(image, version);
+    const disk = record.versions.find((v) => v.version === target)?.disk;
+    await store.setActive(image, target, disk);
+    await store.saveRecord(image, {
+      ...record,
+      active: target,
+      heldBack: Math.max(target, ...complete),
+      versions: record.versions.map((v) => withState(v, target)),
+    });
+  } finally {
+    await store.close();
+  }
+}
+
+function withState(record: VersionRecord, active: number): VersionRecord {
+  if (record.version === active) return { ...record, state: "active" };
+  return record.state === "active" ? { ...record, state: "superseded" } : record;
+}
+
+/**
+ * Copies a complete pair to `outDir`, checked, pack before index; works beside a running client.
+ * @throws {AppError} ERR_IMAGE_NOT_FOUND, ERR_IMAGE_EXISTS, ERR_STORE_FULL
+ */
+export async function exportPair(
+  storeDir: string,
+  image: string,
+  outDir: string,
+  options: { readonly version?: number; readonly logger: Logger; readonly signal?: AbortSignal },
+): Promise<{ readonly version: number; readonly pack: string; readonly index: string }> {
+  const dir = resolve(storeDir);
+  const stored = await listVersions(dir, image, options.logger);
+  const found = stored.find(
+    (s) => s.isComplete && (options.version === undefined || s.version === options.version),
+  );
+  if (found === undefined) throw unknownVersion(image, options.version);
+  const from = versionPaths(imageFolder(dir, image), image, found.version);
+  const to = versionPaths(resolve(outDir), image, found.version);
+  await mkdir(resolve(outDir), { recursive: true });
+  const temporary = [`${to.pack}.tmp`, `${to.index}.tmp`] as const;
+  try {
+    await copyFile(from.pack, temporary[0]);
+    await copyFile(from.index, temporary[1]);
+    await verifyImage(temporary[1], {
+      packPath: temporary[0],
+      onProgress: () => {},
+      ...(options.signal !== undefined && { signal: options.signal }),
+    });
+    await rename(temporary[0], to.pack);
+    await rename(temporary[1], to.index);
+  } catch (err) {
+    if (err instanceof Error && "code" in err && err.code === "ENOSPC") {
+      throw new AppError("ERR_STORE_FULL", `no space left in ${outDir}`, { cause: err });
+    }
+    throw err;
+  } finally {
+    for (const path of temporary) await rm(path, { force: true });
+  }
+  return { version: found.version, pack: to.pack, index: to.index };
+}

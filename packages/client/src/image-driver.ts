@@ -1,0 +1,436 @@
+import { AppError, isAppError, type Logger } from "@ckmesh/core";
+import { checkTrust, decodeHead, hasIndexMagic, type SignedHead } from "@ckmesh/image";
+import { type ImageRecord, NO_WASTE, type VersionFiles, type VersionRecord } from "@ckmesh/store";
+import { rebuildDisk } from "./activation.js";
+import type { ClientContext } from "./client-context.js";
+import { askConsent } from "./consent-hook.js";
+import type { ImageStatus, StatusError } from "./status.js";
+import { VersionDriver } from "./version-driver.js";
+import { asAppError } from "./version-swarm.js";
+
+/** Changes of counters are saved at most this often. */
+const SAVE_MS = 2000;
+
+/** One head found at the origin. */
+interface Offer {
+  readonly signed: SignedHead;
+  readonly block: Uint8Array;
+  readonly etag?: string;
+  /** Index under a name of its own, beside a foreign `.ckm.index`. */
+  readonly isFramesIndex: boolean;
+}
+
+/** One image of this machine: its versions, which of them is fetched, and which is active. */
+export class ImageDriver {
+  readonly name: string;
+  readonly #context: ClientContext;
+  readonly #logger: Logger;
+  readonly #versions = new Map<number, VersionDriver>();
+  readonly #abort = new AbortController();
+  #record: ImageRecord;
+  #lastError: StatusError | undefined;
+  #busy: Promise<void> = Promise.resolve();
+  #saving: Promise<void> = Promise.resolve();
+  #cancelSave: (() => void) | undefined;
+
+  private constructor(name: string, context: ClientContext, record: ImageRecord) {
+    this.name = name;
+    this.#context = context;
+    this.#logger = context.logger.child({ image: name });
+    this.#record = record;
+  }
+
+  /** Opens what is in the store: complete versions serve at once, the newest partial one goes on. */
+  static async open(name: string, context: ClientContext): Promise<ImageDriver> {
+    const driver = new ImageDriver(name, context, await context.store.loadRecord(name));
+    await driver.#openStored();
+    return driver;
+  }
+
+  get policy(): "auto" | "suggest" | "manual" {
+    return this.#context.settings.policyOf(this.name);
+  }
+
+  /** The newest version known here. */
+  get newest(): VersionDriver | undefined {
+    return [...this.#versions.values()].toSorted((a, b) => b.version - a.version)[0];
+  }
+
+  get lastError(): StatusError | undefined {
+    return this.#lastError;
+  }
+
+  /** Nothing more will happen by itself: the newest version is where its policy lets it go, or has failed. */
+  get isSettled(): boolean {
+    const { newest } = this;
+    if (newest === undefined) return true;
+    if (newest.isFailed || newest.state === "active" || newest.state === "staged") return true;
+    if (newest.state === "verified") return this.#isEnd(newest);
+    return (newest.state === "available" || newest.state === "proposed") && !this.#isWanted(newest.version);
+  }
+
+  status(): ImageStatus {
+    const { active } = this.#record;
+    return {
+      name: this.name,
+      policy: this.policy,
+      ...(active !== undefined && { active }),
+      ...(this.#lastError !== undefined && { lastError: this.#lastError }),
+      versions: [...this.#versions.values()].toSorted((a, b) => b.version - a.version).map((v) => v.status()),
+    };
+  }
+
+  /**
+   * Looks at the origin's alias once.
+   * @throws {AppError} as `OriginHttp.fetchHead`; ERR_INDEX_INVALID, ERR_SIGNATURE_INVALID, ERR_VERSION_REFUSED
+   */
+  async check(signal: AbortSignal): Promise<void> {
+    try {
+      const offer = await this.#fetchOffer(signal);
+      this.#lastError = undefined;
+      await this.#exclusive(async () => {
+        if (offer !== undefined) await this.#take(offer);
+        // The hook may have changed its mind.
+        const { newest } = this;
+        if (newest?.state === "staged" && this.#isWanted(newest.version)) await this.#activate(newest, false);
+      });
+    } catch (err) {
+      const failure = asAppError(err);
+      if (failure.code !== "ERR_ABORTED") this.#lastError = { code: failure.code, message: failure.message };
+      throw failure;
+    } finally {
+      this.#context.onChange();
+    }
+  }
+
+  /** Lets a version that waits for it be fetched and become active; absent: the newest one. */
+  async accept(version?: number): Promise<void> {
+    await this.#exclusive(async () => {
+      const driver = version === undefined ? this.newest : this.#versions.get(version);
+      if (driver === undefined) throw unknownVersion(this.name, version);
+      const { heldBack: _, ...rest } = this.#record;
+      await this.#save({ ...rest, accepted: driver.version });
+      if (driver.isComplete) await this.#activate(driver, true);
+      else await this.#fetch(driver);
+    });
+  }
+
+  /** Makes an older complete version the active one; absent: the one before the active. */
+  async rollback(version?: number): Promise<void> {
+    await this.#exclusive(async () => {
+      const target = rollbackTarget(
+        [...this.#versions.values()].filter((v) => v.isComplete).map((v) => v.version),
+        this.#record.active,
+        version,
+      );
+      const driver = target === undefined ? undefined : this.#versions.get(target);
+      if (driver === undefined) throw unknownVersion(this.name, version);
+      const heldBack = Math.max(...this.#versions.keys());
+      await this.#save({ ...this.#record, heldBack });
+      await this.#activate(driver, true);
+    });
+  }
+
+  /** Stops everything; the state is saved. Safe to call twice. */
+  async close(): Promise<void> {
+    this.#abort.abort();
+    this.#cancelSave?.();
+    this.#cancelSave = undefined;
+    await Promise.all([...this.#versions.values()].map((v) => v.close()));
+    await this.#busy;
+    await this.#saveNow();
+  }
+
+  async #openStored(): Promise<void> {
+    const stored = await this.#context.store.versions(this.name);
+    for (const { version, headBlock, isComplete } of stored) {
+      const signed = decodeHead(headBlock);
+      const known = this.#record.versions.find((v) => v.version === version && v.id === signed.idHex);
+      const record = known ?? newRecord(signed, isComplete ? "verified" : "fetching", false);
+      this.#add(record, headBlock, undefined, false);
+    }
+    const isStored = (driver: VersionDriver, isComplete: boolean): boolean =>
+      stored.some((s) => s.version === driver.version && s.isComplete === isComplete);
+    const newest = this.newest?.version;
+    const completeFirst = [...this.#versions.values()].toSorted(
+      (a, b) => Number(isStored(b, true)) - Number(isStored(a, true)),
+    );
+    for (const driver of completeFirst) {
+      const isPartial = isStored(driver, false);
+      if (isPartial && driver.version !== newest) continue;
+      if (isPartial && !this.#isWanted(driver.version)) continue;
+      const started = driver.start();
+      // Complete ones are sources for the partial one, which may have to wait for the network.
+      if (!isPartial) await started;
+    }
+  }
+
+  /** The head at the alias; undefined when it is the one seen before. */
+  async #fetchOffer(signal: AbortSignal): Promise<Offer | undefined> {
+    const { origin } = this.#context;
+    const { alias } = this.#record;
+    const isKnown = alias !== undefined && this.#versions.has(alias.version);
+    const indexName = `${this.name}.ckm.index`;
+    const answer = await origin.fetchHead(indexName, { signal, ...(isKnown && { ifNoneMatch: alias.etag }) });
+    if (answer.status === "unchanged") return undefined;
+    let found = answer;
+    const isFramesIndex = !hasIndexMagic(answer.bytes);
+    if (isFramesIndex) {
+      const second = await origin
+        .fetchHead(`${this.name}.ckm.frames.index`, { signal })
+        .catch((err: unknown) => {
+          if (!isAppError(err, "ERR_IMAGE_NOT_FOUND")) throw err;
+          throw new AppError(
+            "ERR_INDEX_INVALID",
+            `${indexName} at the origin is no ckmesh index, and there is no ${this.name}.ckm.frames.index: pack the image with "ckmesh pack"`,
+          );
+        });
+      if (second.status === "unchanged") return undefined;
+      found = second;
+    }
+    const signed = decodeHead(found.bytes);
+    if (signed.head.name !== this.name) {
+      throw new AppError(
+        "ERR_INDEX_INVALID",
+        `${indexName} at the origin is the index of ${signed.head.name}: its files were renamed, publish them under their own name`,
+      );
+    }
+    checkTrust(signed, this.#context.trust);
+    this.#checkVersion(signed);
+    return {
+      signed,
+      block: found.bytes,
+      isFramesIndex,
+      ...(found.etag !== undefined && { etag: found.etag }),
+    };
+  }
+
+  /** @throws {AppError} ERR_VERSION_REFUSED */
+  #checkVersion({ head, idHex }: SignedHead): void {
+    const { highest } = this.#record;
+    if (highest === undefined) return;
+    if (head.version < highest.version) {
+      throw new AppError(
+        "ERR_VERSION_REFUSED",
+        `the origin offers ${this.name} version ${head.version}, but ${highest.version} was verified here: publish the old content as version ${highest.version + 1}`,
+      );
+    }
+    if (head.version === highest.version && idHex !== highest.id) {
+      const err = new AppError(
+        "ERR_VERSION_REFUSED",
+        `the origin offers another ${this.name} version ${head.version} than the one verified here: a version never changes, publish it as ${head.version + 1}, and find out who replaced it`,
+      );
+      this.#logger.error({ err, offered: idHex, verified: highest.id }, "a published version was replaced");
+      throw err;
+    }
+  }
+
+  async #take(offer: Offer): Promise<void> {
+    const { version } = offer.signed.head;
+    const known = this.#versions.get(version);
+    if (known !== undefined && known.signed.idHex !== offer.signed.idHex) {
+      // Not verified, or #checkVersion had refused it: begun from another publication.
+      this.#logger.warn({ version }, "version was published again before it was complete; it is begun anew");
+      await this.#drop(known);
+    }
+    const record = newRecord(offer.signed, "available", this.#context.isOriginPrivate);
+    const driver =
+      this.#versions.get(version) ?? this.#add(record, offer.block, offer.etag, offer.isFramesIndex);
+    if (offer.etag !== undefined) await this.#save({ ...this.#record, alias: { etag: offer.etag, version } });
+    if (driver.isComplete || driver.state === "fetching") return;
+    if (this.#isWanted(version)) await this.#fetch(driver);
+    else driver.setState(this.policy === "suggest" ? "proposed" : "available");
+  }
+
+  #add(
+    record: VersionRecord,
+    headBlock: Uint8Array,
+    etag: string | undefined,
+    isFramesIndex: boolean,
+  ): VersionDriver {
+    const driver = new VersionDriver({
+      context: this.#context,
+      record,
+      headBlock,
+      ...(etag !== undefined && { aliasEtag: etag }),
+      ...(isFramesIndex && { indexName: `${this.name}_${record.version}.ckm.frames.index` }),
+      previous: () => this.#newestComplete(record.version),
+      onVerified: () => {
+        this.#inBackground(() => this.#verified(driver));
+      },
+      onChanged: () => {
+        this.#saveSoon();
+        this.#context.onChange();
+      },
+    });
+    this.#versions.set(record.version, driver);
+    return driver;
+  }
+
+  /** Older versions that are still being fetched stop; what they have stays a source until this one is proven. */
+  async #fetch(driver: VersionDriver): Promise<void> {
+    for (const other of this.#versions.values()) {
+      if (other === driver || other.isComplete || other.files === undefined) continue;
+      this.#logger.info({ version: other.version }, "older version is no longer fetched");
+      await this.#context.store.noteFrames(other.files);
+      await other.pause();
+    }
+    await driver.start();
+  }
+
+  async #verified(driver: VersionDriver): Promise<void> {
+    const { highest } = this.#record;
+    if (highest === undefined || driver.version > highest.version) {
+      await this.#save({ ...this.#record, highest: { version: driver.version, id: driver.signed.idHex } });
+    }
+    for (const other of this.#versions.values()) {
+      if (!other.isComplete && other.version < driver.version) await this.#drop(other);
+    }
+    if (driver.state === "verified" || driver.state === "staged") await this.#activate(driver, false);
+    else await this.#prune();
+  }
+
+  /** verified → staged → active, as far as the policy, the disk and the hook let it. */
+  async #activate(driver: VersionDriver, isAsked: boolean): Promise<void> {
+    const { store, settings } = this.#context;
+    if (driver.files === undefined || (this.#isEnd(driver) && !isAsked)) return;
+    try {
+      const disk = await rebuildDisk(store.folder(this.name), driver.files, settings.materialize, {
+        signal: this.#abort.signal,
+        logger: this.#logger,
+      });
+      if (driver.state === "verified") driver.setState("staged", disk);
+      if (settings.consentHook !== undefined) {
+        const asked = {
+          name: this.name,
+          version: driver.version,
+          pack: driver.files.paths.pack,
+          ...(disk !== undefined && { disk: `${store.folder(this.name)}/${disk}` }),
+        };
+        const isAgreed = await askConsent(settings.consentHook, asked, {
+          logger: this.#logger,
+          signal: this.#abort.signal,
+        });
+        if (!isAgreed) return;
+      }
+      await store.setActive(this.name, driver.version, disk);
+      const before = this.#record.active === undefined ? undefined : this.#versions.get(this.#record.active);
+      await this.#save({ ...this.#record, active: driver.version });
+      driver.setState("active", disk);
+      driver.setError(undefined);
+      if (before !== undefined && before !== driver) before.setState("superseded");
+      await this.#prune();
+    } catch (err) {
+      const failure = asAppError(err);
+      if (failure.code === "ERR_ABORTED") return;
+      this.#logger.error({ err: failure, version: driver.version }, "version not activated");
+      driver.setError(failure);
+    }
+  }
+
+  /** True if this version stays as it is: an opaque pack, or held back by a rollback. */
+  #isEnd(driver: VersionDriver): boolean {
+    const { heldBack, active } = this.#record;
+    if (driver.signed.head.disk === undefined) return true;
+    return (
+      (heldBack !== undefined && driver.version <= heldBack) ||
+      (active !== undefined && driver.version < active)
+    );
+  }
+
+  #isWanted(version: number): boolean {
+    return this.policy === "auto" || this.#record.accepted === version || this.#record.active === version;
+  }
+
+  #newestComplete(below: number): VersionFiles | undefined {
+    const complete = [...this.#versions.values()].filter((v) => v.isComplete && v.version < below);
+    return complete.toSorted((a, b) => b.version - a.version)[0]?.files;
+  }
+
+  /** Keeps the active version, newer ones, and so many older ones. */
+  async #prune(): Promise<void> {
+    const { active } = this.#record;
+    if (active === undefined) return;
+    const older = [...this.#versions.values()]
+      .filter((v) => v.isComplete && v.version < active)
+      .toSorted((a, b) => b.version - a.version);
+    for (const driver of older.slice(this.#context.settings.keep)) {
+      this.#logger.info({ version: driver.version }, "old version removed");
+      await this.#drop(driver);
+    }
+  }
+
+  async #drop(driver: VersionDriver): Promise<void> {
+    await driver.close();
+    this.#versions.delete(driver.version);
+    await this.#context.store.removeVersion(this.name, driver.version, driver.disk);
+    this.#saveSoon();
+  }
+
+  /** One change of the image at a time. */
+  async #exclusive(work: () => Promise<void>): Promise<void> {
+    const run = this.#busy.then(work);
+    this.#busy = run.catch(() => {}); // the caller of this one hears of it
+    await run;
+  }
+
+  #inBackground(work: () => Promise<void>): void {
+    this.#exclusive(work).catch((err: unknown) => {
+      const failure = asAppError(err);
+      this.#logger.error({ err: failure }, "image not advanced");
+      this.#lastError = { code: failure.code, message: failure.message };
+    });
+  }
+
+  #saveSoon(): void {
+    if (this.#abort.signal.aborted) return;
+    this.#cancelSave ??= this.#context.clock.after(SAVE_MS, () => {
+      this.#cancelSave = undefined;
+      this.#saveNow().catch((err: unknown) => {
+        this.#logger.warn({ err }, "image state not saved");
+      });
+    });
+  }
+
+  async #save(record: ImageRecord): Promise<void> {
+    this.#record = record;
+    await this.#saveNow();
+  }
+
+  /** Writes go one after the other; each takes the state of its turn. */
+  #saveNow(): Promise<void> {
+    const write = this.#saving
+      .catch(() => {}) // whoever asked for that one hears of it
+      .then(() =>
+        this.#context.store.saveRecord(this.name, {
+          ...this.#record,
+          versions: [...this.#versions.values()].map((v) => v.record),
+        }),
+      );
+    this.#saving = write;
+    return write;
+  }
+}
+
+/** The version a rollback goes to: the one asked for, or the newest complete one below the active. */
+export function rollbackTarget(
+  complete: readonly number[],
+  active: number | undefined,
+  asked: number | undefined,
+): number | undefined {
+  if (asked !== undefined) return complete.includes(asked) ? asked : undefined;
+  return complete.filter((v) => active === undefined || v < active).toSorted((a, b) => b - a)[0];
+}
+
+export function unknownVersion(image: string, version: number | undefined): AppError {
+  return new AppError(
+    "ERR_IMAGE_NOT_FOUND",
+    version === undefined
+      ? `${image} has no such version here: "ckmesh client status" lists them`
+      : `version ${version} of ${image} is not here (or not complete): "ckmesh client status" lists them`,
+  );
+}
+
+function newRecord(signed: SignedHead, state: VersionRecord["state"], isPrivate: boolean): VersionRecord {
+  return { version: signed.head.version, id: signed.idHex, state, isPrivate, wasted: NO_WASTE };
+}

@@ -1,0 +1,99 @@
+import { Bitfield, equalBytes, type Run } from "@ckmesh/core";
+import { carryOverPieces, type OldIndex, PieceHashes, type Section, type SectionKind } from "@ckmesh/image";
+import type { VersionFiles } from "@ckmesh/store";
+
+/** Sections of the old index from which pieces of the new one follow. */
+const OLD_SECTIONS: readonly SectionKind[] = ["container", "frames", "kept", "map", "pages"];
+/** Sections that follow from the old index once those of `NEEDED` are there. */
+const DERIVED = new Set<SectionKind>(["frames", "pages"]);
+const NEEDED: readonly SectionKind[] = ["kept", "map"];
+
+/** Pieces of a new index that the index of an older complete version determines (specs: image format, `kept`). */
+export class IndexCarry {
+  readonly #files: VersionFiles;
+  readonly #old: OldIndex;
+
+  private constructor(files: VersionFiles, old: OldIndex) {
+    this.#files = files;
+    this.#old = old;
+  }
+
+  /** Reads the old index; `previous` must be complete. */
+  static async create(files: VersionFiles, previous: VersionFiles): Promise<IndexCarry> {
+    const { head, id } = previous.signed;
+    const hashes = await readSection(previous, "hashes");
+    if (hashes === undefined) throw new Error("unreachable: a complete index has hashes");
+    const sections = new Map<SectionKind, Uint8Array>();
+    for (const kind of OLD_SECTIONS) {
+      const bytes = await readSection(previous, kind);
+      if (bytes !== undefined) sections.set(kind, bytes);
+    }
+    return new IndexCarry(files, { head, id, hashes: new PieceHashes(hashes, head), sections });
+  }
+
+  /** All pieces but the hashes: held back until the hashes say which of them lie here already. */
+  get first(): Bitfield {
+    return this.#missing(({ kind }) => kind !== "hashes");
+  }
+
+  /** Pieces that follow from `kept` and `map`, so that those are to be had first. */
+  get second(): Bitfield {
+    const { previous } = this.#files.signed.head;
+    const isNext = previous !== undefined && equalBytes(previous.id, this.#old.id);
+    return this.#missing(({ kind }) => isNext && DERIVED.has(kind));
+  }
+
+  /** The sections from which the rest follows are held. */
+  get isReady(): boolean {
+    return NEEDED.every((kind) => {
+      const run = this.#files.table.layout.section(kind);
+      return run === undefined || this.#files.have.hasAll(run.first, run.count);
+    });
+  }
+
+  #missing(isMeant: (section: Section) => boolean): Bitfield {
+    const { table, have } = this.#files;
+    const rows = new Bitfield(table.layout.rows);
+    for (const section of table.head.sections) {
+      const run = isMeant(section) ? table.layout.section(section.kind) : undefined;
+      if (run === undefined) continue;
+      for (let row = run.first; row < run.first + run.count; row++) if (!have.has(row)) rows.add(row);
+    }
+    return rows;
+  }
+
+  /**
+   * Stores every piece that follows from what is here now.
+   * @throws {AppError} ERR_INDEX_INVALID, ERR_STORE_FULL
+   */
+  async run(): Promise<readonly Run[]> {
+    const files = this.#files;
+    const { head } = files.signed;
+    const hashesSection = await readSection(files, "hashes");
+    if (hashesSection === undefined) return [];
+    const sections = new Map<SectionKind, Uint8Array>();
+    for (const { kind } of head.sections) {
+      const bytes = await readSection(files, kind);
+      if (bytes !== undefined && kind !== "hashes") sections.set(kind, bytes);
+    }
+    const pieces = carryOverPieces(this.#old, {
+      head,
+      hashes: new PieceHashes(hashesSection, head),
+      sections,
+    });
+    const stored: Run[] = [];
+    for (const { row, bytes } of pieces) {
+      if (files.have.has(row) || files.table.check(row, bytes) !== "good") continue;
+      await files.write({ first: row, count: 1 }, bytes, "previous");
+      stored.push({ first: row, count: 1 });
+    }
+    return stored;
+  }
+}
+
+/** Bytes of a section all of whose pieces are held; undefined for others and for absent ones. */
+async function readSection(files: VersionFiles, kind: SectionKind): Promise<Uint8Array | undefined> {
+  const run = files.table.layout.section(kind);
+  if (run === undefined || run.count === 0 || !files.have.hasAll(run.first, run.count)) return undefined;
+  return await files.read(run);
+}

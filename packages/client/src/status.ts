@@ -1,0 +1,57 @@
+import type { ErrorCode } from "@ckmesh/core";
+import type { SourceBytes, VersionState, WastedBytes } from "@ckmesh/store";
+import type { Policy } from "./config-schema.js";
+
+/** What `status --json` shows; its keys are API (docs: json output). */
+export interface ClientStatus {
+  readonly store: string;
+  /** False: read from the folder, no client has it open. */
+  readonly running: boolean;
+  readonly origin?: string;
+  readonly site?: string;
+  readonly tracker?: "connected" | "away";
+  /** Where peers connect; 0: nowhere. */
+  readonly peerPort?: number;
+  /** Peer id, hex. */
+  readonly peerId?: string;
+  /** ISO 8601. */
+  readonly nextCheckAt?: string;
+  readonly lastError?: StatusError;
+  readonly images: readonly ImageStatus[];
+}
+
+export interface StatusError {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+export interface ImageStatus {
+  readonly name: string;
+  readonly policy?: Policy;
+  readonly active?: number;
+  readonly lastError?: StatusError;
+  readonly versions: readonly VersionStatus[];
+}
+
+export interface VersionStatus {
+  readonly version: number;
+  /** Version id, hex. */
+  readonly id: string;
+  readonly state: VersionState;
+  /** Whether it is shared with peers; the text says why not. */
+  readonly swarming: boolean | string;
+  readonly haveRows: number;
+  readonly rows: number;
+  /** Bytes of all rows: pack without its header, and index without its head. */
+  readonly needed: number;
+  /** Bytes of the rows held, each counted once by how it came. */
+  readonly bytes: SourceBytes;
+  /** Bytes that were of no use; `origin` = those of them that came over the WAN. */
+  readonly wasted: WastedBytes;
+  /** Bytes per second, the last few seconds. */
+  readonly rate: { readonly peers: number; readonly origin: number };
+  readonly peers: number;
+  /** File name of the rebuilt disk. */
+  readonly disk?: string;
+  readonly error?: StatusError;
+}

@@ -1,0 +1,381 @@
+import { type AppError, describeError, isAppError, type Logger } from "@ckmesh/core";
+import { decodeHead, deriveSwarmKeys, type SignedHead } from "@ckmesh/image";
+import {
+  NO_SOURCE_BYTES,
+  packKey,
+  type SourceBytes,
+  type VersionFiles,
+  type VersionRecord,
+  type VersionState,
+} from "@ckmesh/store";
+import { Backoff } from "@ckmesh/swarm";
+import type { ClientContext } from "./client-context.js";
+import { IndexCarry } from "./index-carry.js";
+import { planLocal } from "./local-plan.js";
+import { OriginRows } from "./origin-rows.js";
+import type { StatusError, VersionStatus } from "./status.js";
+import { asAppError, VersionSwarm } from "./version-swarm.js";
+import { Waste } from "./waste.js";
+
+/** Pauses between attempts after a local fault, such as a full disk. */
+const RETRY_MIN_MS = 5000;
+const RETRY_MAX_MS = 300_000;
+
+export interface VersionDriverOptions {
+  readonly context: ClientContext;
+  readonly record: VersionRecord;
+  readonly headBlock: Uint8Array;
+  readonly aliasEtag?: string;
+  /** File name of the index at the origin, where it is not NAME_n.ckm.index. */
+  readonly indexName?: string;
+  /** The newest complete version of the image, if any. */
+  readonly previous: () => VersionFiles | undefined;
+  /** Every byte is proven and the pack has its final name. */
+  readonly onVerified: () => void;
+  /** State, error or counters changed: the record is to be saved. */
+  readonly onChanged: () => void;
+}
+
+/**
+ * One version on this machine: idle (available, proposed) → fetching → complete, and then serving peers. The
+ * states that follow (staged, active, superseded) are set by the image.
+ */
+export class VersionDriver {
+  readonly signed: SignedHead;
+  readonly #options: VersionDriverOptions;
+  readonly #logger: Logger;
+  readonly #waste: Waste;
+  readonly #abort = new AbortController();
+  readonly #backoff: Backoff;
+  #state: VersionState;
+  #disk: string | undefined;
+  #error: StatusError | undefined;
+  #files: VersionFiles | undefined;
+  #swarm: VersionSwarm | undefined;
+  #leave: (() => void) | undefined;
+  #busy: Promise<void> = Promise.resolve();
+  #cancelRetry: (() => void) | undefined;
+  #counted: SourceBytes = NO_SOURCE_BYTES;
+  #isFailed = false;
+
+  constructor(options: VersionDriverOptions) {
+    this.#options = options;
+    const { record, context } = options;
+    this.signed = decodeHead(options.headBlock);
+    this.#logger = context.logger.child({ image: this.signed.head.name, version: this.signed.head.version });
+    this.#waste = new Waste(record.wasted);
+    this.#backoff = new Backoff(RETRY_MIN_MS, RETRY_MAX_MS, context.random);
+    this.#state = record.state;
+    this.#disk = record.disk;
+    this.#error = record.error;
+  }
+
+  get version(): number {
+    return this.signed.head.version;
+  }
+
+  get state(): VersionState {
+    return this.#state;
+  }
+
+  get files(): VersionFiles | undefined {
+    return this.#files;
+  }
+
+  get isComplete(): boolean {
+    return this.#files?.isComplete ?? false;
+  }
+
+  /** It will not be tried again as it is: the publisher has to act. */
+  get isFailed(): boolean {
+    return this.#isFailed;
+  }
+
+  /** It stopped and will be tried again after a pause. */
+  get isStopped(): boolean {
+    return this.#cancelRetry !== undefined;
+  }
+
+  get error(): StatusError | undefined {
+    return this.#error;
+  }
+
+  get disk(): string | undefined {
+    return this.#disk;
+  }
+
+  get record(): VersionRecord {
+    return {
+      version: this.version,
+      id: this.signed.idHex,
+      state: this.#state,
+      isPrivate: this.#options.record.isPrivate,
+      wasted: this.#waste.bytes,
+      ...(this.#disk !== undefined && { disk: this.#disk }),
+      ...(this.#error !== undefined && { error: this.#error }),
+    };
+  }
+
+  /** The image moves the version on: staged, active, superseded. */
+  setState(state: VersionState, disk?: string): void {
+    if (disk !== undefined) this.#disk = disk;
+    if (this.#state !== state) {
+      this.#logger.info({ from: this.#state, to: state }, "version changed state");
+      this.#options.context.metrics.versions.add(1, { state });
+    }
+    this.#state = state;
+    this.#options.onChanged();
+  }
+
+  setError(err: AppError | undefined): void {
+    this.#error = err === undefined ? undefined : { code: err.code, message: err.message };
+    this.#options.onChanged();
+  }
+
+  /** Opens the files and works until they are complete, then serves them. Safe to call again. */
+  start(): Promise<void> {
+    this.#busy = this.#busy.then(() => this.#start());
+    return this.#busy;
+  }
+
+  status(): VersionStatus {
+    const files = this.#files;
+    const needed = this.signed.head.sections.reduce((sum, s) => sum + s.length, 0) + this.#frameBytes();
+    return {
+      version: this.version,
+      id: this.signed.idHex,
+      state: this.#state,
+      swarming: this.#whyNoSwarm() ?? true,
+      haveRows: files?.have.count ?? 0,
+      rows: files?.table.layout.rows ?? 0,
+      needed,
+      bytes: files?.bytes ?? NO_SOURCE_BYTES,
+      wasted: this.#waste.bytes,
+      rate: { peers: this.#swarm?.peersRate.rate ?? 0, origin: this.#swarm?.originRate.rate ?? 0 },
+      peers: this.#swarm?.links ?? 0,
+      ...(this.#disk !== undefined && { disk: this.#disk }),
+      ...(this.#error !== undefined && { error: this.#error }),
+    };
+  }
+
+  /** Stops transfers; the files stay open as a source for other versions. `start` goes on. */
+  async pause(): Promise<void> {
+    this.#cancelRetry?.();
+    await this.#busy;
+    await this.#stopSwarm();
+    await this.#files?.checkpoint();
+  }
+
+  /** Stops transfers and closes the files; whole rows stay on the disk. Safe to call twice. */
+  async close(): Promise<void> {
+    this.#abort.abort();
+    this.#cancelRetry?.();
+    await this.#busy;
+    await this.#stopSwarm();
+    this.#options.context.openPacks.delete(this.#packKey());
+    await this.#files?.close();
+  }
+
+  async #start(): Promise<void> {
+    if (this.#abort.signal.aborted || this.#swarm !== undefined) return;
+    const { context } = this.#options;
+    try {
+      if (this.#files === undefined) {
+        this.#files = await context.store.openVersion(this.signed.head.name, this.#options.headBlock);
+        context.openPacks.set(this.#packKey(), this.#files);
+        this.#countBytes();
+      }
+      const files = this.#files;
+      if (files.isComplete) {
+        if (this.#state === "available" || this.#state === "proposed" || this.#state === "fetching")
+          this.setState("verified");
+        this.#startSwarm(files, undefined);
+        this.#options.onVerified();
+        await context.store.noteFrames(files);
+        return;
+      }
+      this.setState("fetching");
+      const carry = await this.#carryOver(files);
+      this.#startSwarm(files, carry);
+    } catch (err) {
+      this.#fault(asAppError(err));
+    }
+  }
+
+  #startSwarm(files: VersionFiles, indexCarry: IndexCarry | undefined): void {
+    if (this.#abort.signal.aborted) return;
+    const { context } = this.#options;
+    const { peers, clock, random } = context;
+    const keys = deriveSwarmKeys(this.signed.head.secret, this.signed.id);
+    const swarms = this.#whyNoSwarm() === undefined;
+    const swarm = new VersionSwarm({
+      files,
+      rows: this.#originRows(files),
+      waste: this.#waste,
+      peerId: peers.identity.peerIdHex,
+      peerClass: peers.peerClass,
+      peerPort: peers.port,
+      allowLoopback: peers.allowLoopback,
+      identity: peers.identity,
+      ...(swarms && {
+        join: (onPeer) =>
+          peers.transport.addSwarm({
+            versionId: this.signed.id,
+            ...keys,
+            layout: {
+              rows: files.table.layout.rows,
+              rowsLength: (first, length) => files.table.rowsIn(first, length),
+            },
+            onPeer,
+          }),
+      }),
+      clock,
+      random,
+      logger: this.#logger,
+      indexCarry,
+      planLocal: () =>
+        planLocal({
+          files,
+          store: context.store,
+          openPack: (pack) => context.openPacks.get(pack),
+          logger: this.#logger,
+        }),
+      onProgress: () => {
+        this.#countBytes();
+        context.onChange();
+      },
+      onComplete: () => {
+        if (!files.isComplete) this.#then(() => this.#finish(files));
+      },
+      onFault: (err) => {
+        this.#then(async () => {
+          await this.#stopSwarm();
+          this.#fault(err);
+        });
+      },
+      onOriginError: (err) => {
+        this.#logger.warn({ err }, "rows not fetched at the origin");
+        this.setError(err);
+      },
+      onPeerLinked: peers.remember,
+    });
+    this.#swarm = swarm;
+    if (swarms) {
+      this.#leave = peers.directory.add({
+        swarm: keys.swarm,
+        have: () => ({ have: files.have.count, rows: files.table.layout.rows }),
+        step: (event) => {
+          swarm.step(event);
+        },
+      });
+    }
+    swarm.start();
+  }
+
+  /** Proves the whole pack and gives it its name. Rows that were damaged meanwhile are fetched again. */
+  async #finish(files: VersionFiles): Promise<void> {
+    if (files.isComplete || this.#swarm === undefined || !files.have.isFull) return;
+    try {
+      await files.finish({ signal: this.#abort.signal });
+    } catch (err) {
+      if (isAppError(err, "ERR_ABORTED")) return;
+      if (!isAppError(err, "ERR_FRAME_HASH_MISMATCH")) {
+        await this.#stopSwarm();
+        this.#fault(asAppError(err));
+        return;
+      }
+      this.#logger.warn({ err }, "stored rows were damaged");
+      this.#swarm.step({ type: "lost", runs: [...files.have.runs(false)] });
+      return;
+    }
+    this.#error = undefined;
+    this.#backoff.succeed();
+    const { bytes } = files;
+    this.#logger.info({ bytes, wasted: this.#waste.bytes }, "version verified");
+    if (this.#state === "fetching") this.setState("verified");
+    else this.#options.onChanged();
+    await this.#options.context.store.noteFrames(files);
+    this.#options.onVerified();
+  }
+
+  async #carryOver(files: VersionFiles): Promise<IndexCarry | undefined> {
+    const previous = this.#options.previous();
+    if (previous === undefined || files.frames !== undefined) return undefined;
+    try {
+      return await IndexCarry.create(files, previous);
+    } catch (err) {
+      this.#logger.warn({ reason: describeError(err) }, "nothing taken from the older index");
+      return undefined;
+    }
+  }
+
+  #originRows(files: VersionFiles): OriginRows {
+    const { context, aliasEtag, indexName } = this.#options;
+    return new OriginRows({
+      origin: context.origin,
+      files,
+      logger: this.#logger,
+      ...(aliasEtag !== undefined && { aliasEtag }),
+      ...(indexName !== undefined && { indexName }),
+      ...(context.budget !== undefined && { budget: context.budget }),
+    });
+  }
+
+  async #stopSwarm(): Promise<void> {
+    this.#leave?.();
+    this.#leave = undefined;
+    const swarm = this.#swarm;
+    this.#swarm = undefined;
+    await swarm?.close();
+  }
+
+  /** The work stopped: tried again after a pause, unless only the publisher can help. */
+  #fault(err: AppError): void {
+    if (this.#abort.signal.aborted) return;
+    this.#isFailed = err.code === "ERR_INDEX_INVALID" || err.code === "ERR_PACK_INVALID";
+    const retryMs = this.#isFailed ? undefined : this.#backoff.fail();
+    this.#logger.error({ err, retryMs }, "version stopped");
+    this.setError(err);
+    if (retryMs === undefined) return;
+    this.#cancelRetry?.();
+    this.#cancelRetry = this.#options.context.clock.after(retryMs, () => {
+      this.#cancelRetry = undefined;
+      this.#then(() => this.#start());
+    });
+  }
+
+  /** One thing at a time. */
+  #then(work: () => Promise<void>): void {
+    this.#busy = this.#busy.then(work).catch((err: unknown) => {
+      this.#fault(asAppError(err));
+    });
+  }
+
+  #countBytes(): void {
+    const bytes = this.#files?.bytes;
+    if (bytes === undefined) return;
+    for (const source of SOURCES) {
+      const more = bytes[source] - this.#counted[source];
+      // Bytes found on the disk at the start came in an earlier run.
+      if (more > 0 && this.#swarm !== undefined) this.#options.context.metrics.rowBytes.add(more, { source });
+    }
+    this.#counted = bytes;
+  }
+
+  #whyNoSwarm(): string | undefined {
+    const { context, record } = this.#options;
+    if (record.isPrivate || context.peers.allowOpenSwarm) return undefined;
+    return "the head came over plain http: use https, or allowOpenSwarm";
+  }
+
+  #frameBytes(): number {
+    const { head } = this.signed;
+    return head.pack.length - (this.#files?.table.packHeaderLength ?? (head.disk === undefined ? 0 : 64));
+  }
+
+  #packKey(): string {
+    return packKey(this.signed.head.name, this.version);
+  }
+}
+
+const SOURCES = ["previous", "delta", "host", "peers", "origin"] as const;

@@ -1,0 +1,437 @@
+import {
+  AppError,
+  type Clock,
+  describeError,
+  isAppError,
+  type Logger,
+  MIB,
+  type Random,
+  type Run,
+} from "@ckmesh/core";
+import type { PeerLink, SwarmEndpoint } from "@ckmesh/net";
+import type { VersionFiles } from "@ckmesh/store";
+import {
+  type FetchId,
+  type LinkId,
+  type PieceSection,
+  type SwarmEffect,
+  type SwarmEvent,
+  SwarmMachine,
+} from "@ckmesh/swarm";
+import {
+  claimSigningBytes,
+  type PeerAddress,
+  type PeerClass,
+  type PeerMessage,
+} from "@ckmesh/wire";
+import { fetchRows, freshParts } from "./fetch-rows.js";
+import type { IndexCarry } from "./index-carry.js";
+import type { LocalPlan } from "./local-plan.js";
+import type { OriginRows } from "./origin-rows.js";
+import { RateMeter } from "./rate-meter.js";
+import { RowAssembler, type RowBytes } from "./row-assembler.js";
+import type { Waste } from "./waste.js";
+
+/** An upload counts as gone once no more than this waits in its link. */
+const UPLOAD_QUEUE_BYTES = MIB / 2;
+/** Rows that one peer may have us hash again, per minute. */
+const MAX_RECHECK_ROWS = 256;
+const RECHECK_WINDOW_MS = 60_000;
+
+export interface VersionSwarmOptions {
+  readonly files: VersionFiles;
+  /** How rows come from the origin; undefined while it may not be asked (a head from an earlier run will do). */
+  readonly rows: OriginRows;
+  readonly waste: Waste;
+  readonly peerId: string;
+  readonly peerClass: PeerClass;
+  readonly peerPort: number;
+  readonly allowLoopback: boolean;
+  readonly identity: { readonly publicKey: Uint8Array; sign(bytes: Uint8Array): Uint8Array };
+  /** Registers the swarm with the transport; undefined: no peers for this version. */
+  readonly join?: (onPeer: (link: PeerLink) => void) => SwarmEndpoint;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Pieces of the index that may follow from an older one. */
+  readonly indexCarry: IndexCarry | undefined;
+  /** Something changed that a status would show. */
+  readonly onProgress: () => void;
+  /** The frame table has just been proven: which of its frames lie in local packs? */
+  readonly planLocal: () => Promise<LocalPlan>;
+  /** Every row is held. */
+  readonly onComplete: () => void;
+  /** The work cannot go on: full disk, senseless index. */
+  readonly onFault: (err: AppError) => void;
+  /** The origin failed or served something else; the machine goes on. */
+  readonly onOriginError: (err: AppError) => void;
+  readonly onPeerLinked: (peer: PeerAddress) => void;
+}
+
+/**
+ * The I/O around the decisions of one version's swarm: links, files and range requests of one `SwarmMachine`.
+ * Events go in one at a time, effects are carried out in order.
+ */
+export class VersionSwarm {
+  readonly #options: VersionSwarmOptions;
+  readonly #machine: SwarmMachine;
+  readonly #endpoint: SwarmEndpoint | undefined;
+  readonly #links = new Map<LinkId, LinkState>();
+  readonly #fetches = new Map<FetchId, AbortController>();
+  readonly #abort = new AbortController();
+  readonly #work = new Set<Promise<void>>();
+  readonly #queue: SwarmEvent[] = [];
+  readonly peersRate: RateMeter;
+  readonly originRate: RateMeter;
+  #lastLink = 0;
+  #isStepping = false;
+  #isClosed = false;
+  #framesTold = false;
+  /** Waits for the hashes, then for `kept` and `map`. */
+  #carryStage: "hashes" | "busy" | "kept" | "done" = "hashes";
+  #cancelTimer: (() => void) | undefined;
+
+  constructor(options: VersionSwarmOptions) {
+    this.#options = options;
+    const { files, clock } = options;
+    this.peersRate = new RateMeter(clock);
+    this.originRate = new RateMeter(clock);
+    this.#machine = new SwarmMachine(
+      {
+        versionId: files.signed.id,
+        peerId: options.peerId,
+        peerClass: options.peerClass,
+        rows: files.table.layout.rows,
+        sections: pieceSections(files),
+        hashesRows: files.table.layout.section("hashes") ?? { first: 0, count: 0 },
+        have: files.have.clone(),
+        swarming: options.join !== undefined,
+        allowLoopback: options.allowLoopback,
+        peerPort: options.peerPort,
+        random: options.random,
+        epoch: Math.floor(clock.wall() / 1000),
+        sign: (claim) => ({
+          ...claim,
+          key: options.identity.publicKey,
+          signature: options.identity.sign(claimSigningBytes(files.signed.id, claim)),
+        }),
+        verify: () => true, // the transport lets no unproven claim through
+      },
+      clock.now(),
+    );
+    this.#endpoint = options.join?.((link) => {
+      this.#linked(link);
+    });
+  }
+
+  /** Begins to work; rows held so far are known to the machine already. */
+  start(): void {
+    const { indexCarry } = this.#options;
+    if (indexCarry !== undefined) this.step({ type: "local-plan", rows: indexCarry.first });
+    this.step({ type: "tick" });
+    this.#advanced();
+  }
+
+  get links(): number {
+    return this.#links.size;
+  }
+
+  peers(): readonly PeerAddress[] {
+    return this.#machine.peers();
+  }
+
+  /** Gives the machine an event and does what it wants. */
+  step(event: SwarmEvent): void {
+    if (this.#isClosed) return;
+    this.#queue.push(event);
+    if (this.#isStepping) return;
+    this.#isStepping = true;
+    try {
+      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+        for (const effect of this.#machine.step(next, this.#options.clock.now())) this.#carryOut(effect);
+      }
+    } finally {
+      this.#isStepping = false;
+    }
+    this.#arm();
+  }
+
+  /** Ends all transfers; whole rows stay. Safe to call twice. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#cancelTimer?.();
+    this.#abort.abort();
+    for (const controller of this.#fetches.values()) controller.abort();
+    for (const { link } of this.#links.values()) link.close("closing");
+    await this.#endpoint?.close();
+    await Promise.allSettled(this.#work);
+  }
+
+  #arm(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    const at = this.#machine.deadline();
+    if (at === undefined || this.#isClosed) return;
+    this.#cancelTimer = this.#options.clock.after(Math.max(0, at - this.#options.clock.now()), () => {
+      this.step({ type: "tick" });
+    });
+  }
+
+  #carryOut(effect: SwarmEffect): void {
+    switch (effect.type) {
+      case "dial":
+        this.#run(this.#dial(effect.peer));
+        return;
+      case "close":
+        this.#links.get(effect.link)?.link.close(effect.reason);
+        return;
+      case "send":
+        this.#links.get(effect.link)?.link.send(effect.message);
+        return;
+      case "upload":
+        this.#run(this.#upload(effect.link, effect.row, effect.length));
+        return;
+      case "fetch":
+        this.#run(this.#fetch(effect.fetch, effect.rows));
+        return;
+      case "abort-fetch":
+        this.#fetches.get(effect.fetch)?.abort();
+        return;
+      case "complete":
+        this.#options.onComplete();
+        return;
+    }
+  }
+
+  /** Keeps track of work that runs beside the machine; what it throws is a fault of this version. */
+  #run(work: Promise<void>): void {
+    const tracked = work
+      .catch((err: unknown) => {
+        if (this.#isClosed) return;
+        this.#options.onFault(asAppError(err));
+      })
+      .finally(() => this.#work.delete(tracked));
+    this.#work.add(tracked);
+  }
+
+  async #dial(peer: PeerAddress): Promise<void> {
+    try {
+      await this.#endpoint?.dial(peer, this.#abort.signal);
+    } catch (err) {
+      const reason = isAppError(err, "ERR_PEER_REFUSED") ? "refused" : "unreachable";
+      this.#options.logger.debug({ reason: describeError(err) }, "peer not reached");
+      this.step({ type: "dial-failed", peer, reason });
+    }
+  }
+
+  #linked(link: PeerLink): void {
+    if (this.#isClosed) {
+      link.close("closing");
+      return;
+    }
+    this.#lastLink += 1;
+    const id = this.#lastLink;
+    const state: LinkState = { link, sent: [], recheck: { since: 0, rows: 0 } };
+    this.#links.set(id, state);
+    link.start({
+      message: (message) => {
+        this.#received(id, state, message);
+      },
+      drained: () => {
+        this.#drained(id, state);
+      },
+      closed: (err) => {
+        if (err !== undefined) this.#options.logger.debug({ reason: describeError(err) }, "peer link ended");
+        this.#links.delete(id);
+        this.step({ type: "peer-down", link: id });
+        this.#options.onProgress();
+      },
+    });
+    const { peerId, address, port, inbound, peerClass, rttMs } = link;
+    this.step({ type: "peer-up", link: id, peerId, address, port, inbound, peerClass, rttMs });
+    if (port !== 0 && this.#links.has(id)) this.#options.onPeerLinked({ address, port });
+    this.#options.onProgress();
+  }
+
+  #received(id: LinkId, state: LinkState, message: PeerMessage): void {
+    if (this.#isClosed) return;
+    if (message.type === "piece") {
+      this.#run(this.#piece(id, message.row, message.bytes));
+      return;
+    }
+    this.step({ type: "message", link: id, message });
+    if (message.type === "bad-rows") this.#run(this.#recheck(state, message.runs));
+  }
+
+  /** Hashes each row of an answer, stores the good ones, then tells the machine. */
+  async #piece(id: LinkId, row: number, bytes: Uint8Array): Promise<void> {
+    const { files, waste } = this.#options;
+    this.peersRate.add(bytes.byteLength);
+    const count = files.table.rowsIn(row, bytes.byteLength);
+    if (count === undefined) return; // the transport lets no such piece through
+    const { good, bad, unknown } = new RowAssembler(files.table, { first: row, count }).push(bytes);
+    const fresh = good.flatMap((part) => freshParts(part, files));
+    for (const part of unknown) waste.add("retried", part.bytes.byteLength, "peers");
+    for (const part of bad) waste.add("rejected", part.bytes.byteLength, "peers");
+    for (const part of fresh) {
+      if (part.isHeld) waste.add("duplicate", part.bytes.byteLength, "peers");
+      else await files.write(part.run, part.bytes, "peers");
+    }
+    this.step({ type: "piece", link: id, row, good: runsOf(good), bad: runsOf(bad) });
+    this.#advanced();
+  }
+
+  async #upload(id: LinkId, row: number, length: number): Promise<void> {
+    const { files, logger } = this.#options;
+    const state = this.#links.get(id);
+    const count = files.table.rowsIn(row, length);
+    let ok = false;
+    if (state !== undefined && count !== undefined && files.have.hasAll(row, count)) {
+      try {
+        const bytes = await files.read({ first: row, count });
+        if (this.#links.has(id)) {
+          state.link.send({ type: "piece", row, bytes });
+          ok = true;
+        }
+      } catch (err) {
+        logger.warn({ err }, "rows for a peer could not be read");
+      }
+    }
+    if (ok && state !== undefined && state.link.queuedBytes > UPLOAD_QUEUE_BYTES)
+      state.sent.push({ row, length });
+    else this.step({ type: "uploaded", link: id, row, length, ok });
+  }
+
+  #drained(id: LinkId, state: LinkState): void {
+    for (const { row, length } of state.sent.splice(0))
+      this.step({ type: "uploaded", link: id, row, length, ok: true });
+  }
+
+  async #fetch(id: FetchId, run: Run): Promise<void> {
+    const { files, rows, waste, logger } = this.#options;
+    const controller = new AbortController();
+    this.#fetches.set(id, controller);
+    const { result, error, retryMs } = await fetchRows({
+      files,
+      rows,
+      run,
+      waste,
+      logger,
+      meter: this.originRate,
+      signal: controller.signal,
+      onStored: (runs) => {
+        this.step({ type: "stored", runs, source: "origin", fetch: id });
+        this.#advanced();
+      },
+    });
+    this.#fetches.delete(id);
+    if (error !== undefined && isLocalFault(error)) this.#options.onFault(error);
+    else if (error !== undefined) this.#options.onOriginError(error);
+    this.step({ type: "fetch-ended", fetch: id, result, ...(retryMs !== undefined && { retryMs }) });
+  }
+
+  async #recheck(state: LinkState, runs: readonly Run[]): Promise<void> {
+    const now = this.#options.clock.now();
+    if (now - state.recheck.since > RECHECK_WINDOW_MS) state.recheck = { since: now, rows: 0 };
+    const { files } = this.#options;
+    const known = runs.filter((run) => run.first + run.count <= files.table.layout.rows);
+    state.recheck.rows += known.reduce((sum, run) => sum + run.count, 0);
+    if (state.recheck.rows > MAX_RECHECK_ROWS) return;
+    const lost = await files.recheck(known);
+    if (lost.length > 0) this.step({ type: "lost", runs: lost });
+  }
+
+  /** Rows came: perhaps more of the index follows from them. */
+  #advanced(): void {
+    this.#options.onProgress();
+    const { indexCarry, files } = this.#options;
+    if (indexCarry !== undefined && this.#carryStage === "hashes" && files.table.knowsPieces) {
+      this.#carryStage = "busy";
+      this.#run(this.#carryFirst(indexCarry));
+    } else if (indexCarry !== undefined && this.#carryStage === "kept" && indexCarry.isReady) {
+      this.#carryStage = "done";
+      this.#run(this.#carryIndex(indexCarry));
+    }
+    this.#tellFrames();
+  }
+
+  /** Pieces of equal hash; then the sections come from which more follows. */
+  async #carryFirst(carry: IndexCarry): Promise<void> {
+    await this.#carryIndex(carry);
+    const rows = carry.second;
+    this.#carryStage = rows.count > 0 ? "kept" : "done";
+    if (rows.count > 0) this.step({ type: "local-plan", rows });
+    this.#advanced();
+  }
+
+  async #carryIndex(carry: IndexCarry): Promise<void> {
+    try {
+      const runs = await carry.run();
+      if (runs.length > 0) this.step({ type: "stored", runs, source: "local" });
+    } catch (err) {
+      if (!isAppError(err) || isLocalFault(err)) throw err;
+      this.#options.logger.warn({ err }, "nothing taken from the older index");
+    } finally {
+      this.step({ type: "local-done" });
+    }
+    this.#advanced();
+  }
+
+  /** Once per swarm: sizes of all frames, what of them comes from local packs, and then those. */
+  #tellFrames(): void {
+    const { files } = this.#options;
+    if (this.#framesTold || files.frames === undefined) return;
+    this.#framesTold = true;
+    this.#run(this.#takeLocal(files.frames.packedLengths()));
+  }
+
+  async #takeLocal(lengths: Uint32Array): Promise<void> {
+    const plan = await this.#options.planLocal();
+    this.step({ type: "frames", lengths });
+    if (plan.rows.count === 0) return;
+    this.step({ type: "local-plan", rows: plan.rows });
+    try {
+      await plan.copy(this.#abort.signal, (runs) => {
+        this.step({ type: "stored", runs, source: "local" });
+        this.#options.onProgress();
+      });
+    } finally {
+      this.step({ type: "local-done" });
+    }
+  }
+}
+
+function runsOf(parts: readonly RowBytes[]): readonly Run[] {
+  return parts.map((part) => part.run);
+}
+
+interface LinkState {
+  readonly link: PeerLink;
+  /** Uploads that wait for the link to drain. */
+  readonly sent: { readonly row: number; readonly length: number }[];
+  recheck: { since: number; rows: number };
+}
+
+function pieceSections(files: VersionFiles): PieceSection[] {
+  const { head, layout } = files.table;
+  return head.sections.map((section) => {
+    const run = layout.section(section.kind) ?? { first: 0, count: 0 };
+    const lengths = Uint32Array.from({ length: run.count }, (_, i) => layout.piece(run.first + i).length);
+    return { lengths, wanted: true };
+  });
+}
+
+/** Errors that another source of rows does not help against. */
+function isLocalFault(err: AppError): boolean {
+  return (
+    err.code === "ERR_STORE_FULL" ||
+    err.code === "ERR_STORE_CORRUPT" ||
+    err.code === "ERR_INDEX_INVALID" ||
+    err.code === "ERR_CONFIG_INVALID" ||
+    err.code === "ERR_INTERNAL"
+  );
+}
+
+export function asAppError(err: unknown): AppError {
+  return isAppError(err) ? err : new AppError("ERR_INTERNAL", describeError(err), { cause: err });
+}

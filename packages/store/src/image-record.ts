@@ -1,0 +1,122 @@
+import { readFile, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { AppError, ERROR_CODES, type ErrorCode, Fields, isAppError, type Logger } from "@ckmesh/core";
+import { fileErrorCode } from "./store-error.js";
+import { writeAtomic } from "./write-atomic.js";
+
+/** DESIGN.md section 8. A version that is not known is `available` at the earliest. */
+export const VERSION_STATES = [
+  "available",
+  "proposed",
+  "fetching",
+  "verified",
+  "staged",
+  "active",
+  "superseded",
+] as const;
+export type VersionState = (typeof VERSION_STATES)[number];
+
+/** Bytes that arrived and were of no use; `origin` says how many of all of them came over the WAN. */
+export interface WastedBytes {
+  readonly rejected: number;
+  readonly duplicate: number;
+  readonly retried: number;
+  readonly origin: number;
+}
+
+export const NO_WASTE: WastedBytes = { rejected: 0, duplicate: 0, retried: 0, origin: 0 };
+
+export interface VersionRecord {
+  readonly version: number;
+  /** Version id, hex. */
+  readonly id: string;
+  readonly state: VersionState;
+  /** Whether the head came over TLS: only then it may be swarmed without `allowOpenSwarm`. */
+  readonly isPrivate: boolean;
+  readonly wasted: WastedBytes;
+  /** File name of the rebuilt disk beside the pack. */
+  readonly disk?: string;
+  readonly error?: { readonly code: ErrorCode; readonly message: string };
+}
+
+export interface ImageRecord {
+  /** The highest version ever verified here: a lower one is refused, the same one must have the same id. */
+  readonly highest?: { readonly version: number; readonly id: string };
+  readonly active?: number;
+  /** Somebody rolled back: versions up to this one are not activated by themselves. */
+  readonly heldBack?: number;
+  /** Somebody accepted this version. */
+  readonly accepted?: number;
+  /** What the alias said last. */
+  readonly alias?: { readonly etag: string; readonly version: number };
+  readonly versions: readonly VersionRecord[];
+}
+
+export const NEW_IMAGE: ImageRecord = { versions: [] };
+
+const FILE = "state.json";
+const MAX_VERSIONS = 10_000;
+const MAX = Number.MAX_SAFE_INTEGER;
+
+/** Writes the record of the image in `folder`, atomically. */
+export async function saveImageRecord(folder: string, record: ImageRecord): Promise<void> {
+  await writeAtomic(join(folder, FILE), `${JSON.stringify({ format: 1, ...record }, undefined, 1)}\n`);
+}
+
+/** Reads it; a damaged one is put aside and counts as absent: what the packs themselves say is found again. */
+export async function loadImageRecord(folder: string, logger: Logger): Promise<ImageRecord> {
+  const path = join(folder, FILE);
+  try {
+    return parseImageRecord(await readFile(path, "utf8"));
+  } catch (err) {
+    if (fileErrorCode(err) === "ENOENT") return NEW_IMAGE;
+    if (!isAppError(err, "ERR_STORE_CORRUPT")) throw err;
+    logger.warn({ err, file: path }, "image state is damaged and was put aside");
+    await rename(path, `${path}.damaged`);
+    return NEW_IMAGE;
+  }
+}
+
+/** @throws {AppError} ERR_STORE_CORRUPT */
+export function parseImageRecord(text: string): ImageRecord {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new AppError("ERR_STORE_CORRUPT", "the image state is no JSON", { cause });
+  }
+  const f = new Fields(value, "state", "ERR_STORE_CORRUPT");
+  f.int("format", 1, 1);
+  const highest = f.has("highest") ? f.map("highest") : undefined;
+  const alias = f.has("alias") ? f.map("alias") : undefined;
+  return {
+    ...(highest && { highest: { version: highest.int("version", 1, MAX), id: highest.string("id", 64) } }),
+    ...(f.has("active") && { active: f.int("active", 1, MAX) }),
+    ...(f.has("heldBack") && { heldBack: f.int("heldBack", 1, MAX) }),
+    ...(f.has("accepted") && { accepted: f.int("accepted", 1, MAX) }),
+    ...(alias && { alias: { etag: alias.string("etag", 1024), version: alias.int("version", 1, MAX) } }),
+    versions: f.list("versions", MAX_VERSIONS).map(parseVersion),
+  };
+}
+
+function parseVersion(value: unknown): VersionRecord {
+  const f = new Fields(value, "version", "ERR_STORE_CORRUPT");
+  const wasted = f.map("wasted");
+  const error = f.has("error") ? f.map("error") : undefined;
+  return {
+    version: f.int("version", 1, MAX),
+    id: f.string("id", 64),
+    state: f.oneOf("state", VERSION_STATES),
+    isPrivate: f.boolean("isPrivate"),
+    wasted: {
+      rejected: wasted.int("rejected", 0, MAX),
+      duplicate: wasted.int("duplicate", 0, MAX),
+      retried: wasted.int("retried", 0, MAX),
+      origin: wasted.int("origin", 0, MAX),
+    },
+    ...(f.has("disk") && { disk: f.string("disk", 300) }),
+    ...(error && {
+      error: { code: error.oneOf("code", ERROR_CODES), message: error.string("message", 10_000) },
+    }),
+  };
+}

@@ -1,0 +1,240 @@
+import { chmod, mkdir, open, readdir, rm, stat, statfs } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { AppError, type Clock, formatBytes, isAppError, type Logger, MIB } from "@ckmesh/core";
+import { decodeHead, HEAD_BYTES, packFileName, parseImageName, parseServedName } from "@ckmesh/image";
+import { FrameHints } from "./frame-hints.js";
+import { type ImageRecord, loadImageRecord, saveImageRecord } from "./image-record.js";
+import { fileErrorCode, onDisk } from "./store-error.js";
+import { versionPaths } from "./store-layout.js";
+import { indexLength, VersionFiles } from "./version-files.js";
+import { writeAtomic } from "./write-atomic.js";
+
+/** Left free on the disk, whatever is fetched. */
+const RESERVE_BYTES = 64 * MIB;
+
+export interface StoreOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** A version found in the store. */
+export interface StoredVersion {
+  readonly version: number;
+  readonly isComplete: boolean;
+  readonly headBlock: Uint8Array;
+}
+
+/**
+ * A client's folder of images, used by one process at a time.
+ * ```
+ * hints/                      level: rebuildable hints, and the lock
+ * images/NAME/NAME_n.ckm(.index)      proven · .partial (.have, .sources) while they come
+ * images/NAME/state.json              the record of the image · active: the pointer that others may read
+ * ```
+ */
+export class ImageStore {
+  readonly dir: string;
+  readonly hints: FrameHints;
+  readonly #options: StoreOptions;
+
+  private constructor(dir: string, hints: FrameHints, options: StoreOptions) {
+    this.dir = dir;
+    this.hints = hints;
+    this.#options = options;
+  }
+
+  /** @throws {AppError} ERR_STORE_BUSY, ERR_CONFIG_INVALID when the folder cannot be used */
+  static async open(dir: string, options: StoreOptions): Promise<ImageStore> {
+    const root = resolve(dir);
+    await onDisk(root, async () => {
+      await mkdir(join(root, "images"), { recursive: true, mode: 0o700 });
+      await mkdir(join(root, "hints"), { recursive: true, mode: 0o700 });
+      if (process.platform !== "win32") await chmod(root, 0o700);
+    });
+    return new ImageStore(root, await FrameHints.open(join(root, "hints"), options.logger), options);
+  }
+
+  /** The folder of an image. */
+  folder(image: string): string {
+    return imageFolder(this.dir, image);
+  }
+
+  /** Images with a folder, in alphabetical order. */
+  async images(): Promise<readonly string[]> {
+    return await listImages(this.dir);
+  }
+
+  async loadRecord(image: string): Promise<ImageRecord> {
+    await mkdir(this.folder(image), { recursive: true, mode: 0o700 });
+    return await loadImageRecord(this.folder(image), this.#options.logger);
+  }
+
+  async saveRecord(image: string, record: ImageRecord): Promise<void> {
+    await saveImageRecord(this.folder(image), record);
+  }
+
+  /** Versions with an index head on the disk, newest first; what does not parse is left alone and logged. */
+  async versions(image: string): Promise<readonly StoredVersion[]> {
+    return await listVersions(this.dir, image, this.#options.logger);
+  }
+
+  /**
+   * Opens (or begins) a version after checking that there is room for what is missing.
+   * @throws {AppError} ERR_STORE_FULL
+   */
+  async openVersion(image: string, headBlock: Uint8Array): Promise<VersionFiles> {
+    const { head } = decodeHead(headBlock);
+    if (head.name !== image) throw new Error(`unreachable: ${head.name} in the folder of ${image}`);
+    const folder = this.folder(image);
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const paths = versionPaths(folder, image, head.version);
+    const held = (await allocated(paths.pack)) + (await allocated(paths.packPartial));
+    await this.requireSpace(head.pack.length + indexLength(head) - held, `${image} version ${head.version}`);
+    return await VersionFiles.open({ folder, headBlock, ...this.#options });
+  }
+
+  /** @throws {AppError} ERR_STORE_FULL when less than `bytes` and a reserve are free */
+  async requireSpace(bytes: number, what: string): Promise<void> {
+    const free = await this.freeBytes();
+    const needed = Math.max(0, bytes);
+    if (needed === 0 || free >= needed + RESERVE_BYTES) return;
+    throw new AppError(
+      "ERR_STORE_FULL",
+      `${what} needs ${formatBytes(needed)} in ${this.dir} and ${formatBytes(RESERVE_BYTES)} must stay free, but only ${formatBytes(free)} are: free some space, the work then goes on`,
+      { details: { needed, free } },
+    );
+  }
+
+  /** Bytes that this process may still write to the disk of the store. */
+  async freeBytes(): Promise<number> {
+    const { bavail, bsize } = await onDisk(this.dir, () => statfs(this.dir));
+    return bavail * bsize;
+  }
+
+  /** Removes a version and all that belongs to it. The caller has closed it and it is not the active one. */
+  async removeVersion(image: string, version: number, disk?: string): Promise<void> {
+    const paths = versionPaths(this.folder(image), image, version);
+    await this.hints.remove(packKey(image, version));
+    for (const path of [
+      ...Object.values(paths),
+      ...(disk === undefined ? [] : [join(this.folder(image), disk)]),
+    ]) {
+      await rm(path, { force: true });
+    }
+  }
+
+  /** Notes the frames of a complete version as sources for others. */
+  async noteFrames(files: VersionFiles): Promise<void> {
+    const { name, version } = files.signed.head;
+    if (files.frames !== undefined) await this.hints.add(packKey(name, version), files.frames);
+  }
+
+  /** Switches the active version: one small file, replaced atomically, that other programs may read. */
+  async setActive(image: string, version: number, disk: string | undefined): Promise<void> {
+    const pointer = { version, pack: packFileName(image, version), ...(disk !== undefined && { disk }) };
+    await writeAtomic(join(this.folder(image), "active"), `${JSON.stringify(pointer)}\n`);
+  }
+
+  async close(): Promise<void> {
+    await this.hints.close();
+  }
+}
+
+/** The name of a pack in the hints. */
+export function packKey(image: string, version: number): string {
+  return `${image}/${version}`;
+}
+
+export function imageFolder(dir: string, image: string): string {
+  return join(dir, "images", parseImageName(image));
+}
+
+/** Images of the store in `dir`; also for readers that do not have its lock. */
+export async function listImages(dir: string): Promise<readonly string[]> {
+  const names: string[] = [];
+  for (const entry of await readdirOrNone(join(dir, "images"))) {
+    try {
+      names.push(parseImageName(entry));
+    } catch (err) {
+      if (!isAppError(err)) throw err; // a folder that is none of ours
+    }
+  }
+  return names.toSorted();
+}
+
+/** Versions of an image in the store in `dir`, newest first; also for readers that do not have its lock. */
+export async function listVersions(
+  dir: string,
+  image: string,
+  logger: Logger,
+): Promise<readonly StoredVersion[]> {
+  const folder = imageFolder(dir, image);
+  const found = new Map<number, StoredVersion>();
+  for (const file of await readdirOrNone(folder)) {
+    const isPartial = file.endsWith(".partial");
+    const served = parseServedName(isPartial ? file.slice(0, -".partial".length) : file);
+    if (served?.kind !== "index" || served.name !== image) continue;
+    if (served.version === undefined || served.from !== undefined) continue;
+    const { version } = served;
+    const headBlock = await readHead(join(folder, file), image, version, logger);
+    if (headBlock === undefined) continue;
+    const isComplete = !isPartial && (await exists(versionPaths(folder, image, version).pack));
+    if (found.get(version)?.isComplete !== true) found.set(version, { version, isComplete, headBlock });
+  }
+  return [...found.values()].toSorted((a, b) => b.version - a.version);
+}
+
+/** The active pointer's version, read without the lock; undefined when none is active. */
+export async function readRecord(dir: string, image: string, logger: Logger): Promise<ImageRecord> {
+  return await loadImageRecord(imageFolder(dir, image), logger);
+}
+
+async function readHead(
+  path: string,
+  image: string,
+  version: number,
+  logger: Logger,
+): Promise<Uint8Array | undefined> {
+  const file = await open(path, "r");
+  try {
+    const block = new Uint8Array(HEAD_BYTES);
+    const { bytesRead } = await file.read(block, 0, HEAD_BYTES, 0);
+    const { head } = decodeHead(block.subarray(0, bytesRead));
+    if (head.name === image && head.version === version) return block;
+    logger.warn({ file: path }, "index of another version under this name is left alone");
+  } catch (err) {
+    if (!isAppError(err)) throw err;
+    logger.warn({ err, file: path }, "unreadable index is left alone");
+  } finally {
+    await file.close();
+  }
+  return undefined;
+}
+
+async function readdirOrNone(path: string): Promise<readonly string[]> {
+  try {
+    return await readdir(path);
+  } catch (err) {
+    if (fileErrorCode(err) === "ENOENT" || fileErrorCode(err) === "ENOTDIR") return [];
+    throw err;
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await statOrNone(path)) !== undefined;
+}
+
+async function allocated(path: string): Promise<number> {
+  const found = await statOrNone(path);
+  if (found === undefined) return 0;
+  return process.platform === "win32" ? found.size : Math.min(found.size, found.blocks * 512);
+}
+
+async function statOrNone(path: string): Promise<{ size: number; blocks: number } | undefined> {
+  try {
+    return await stat(path);
+  } catch (err) {
+    if (fileErrorCode(err) === "ENOENT") return undefined;
+    throw err;
+  }
+}

@@ -1,0 +1,424 @@
+import { readFile, rename, rm, stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import {
+  AppError,
+  Bitfield,
+  type Clock,
+  describeError,
+  isAppError,
+  type Logger,
+  MIB,
+  type Run,
+} from "@ckmesh/core";
+import { decodeHead, encodePackHeader, type FrameTable, HEAD_BYTES, type SignedHead } from "@ckmesh/image";
+import { ByteGate } from "./byte-gate.js";
+import { Checkpoint } from "./checkpoint.js";
+import { hashPack } from "./hash-pack.js";
+import { decodeHaveMap } from "./have-map.js";
+import { RandomAccessFile } from "./random-access-file.js";
+import { ROW_SOURCES, type RowSource, type SourceBytes, sourceCode } from "./row-source.js";
+import { RowTable } from "./row-table.js";
+import { fileErrorCode, onDisk } from "./store-error.js";
+import { type VersionPaths, versionPaths } from "./store-layout.js";
+import { syncFolder } from "./write-atomic.js";
+
+/** Most bytes of row writes in flight per version. */
+const WRITE_WINDOW_BYTES = 8 * MIB;
+/** Rows are read back and hashed in runs of this size. */
+const SCAN_BYTES = MIB;
+const ZEROS = Buffer.alloc(SCAN_BYTES);
+
+export interface VersionFilesOptions {
+  /** The folder of the image; must exist. */
+  readonly folder: string;
+  /** The first 4096 bytes of the index, as the origin sent them. */
+  readonly headBlock: Uint8Array;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/**
+ * The two files of one version: `.partial` at final offsets while rows come in, renamed to their final names
+ * by `finish` only. States: partial → complete (`finish`) → partial again (`recheck` found damage).
+ */
+export class VersionFiles {
+  readonly signed: SignedHead;
+  readonly table: RowTable;
+  readonly paths: VersionPaths;
+  readonly #options: VersionFilesOptions;
+  readonly #have: Bitfield;
+  readonly #sources: Uint8Array;
+  readonly #writes = new ByteGate(WRITE_WINDOW_BYTES);
+  readonly #checkpoint: Checkpoint;
+  #pack: RandomAccessFile | undefined;
+  #index: RandomAccessFile | undefined;
+  #notes: RandomAccessFile | undefined;
+  #isComplete = false;
+  #learning: Promise<void> = Promise.resolve();
+  /** Bytes held, by source code. */
+  readonly #totals = new Float64Array(ROW_SOURCES.length + 1);
+
+  private constructor(options: VersionFilesOptions) {
+    this.#options = options;
+    this.signed = decodeHead(options.headBlock);
+    const { head } = this.signed;
+    this.table = new RowTable(head);
+    this.paths = versionPaths(options.folder, head.name, head.version);
+    this.#have = new Bitfield(this.table.layout.rows);
+    this.#sources = new Uint8Array(this.table.layout.rows);
+    this.#checkpoint = new Checkpoint({
+      path: this.paths.have,
+      versionId: this.signed.id,
+      clock: options.clock,
+      logger: options.logger,
+      have: () => this.#have.clone(),
+      sync: async () => {
+        await this.#index?.sync();
+        await this.#pack?.sync();
+      },
+    });
+  }
+
+  /**
+   * Opens the version where it was left: complete, or partial with every right row that lies on the disk.
+   * @throws {AppError} ERR_STORE_FULL, ERR_INDEX_INVALID
+   */
+  static async open(options: VersionFilesOptions): Promise<VersionFiles> {
+    const files = new VersionFiles(options);
+    try {
+      await files.#open();
+    } catch (err) {
+      await files.close();
+      throw err;
+    }
+    return files;
+  }
+
+  get isComplete(): boolean {
+    return this.#isComplete;
+  }
+
+  /** Rows held, each with a right hash when it was stored. Live: changes as rows come; do not change it. */
+  get have(): Bitfield {
+    return this.#have;
+  }
+
+  get frames(): FrameTable | undefined {
+    return this.table.frames;
+  }
+
+  /** Bytes of the rows held, by how they came: each row counts once. */
+  get bytes(): SourceBytes {
+    const [lost, previous, delta, host, peers, origin] = this.#totals;
+    return {
+      previous: previous ?? 0,
+      delta: delta ?? 0,
+      host: host ?? 0,
+      peers: peers ?? 0,
+      // A row whose note was lost in a power failure: the WAN figure is never too small.
+      origin: (origin ?? 0) + (lost ?? 0),
+    };
+  }
+
+  /**
+   * Bytes of a run of held rows of one file. Not hashed again: the receiver does, and says so (`bad-rows`).
+   * @throws {AppError} ERR_STORE_CORRUPT
+   */
+  async read(run: Run): Promise<Uint8Array> {
+    const { file, offset, length } = this.table.locate(run);
+    return await this.#file(file).read(offset, length);
+  }
+
+  /** Bytes of the pack wherever they lie, held or not: for frames that another version has too. */
+  async readPack(offset: number, length: number): Promise<Uint8Array> {
+    return await this.#file("pack").read(offset, length);
+  }
+
+  /**
+   * Stores a run of rows of one file whose hashes the caller has just checked. When it returns they are on
+   * offer; a crash of the process keeps them.
+   * @throws {AppError} ERR_STORE_FULL; ERR_INDEX_INVALID when a complete section turns out senseless
+   */
+  async write(run: Run, bytes: Uint8Array, source: RowSource): Promise<void> {
+    const { file, offset, length } = this.table.locate(run);
+    if (length !== bytes.byteLength) throw new Error(`unreachable: ${bytes.byteLength} bytes for ${length}`);
+    if (this.#isComplete || this.#have.hasAll(run.first, run.count)) return;
+    await this.#writes.run(length, async () => {
+      await this.#file(file).write(offset, bytes);
+      await this.#notes?.write(run.first, new Uint8Array(run.count).fill(sourceCode(source)));
+    });
+    for (let row = run.first; row < run.first + run.count; row++) this.#take(row, sourceCode(source));
+    this.#checkpoint.wrote(length);
+    if (this.table.frames === undefined) await this.#learn();
+  }
+
+  /**
+   * Hashes held rows again, as a peer said that they are wrong, and drops those that are. A complete version
+   * with a wrong row becomes partial again.
+   * @returns the rows dropped
+   */
+  async recheck(runs: readonly Run[]): Promise<readonly Run[]> {
+    const lost = new Bitfield(this.#have.length);
+    for (const run of runs) {
+      for (const held of this.#have.runs(true, run.first, run.count)) {
+        await this.#scan(held, (row, isGood) => {
+          if (!isGood) lost.add(row);
+        });
+      }
+    }
+    if (lost.count === 0) return [];
+    for (const { first, count } of lost.runs()) {
+      for (let row = first; row < first + count; row++) this.#drop(row);
+    }
+    this.#options.logger.warn({ file: this.paths.pack, rows: lost.count }, "damaged rows dropped");
+    if (this.#isComplete) await this.#demote();
+    await this.#checkpoint.save();
+    return [...lost.runs()];
+  }
+
+  /** Writes the checkpoint now. */
+  async checkpoint(): Promise<void> {
+    if (!this.#isComplete) await this.#checkpoint.save();
+  }
+
+  /**
+   * Proves the whole pack (`pack.sha256`), makes both files durable and gives them their final names, pack
+   * first.
+   * @throws {AppError} ERR_PACK_INVALID when every row is right and the whole is not: the publisher's fault;
+   *   ERR_FRAME_HASH_MISMATCH when rows were damaged meanwhile and have to come again; ERR_ABORTED
+   */
+  async finish(
+    options: { signal?: AbortSignal; onProgress?: (bytesDone: number) => void } = {},
+  ): Promise<void> {
+    if (this.#isComplete) return;
+    if (!this.#have.isFull) throw new Error("unreachable: finish of a version with missing rows");
+    const isRight = await hashPack(
+      this.#file("pack"),
+      this.signed.head.pack,
+      this.table.packHeaderLength,
+      options,
+    );
+    const lost = await this.recheck(
+      isRight
+        ? [{ first: 0, count: this.table.layout.pieceRows }]
+        : [{ first: 0, count: this.table.layout.rows }],
+    );
+    if (lost.length > 0) {
+      throw new AppError(
+        "ERR_FRAME_HASH_MISMATCH",
+        "stored rows were damaged on the disk; they are fetched again",
+      );
+    }
+    if (!isRight) {
+      throw new AppError(
+        "ERR_PACK_INVALID",
+        `${this.signed.head.name} ${this.signed.head.version}: every frame is right but the whole pack is not what its head says; publish it again`,
+      );
+    }
+    await this.#checkpoint.close();
+    await this.#file("pack").sync();
+    await this.#file("index").sync();
+    await onDisk(this.paths.pack, async () => {
+      await rename(this.paths.packPartial, this.paths.pack);
+      await rename(this.paths.indexPartial, this.paths.index);
+      await syncFolder(dirname(this.paths.pack));
+      await rm(this.paths.have, { force: true });
+    });
+    this.#isComplete = true;
+  }
+
+  /** Ends with a last checkpoint; safe to call twice. */
+  async close(): Promise<void> {
+    await this.#checkpoint.close();
+    const open = [this.#pack, this.#index, this.#notes];
+    this.#pack = this.#index = this.#notes = undefined;
+    for (const file of open) await file?.close();
+  }
+
+  async #open(): Promise<void> {
+    const { head } = this.signed;
+    const { paths } = this;
+    if (
+      (await sizeOf(paths.pack)) === head.pack.length &&
+      (await sizeOf(paths.index)) === indexLength(head)
+    ) {
+      await this.#openComplete();
+      return;
+    }
+    // A crash between the two renames, or a foreign file: what is right in it is kept.
+    if ((await sizeOf(paths.pack)) !== undefined) await rename(paths.pack, paths.packPartial);
+    if ((await sizeOf(paths.index)) !== undefined) await rename(paths.index, paths.indexPartial);
+    const isResumed =
+      (await sizeOf(paths.packPartial)) === head.pack.length &&
+      (await sizeOf(paths.indexPartial)) === indexLength(head);
+    this.#pack = await RandomAccessFile.open(paths.packPartial, "create");
+    this.#index = await RandomAccessFile.open(paths.indexPartial, "create");
+    this.#notes = await RandomAccessFile.open(paths.sources, "create");
+    await this.#pack.setSize(head.pack.length);
+    await this.#index.setSize(indexLength(head));
+    await this.#notes.setSize(this.table.layout.rows);
+    await this.#index.write(0, this.#options.headBlock.subarray(0, HEAD_BYTES));
+    if (this.table.packHeaderLength > 0)
+      await this.#pack.write(0, encodePackHeader(head.pack.length, this.signed.id));
+    if (isResumed) await this.#resume();
+    this.#checkpoint.start();
+  }
+
+  async #openComplete(): Promise<void> {
+    this.#pack = await RandomAccessFile.open(this.paths.pack, "read");
+    this.#index = await RandomAccessFile.open(this.paths.index, "read");
+    this.#isComplete = true;
+    await this.#learnComplete();
+    const isNoted = (await sizeOf(this.paths.sources)) === this.#have.length;
+    this.#notes = await RandomAccessFile.open(this.paths.sources, "create");
+    // A pair that somebody put there came neither from a peer nor from the origin.
+    if (!isNoted) await this.#notes.write(0, new Uint8Array(this.#have.length).fill(sourceCode("previous")));
+    const notes = await this.#notes.read(0, this.#have.length);
+    for (let row = 0; row < this.#have.length; row++) this.#take(row, notes[row] ?? 0);
+  }
+
+  /** Takes the checkpoint as given, and hashes every other row where it lies. */
+  async #resume(): Promise<void> {
+    const saved = await this.#loadCheckpoint();
+    const notes = await this.#notes?.read(0, this.#sources.byteLength);
+    const keep = async (run: Run): Promise<void> => {
+      for (const held of saved.runs(true, run.first, run.count)) {
+        for (let row = held.first; row < held.first + held.count; row++) this.#take(row, notes?.[row] ?? 0);
+      }
+      for (const other of saved.runs(false, run.first, run.count)) {
+        await this.#scan(other, (row, isGood) => {
+          if (isGood) this.#take(row, notes?.[row] ?? 0);
+        });
+      }
+    };
+    const { layout } = this.table;
+    const hashes = layout.section("hashes");
+    if (hashes !== undefined) {
+      // Never from the checkpoint: all else hangs on it, and it is one small piece.
+      await this.#scan(hashes, (row, isGood) => {
+        if (isGood) this.#take(row, notes?.[row] ?? 0);
+      });
+      await this.#learn();
+    }
+    if (!this.table.knowsPieces) return;
+    await keep({ first: 0, count: layout.pieceRows });
+    await this.#learn();
+    if (this.table.frames !== undefined) await keep({ first: layout.pieceRows, count: layout.frameRows });
+  }
+
+  async #loadCheckpoint(): Promise<Bitfield> {
+    const rows = this.table.layout.rows;
+    try {
+      return decodeHaveMap(await readFile(this.paths.have), this.signed.id, rows);
+    } catch (err) {
+      if (!isAppError(err, "ERR_STORE_CORRUPT") && fileErrorCode(err) !== "ENOENT") throw err;
+      this.#options.logger.info(
+        { file: this.paths.have, reason: describeError(err) },
+        "no usable checkpoint",
+      );
+      return new Bitfield(rows);
+    }
+  }
+
+  /** A version under its final names whose own index does not fit together is damaged: it starts again. */
+  async #learnComplete(): Promise<void> {
+    const { layout } = this.table;
+    for (const kind of ["hashes", "frames"] as const) {
+      const run = layout.section(kind);
+      if (run === undefined) continue;
+      const bytes = await this.read(run);
+      if (kind === "hashes") this.table.learnHashes(bytes);
+      else this.table.learnFrames(bytes);
+    }
+  }
+
+  /** Reads the sections that say more about the others, as soon as all their rows are held. */
+  async #learn(): Promise<void> {
+    const step = this.#learnAfter(this.#learning);
+    // The next learner waits for this one, and does not fail with it.
+    this.#learning = step.catch(() => {});
+    await step;
+  }
+
+  async #learnAfter(previous: Promise<void>): Promise<void> {
+    await previous;
+    const { layout } = this.table;
+    const hashes = layout.section("hashes");
+    if (!this.table.knowsPieces && this.#holds(hashes)) this.table.learnHashes(await this.read(hashes));
+    const frames = layout.section("frames");
+    if (this.table.frames === undefined && this.#holds(frames)) {
+      this.table.learnFrames(await this.read(frames));
+    }
+  }
+
+  #holds(run: Run | undefined): run is Run {
+    return run !== undefined && this.#have.hasAll(run.first, run.count);
+  }
+
+  /** Hashes the known rows of a run where they lie. Holes (all zero) are not worth a hash. */
+  async #scan(run: Run, result: (row: number, isGood: boolean) => void): Promise<void> {
+    const known = { first: run.first, count: Math.min(run.count, this.table.knownRows - run.first) };
+    if (known.count <= 0) return;
+    for (const part of this.table.chunks(known, SCAN_BYTES)) {
+      const bytes = await this.read(part);
+      const isHole =
+        bytes.byteLength <= SCAN_BYTES && Buffer.compare(bytes, ZEROS.subarray(0, bytes.byteLength)) === 0;
+      let at = 0;
+      for (let row = part.first; row < part.first + part.count; row++) {
+        const length = this.table.length(row);
+        result(row, !isHole && this.table.check(row, bytes.subarray(at, at + length)) === "good");
+        at += length;
+      }
+    }
+  }
+
+  async #demote(): Promise<void> {
+    await onDisk(this.paths.pack, async () => {
+      await rename(this.paths.index, this.paths.indexPartial);
+      await rename(this.paths.pack, this.paths.packPartial);
+    });
+    await this.#pack?.close();
+    await this.#index?.close();
+    this.#pack = await RandomAccessFile.open(this.paths.packPartial, "write");
+    this.#index = await RandomAccessFile.open(this.paths.indexPartial, "write");
+    this.#isComplete = false;
+    this.#checkpoint.start();
+  }
+
+  #take(row: number, code: number): void {
+    if (!this.#have.add(row)) return;
+    this.#sources[row] = code <= ROW_SOURCES.length ? code : 0;
+    this.#count(row, 1);
+  }
+
+  #drop(row: number): void {
+    if (!this.#have.delete(row)) return;
+    this.#count(row, -1);
+    this.#sources[row] = 0;
+  }
+
+  #count(row: number, sign: 1 | -1): void {
+    const code = this.#sources[row] ?? 0;
+    this.#totals[code] = (this.#totals[code] ?? 0) + sign * this.table.length(row);
+  }
+
+  #file(file: "index" | "pack"): RandomAccessFile {
+    const open = file === "index" ? this.#index : this.#pack;
+    if (open === undefined) throw new AppError("ERR_ABORTED", `${this.paths[file]} is closed`);
+    return open;
+  }
+}
+
+/** Bytes of the whole index: the head block, then the sections. */
+export function indexLength(head: SignedHead["head"]): number {
+  return head.sections.reduce((end, { offset, length }) => Math.max(end, offset + length), HEAD_BYTES);
+}
+
+async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).size;
+  } catch (err) {
+    if (fileErrorCode(err) === "ENOENT") return undefined;
+    throw err;
+  }
+}

@@ -1,0 +1,39 @@
+import { open, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { onDisk } from "./store-error.js";
+
+/**
+ * Replaces the file `path` by `bytes` so that a crash at any instant leaves the old or the new content, never
+ * a mixture: temporary file (mode 0600), fsync, rename, fsync of the folder.
+ * @throws {AppError} ERR_STORE_FULL
+ */
+export async function writeAtomic(path: string, bytes: Uint8Array | string): Promise<void> {
+  const temporary = `${path}.tmp`;
+  await onDisk(path, async () => {
+    try {
+      const file = await open(temporary, "w", 0o600);
+      try {
+        await file.writeFile(bytes);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await rename(temporary, path);
+    } catch (err) {
+      await rm(temporary, { force: true });
+      throw err;
+    }
+    await syncFolder(dirname(path));
+  });
+}
+
+/** Makes renames within a folder durable; Windows has no such call and needs none. */
+export async function syncFolder(path: string): Promise<void> {
+  if (process.platform === "win32") return;
+  const folder = await open(path, "r");
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
