@@ -1,0 +1,59 @@
+import { readSync, writeSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { AppError } from "@ckmesh/core";
+import type { ByteSource } from "@ckmesh/image";
+import { fileError } from "./file-error.js";
+
+/** Fills `target` from a position; false when the file ends before. Blocks: for worker threads. */
+export function readFully(fd: number, target: Uint8Array, position: number): boolean {
+  for (let done = 0; done < target.length; ) {
+    const read = readSync(fd, target, done, target.length - done, position + done);
+    if (read === 0) return false;
+    done += read;
+  }
+  return true;
+}
+
+/** Writes all of `bytes` at a position. Blocks: for worker threads. */
+export function writeFully(fd: number, bytes: Uint8Array, position: number): void {
+  for (let done = 0; done < bytes.length; ) {
+    done += writeSync(fd, bytes, done, bytes.length - done, position + done);
+  }
+}
+
+/** A regular file as a source of bytes; opened for each read, so that there is nothing to close. */
+export async function fileSource(path: string): Promise<ByteSource> {
+  const read = async (offset: number, length: number): Promise<Uint8Array> =>
+    await withFile(path, async (file) => {
+      const bytes = Buffer.allocUnsafeSlow(length);
+      for (let done = 0; done < length; ) {
+        const { bytesRead } = await file.read(bytes, done, length - done, offset + done);
+        if (bytesRead === 0)
+          throw new AppError("ERR_INDEX_INVALID", `${path} became shorter while it was read`);
+        done += bytesRead;
+      }
+      return bytes;
+    });
+  const length = await withFile(path, async (file) => {
+    const stats = await file.stat();
+    if (!stats.isFile()) throw new AppError("ERR_FILE_NOT_FOUND", `${path} is no regular file`);
+    return stats.size;
+  });
+  return { length, read };
+}
+
+async function withFile<T>(
+  path: string,
+  use: (file: Awaited<ReturnType<typeof open>>) => Promise<T>,
+): Promise<T> {
+  try {
+    const file = await open(path, "r");
+    try {
+      return await use(file);
+    } finally {
+      await file.close();
+    }
+  } catch (err) {
+    throw fileError(err, path);
+  }
+}

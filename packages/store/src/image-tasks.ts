@@ -1,0 +1,100 @@
+import type { DiskShape, ExtentArrays, IndexHead } from "@ckmesh/image";
+
+/** What the worker threads of packing, verifying and unpacking share; goes to each once. */
+export interface WorkerSetup {
+  /** Compression level of new frames. */
+  readonly level: number;
+  /** The disk file to pack. */
+  readonly disk?: { readonly fd: number; readonly shape: DiskShape; readonly extents: ExtentArrays };
+  /** The pack to decode. */
+  readonly pack?: {
+    readonly fd: number;
+    readonly head: Pick<IndexHead, "disk" | "counts" | "pack">;
+    /** The `frames` section, in shared memory. */
+    readonly frames: Uint8Array;
+    /** One byte per frame, shared: set when it was checked. */
+    readonly checked: Uint8Array;
+  };
+  /** The file that is written. */
+  readonly out?: { readonly fd: number; readonly extents: ExtentArrays };
+}
+
+/** Shared memory for one stretch of disk and what was found in it. */
+export interface ScanSlot {
+  readonly data: Uint8Array;
+  /** SHA-256 of each sector, 8 words; of zero sectors nothing. */
+  readonly hashes: Uint32Array;
+  /** 1 for each sector that is not all zero. */
+  readonly used: Uint8Array;
+  /** SHA-256 of each page. */
+  readonly pages: Uint8Array;
+}
+
+export interface ScanTask {
+  readonly slot: ScanSlot;
+  /** First disk sector; a multiple of 256. */
+  readonly first: number;
+  readonly count: number;
+}
+
+/** Shared memory for sectors on their way into frames. */
+export interface FrameBatch {
+  readonly raw: Uint8Array;
+  /** Packed frames one after the other. */
+  readonly packed: Uint8Array;
+  /** Records of the `frames` section. */
+  readonly records: Uint8Array;
+}
+
+export interface PackTask {
+  readonly batch: FrameBatch;
+  readonly sectors: number;
+}
+
+export interface FramesTask {
+  readonly first: number;
+  readonly count: number;
+  /** False: the hash of the packed bytes alone. */
+  readonly decode: boolean;
+}
+
+export interface RebuildTask {
+  readonly firstPage: number;
+  readonly pages: number;
+  /** Runs of the map within these pages: disk sector, count, unique sector. */
+  readonly runs: Float64Array;
+  /** SHA-256 of each page. */
+  readonly hashes: Uint8Array;
+}
+
+/** The tasks by name, with what they answer. */
+export interface ImageTasks {
+  /** Reads and hashes sectors and pages of the disk. */
+  readonly scan: { readonly task: ScanTask; readonly result: null };
+  /** Packs frames; answers the bytes written into `packed`. */
+  readonly pack: { readonly task: PackTask; readonly result: number };
+  /** Checks frames; answers null. */
+  readonly check: { readonly task: FramesTask; readonly result: null };
+  /** Checks frames; answers SHA-256 of each of their sectors, 8 words each. */
+  readonly hash: { readonly task: FramesTask; readonly result: Uint32Array };
+  /** Rebuilds and proves pages, and writes them when there is an out file. */
+  readonly rebuild: { readonly task: RebuildTask; readonly result: null };
+}
+
+export type ImageTaskName = keyof ImageTasks;
+
+export type WorkerRequest = {
+  readonly [K in ImageTaskName]: { readonly name: K; readonly task: ImageTasks[K]["task"] };
+}[ImageTaskName];
+
+export type WorkerReply<R> =
+  | { readonly type: "done"; readonly result: R }
+  | {
+      readonly type: "failed";
+      readonly code: string;
+      readonly message: string;
+      readonly details: Readonly<Record<string, unknown>>;
+    };
+
+/** Pages that one rebuild task has at most. */
+export const PAGES_PER_TASK = 8;

@@ -1,0 +1,60 @@
+import { parentPort, workerData } from "node:worker_threads";
+import { describeError, isAppError } from "@ckmesh/core";
+import { PAGE_BYTES } from "@ckmesh/image";
+import { createCodec } from "./codec.js";
+import { checkFrames, FrameReader, hashFrames } from "./frame-reader.js";
+import { PAGES_PER_TASK, type WorkerReply, type WorkerRequest, type WorkerSetup } from "./image-tasks.js";
+import { packFrames } from "./pack-frames.js";
+import { rebuildPages } from "./rebuild-pages.js";
+import { scanSectors } from "./scan-sectors.js";
+import { storeError } from "./store-error.js";
+
+// One thread of an ImageWorkers pool: one request at a time, one reply to each.
+const setup: WorkerSetup = workerData;
+const codec = createCodec(setup.level);
+let reader: FrameReader | undefined;
+let pages: Uint8Array | undefined;
+
+function frameReader(): FrameReader {
+  if (setup.pack === undefined) throw new Error("unreachable: no pack to read");
+  reader ??= new FrameReader(setup.pack, codec);
+  return reader;
+}
+
+async function perform(request: WorkerRequest): Promise<unknown> {
+  switch (request.name) {
+    case "scan":
+      scanSectors(setup, request.task);
+      return null;
+    case "pack":
+      return packFrames(codec, request.task);
+    case "check":
+      await checkFrames(frameReader(), request.task);
+      return null;
+    case "hash":
+      return await hashFrames(frameReader(), request.task);
+    case "rebuild": {
+      const disk = setup.pack?.head.disk;
+      if (disk === undefined) throw new Error("unreachable: no disk to rebuild");
+      pages ??= Buffer.allocUnsafeSlow(PAGES_PER_TASK * PAGE_BYTES);
+      await rebuildPages(frameReader(), disk, setup.out, pages, request.task);
+      return null;
+    }
+  }
+}
+
+async function answer(request: WorkerRequest): Promise<void> {
+  let reply: WorkerReply<unknown>;
+  try {
+    reply = { type: "done", result: await perform(request) };
+  } catch (thrown) {
+    const err = storeError(thrown, request.name === "rebuild" ? "the rebuilt disk" : "the image");
+    reply = isAppError(err)
+      ? { type: "failed", code: err.code, message: err.message, details: err.details }
+      : { type: "failed", code: "ERR_INTERNAL", message: describeError(err), details: {} };
+  }
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+  parentPort?.postMessage(reply);
+}
+
+parentPort?.on("message", (request: WorkerRequest) => void answer(request));

@@ -1,0 +1,99 @@
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import { AppError, ERROR_CODES } from "@ckmesh/core";
+import type { ImageTaskName, ImageTasks, WorkerReply, WorkerSetup } from "./image-tasks.js";
+
+const MAX_THREADS = 8;
+
+interface Waiting {
+  readonly start: (worker: Worker) => void;
+  readonly fail: (err: Error) => void;
+}
+
+/**
+ * Threads that do the hashing, compressing and file work of one pack, verify or unpack. A task goes to
+ * whichever is idle; the queue is bounded by the buffers that its callers hand around.
+ */
+export class ImageWorkers {
+  readonly threads: number;
+  readonly #setup: WorkerSetup;
+  readonly #all: Worker[] = [];
+  readonly #idle: Worker[] = [];
+  readonly #queue: Waiting[] = [];
+  readonly #running = new Map<Worker, Waiting>();
+  #failure: Error | undefined;
+
+  constructor(setup: WorkerSetup, threads = Math.min(MAX_THREADS, availableParallelism())) {
+    this.#setup = setup;
+    this.threads = Math.max(1, threads);
+  }
+
+  /** @throws {AppError} what the task throws; ERR_INTERNAL when its thread dies */
+  async run<K extends ImageTaskName>(name: K, task: ImageTasks[K]["task"]): Promise<ImageTasks[K]["result"]> {
+    return await new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) {
+        reject(this.#failure);
+        return;
+      }
+      const start = (worker: Worker): void => {
+        worker.once("message", (reply: WorkerReply<ImageTasks[K]["result"]>) => {
+          this.#running.delete(worker);
+          this.#give(worker);
+          if (reply.type === "done") resolve(reply.result);
+          else reject(revive(reply));
+        });
+        // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+        worker.postMessage({ name, task });
+      };
+      this.#queue.push({ start, fail: reject });
+      const worker = this.#idle.pop() ?? this.#spawn();
+      if (worker !== undefined) this.#give(worker);
+    });
+  }
+
+  /** Ends the threads at once; tasks that still run are rejected. */
+  async close(): Promise<void> {
+    this.#fail(new AppError("ERR_ABORTED", "the work was stopped"));
+    await Promise.all(this.#all.splice(0).map(async (worker) => await worker.terminate()));
+  }
+
+  #give(worker: Worker): void {
+    const next = this.#queue.shift();
+    if (next === undefined) {
+      this.#idle.push(worker);
+      return;
+    }
+    this.#running.set(worker, next);
+    next.start(worker);
+  }
+
+  /** A further thread; undefined when there are enough. */
+  #spawn(): Worker | undefined {
+    if (this.#all.length >= this.threads) return undefined;
+    // Always from dist: Node cannot load TypeScript in a thread. No execArgv: no loaders, no conditions.
+    const url = new URL("../dist/image-worker.js", import.meta.url);
+    const worker = new Worker(url, { workerData: this.#setup, execArgv: [], stdin: false });
+    worker.once("error", (err) => {
+      this.#fail(
+        new AppError("ERR_INTERNAL", "a worker thread died; is the project built (pnpm build)?", {
+          cause: err,
+        }),
+      );
+    });
+    worker.once("exit", () => this.#fail(new AppError("ERR_INTERNAL", "a worker thread ended")));
+    this.#all.push(worker);
+    return worker;
+  }
+
+  #fail(err: Error): void {
+    this.#failure ??= err;
+    for (const { fail } of this.#queue.splice(0)) fail(this.#failure);
+    for (const { fail } of this.#running.values()) fail(this.#failure);
+    this.#running.clear();
+  }
+}
+
+function revive(reply: Extract<WorkerReply<never>, { type: "failed" }>): AppError {
+  const code = ERROR_CODES.find((known) => known === reply.code) ?? "ERR_INTERNAL";
+  return new AppError(code, reply.message, { details: reply.details });
+}

@@ -1,0 +1,21 @@
+import { AppError } from "@ckmesh/core";
+
+/** How far a long piece of work is. Bytes are those of the phase. */
+export interface Progress {
+  readonly phase: "previous" | "pack" | "compress" | "index" | "check" | "rebuild";
+  readonly bytesDone: number;
+  readonly bytesTotal: number;
+}
+
+/** What every long piece of work takes. */
+export interface WorkOptions {
+  readonly onProgress?: (progress: Progress) => void;
+  readonly signal?: AbortSignal;
+  /** Worker threads; default: one per processor, at most 8. */
+  readonly threads?: number;
+}
+
+/** @throws {AppError} ERR_ABORTED */
+export function throwIfStopped(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw new AppError("ERR_ABORTED", "the work was stopped before its end");
+}

@@ -1,0 +1,103 @@
+import { randomBytes } from "node:crypto";
+import { type FileHandle, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { toHex } from "@ckmesh/core";
+import { fileError } from "./file-error.js";
+import { storeError } from "./store-error.js";
+import { syncFolder } from "./write-atomic.js";
+
+/** Who writes touches the file all the time; older leftovers are those of a process that was killed. */
+const ABANDONED_MS = 3_600_000;
+
+/** A file that has another name until it is complete: `.NAME.HEX.tmp` in the same folder. */
+export class TemporaryFile {
+  readonly path: string;
+  readonly #temporary: string;
+  readonly #handle: FileHandle;
+  #isOpen = true;
+  #isNamed = false;
+
+  private constructor(path: string, temporary: string, handle: FileHandle) {
+    this.path = path;
+    this.#temporary = temporary;
+    this.#handle = handle;
+  }
+
+  /**
+   * Also removes what a killed process left of the same name an hour ago or longer.
+   * @throws {AppError} ERR_FILE_NOT_FOUND when there is no such folder, ERR_FILE_DENIED, ERR_STORE_FULL
+   */
+  static async create(path: string): Promise<TemporaryFile> {
+    const folder = dirname(path);
+    try {
+      await removeAbandoned(folder, basename(path));
+      const temporary = join(folder, `.${basename(path)}.${toHex(randomBytes(6))}.tmp`);
+      return new TemporaryFile(path, temporary, await open(temporary, "wx+", 0o644));
+    } catch (err) {
+      throw fileError(err, folder);
+    }
+  }
+
+  get fd(): number {
+    return this.#handle.fd;
+  }
+
+  /** @throws {AppError} ERR_STORE_FULL */
+  async write(bytes: Uint8Array, position: number): Promise<void> {
+    await this.#guard(async () => {
+      for (let done = 0; done < bytes.length; ) {
+        const { bytesWritten } = await this.#handle.write(bytes, done, bytes.length - done, position + done);
+        done += bytesWritten;
+      }
+    });
+  }
+
+  async setSize(bytes: number): Promise<void> {
+    await this.#guard(async () => await this.#handle.truncate(bytes));
+  }
+
+  /** Makes the content durable; call it for all files of a set before the first gets its name. */
+  async sync(): Promise<void> {
+    await this.#guard(async () => await this.#handle.sync());
+  }
+
+  /** Gives the synced file its final name. @param mode of the finished file */
+  async commit(mode = 0o644): Promise<void> {
+    await this.#guard(async () => {
+      await this.#handle.chmod(mode);
+      await this.#close();
+      await rename(this.#temporary, this.path);
+      this.#isNamed = true;
+      await syncFolder(dirname(this.path));
+    });
+  }
+
+  /** Removes the file unless it has its final name. */
+  async discard(): Promise<void> {
+    await this.#close();
+    if (!this.#isNamed) await rm(this.#temporary, { force: true });
+  }
+
+  async #close(): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    await this.#handle.close();
+  }
+
+  async #guard(run: () => Promise<void>): Promise<void> {
+    try {
+      await run();
+    } catch (err) {
+      throw storeError(err, this.path);
+    }
+  }
+}
+
+async function removeAbandoned(folder: string, name: string): Promise<void> {
+  for (const entry of await readdir(folder)) {
+    if (!entry.startsWith(`.${name}.`) || !/\.[0-9a-f]{12}\.tmp$/.test(entry)) continue;
+    const path = join(folder, entry);
+    const stats = await stat(path).catch(() => undefined); // gone: another process cleaned up
+    if (stats !== undefined && Date.now() - stats.mtimeMs > ABANDONED_MS) await rm(path, { force: true });
+  }
+}
