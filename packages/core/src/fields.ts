@@ -25,6 +25,11 @@ export class Fields {
     return value !== undefined && value !== null;
   }
 
+  /** Every key of the map, as untrusted as the values. */
+  keys(): readonly string[] {
+    return [...this.#map.keys()];
+  }
+
   /** A safe integer in [min, max]. */
   int(key: string, min: number, max: number): number {
     const value = this.#raw(key);

@@ -72,6 +72,10 @@ describe("Fields", () => {
       expect(refusal(() => fields(value))?.code).toBe("ERR_WIRE_MESSAGE_INVALID");
   });
 
+  it("names its keys", () => {
+    expect(fields({ site1: 1, site2: 2 }).keys()).toEqual(["site1", "site2"]);
+  });
+
   it("does not see what a map inherits", () => {
     const f = fields(JSON.parse('{"__proto__": {"x": 1}}'));
     expect(f.has("x")).toBe(false);
