@@ -1,0 +1,37 @@
+import type { ErrorCode } from "@ckmesh/core";
+
+/** What a person does next, per code: the second line under an error. docs/errors.md says more. */
+const ADVICE: Partial<Readonly<Record<ErrorCode, string>>> = {
+  ERR_CONFIG_INVALID: "correct the named key; --print-config shows every value and where it comes from",
+  ERR_USAGE: "see the command's --help",
+  ERR_AUTH_REQUIRED: "give --user and --password-file of an account that may read",
+  ERR_AUTH_FORBIDDEN: "ask the origin's administrator for the right to read this image",
+  ERR_IMAGE_NOT_FOUND: "check the name; the origin lists its images at /ckmesh/catalogue",
+  ERR_IMAGE_NAME_INVALID: 'choose a name without spaces and without "<>|\\/:*?',
+  ERR_IMAGE_EXISTS: "a version never changes; pack the new content as the next version",
+  ERR_INDEX_INVALID: "copy the .index again from its source, or pack the disk again",
+  ERR_PACK_INVALID: "copy the .ckm again from its source, or pack the disk again",
+  ERR_DISK_INVALID: "give a raw disk or a fixed or dynamic VHD file",
+  ERR_FORMAT_UNSUPPORTED: "update ckmesh on this machine, or use a raw or VHD disk",
+  ERR_SIGNATURE_INVALID: "add the publisher's public key to `publishers`, or find out who made this version",
+  ERR_VERSION_REFUSED: "publish the older content as a new version, or use `ckmesh client rollback`",
+  ERR_RATE_LIMITED: "the origin is busy; try again later",
+  ERR_TICKET_INVALID: "origin and tracker need the same --fleet-key-file, and right clocks",
+  ERR_FRAME_HASH_MISMATCH: "run `ckmesh verify` on the source; its disk or memory may be failing",
+  ERR_ORIGIN_UNREACHABLE: "check the address in --origin, the certificate (--ca) and the network",
+  ERR_ORIGIN_INVALID: "something between here and the origin changes answers; see the details",
+  ERR_ORIGIN_CHANGED: "a version was replaced while it was read; run the command again",
+  ERR_TIMEOUT: "check the network and try again; what was fetched is kept",
+  ERR_STORE_BUSY: "stop the other ckmesh client that uses this folder, or give another --store",
+  ERR_STORE_FULL: "free space on that disk and run again; what was fetched is kept",
+  ERR_STORE_CORRUPT: "run the client again: it fetches what is damaged anew",
+  ERR_FILE_NOT_FOUND: "check the path",
+  ERR_FILE_DENIED: "check the file's owner and mode, or run as the account that owns it",
+  ERR_ADDRESS_IN_USE: "another program listens there; give another port, or stop it",
+  ERR_INTERNAL: "this is a defect of ckmesh: please report it with the line above",
+};
+
+/** What to do next about an error of `code`; undefined when there is nothing more to say. */
+export function adviceFor(code: ErrorCode): string | undefined {
+  return ADVICE[code];
+}

@@ -1,0 +1,64 @@
+import type { ClientStatus } from "@ckmesh/client";
+import { type ControlRequest, controlStore, exportPair as exportFromStore } from "@ckmesh/client";
+import type { Logger } from "@ckmesh/core";
+import { createLogger, systemClock } from "@ckmesh/runtime";
+import type { CliOptions } from "../cli-options.js";
+import { parseWhole } from "../cli-options.js";
+import { statusFacts, statusLines } from "../client-reporter.js";
+import type { Action } from "../leaf.js";
+import type { Output } from "../output.js";
+import { parseClientStatus } from "../parse-client-status.js";
+
+/** `client status`: with or without a running client. */
+export const status: Action = async ({ output }, options) => {
+  const found = await control(options, { command: "status" });
+  output.summary(statusLines(found), statusFacts(found));
+  return undefined;
+};
+
+/** `client check`: the running client looks for new versions at once. */
+export const check: Action = async ({ output }, options) => {
+  const found = await control(options, { command: "check" });
+  output.summary(["the client checks now"], statusFacts(found));
+  return undefined;
+};
+
+/** `client accept NAME [VERSION]`. */
+export const accept: Action = async ({ output }, options) => decide(output, options, "accept");
+
+/** `client rollback NAME [VERSION]`. */
+export const rollback: Action = async ({ output }, options) => decide(output, options, "rollback");
+
+/** `client export NAME DIR`. */
+export const exportPair: Action = async ({ output, signal }, options) => {
+  const image = options.arg(0);
+  const pair = await exportFromStore(options.requiredText("store"), image, options.arg(1), {
+    logger: problemsToStderr(),
+    signal,
+  });
+  output.summary([pair.index, pair.pack, `${image} exported`], { image, ...pair });
+  return undefined;
+};
+
+async function decide(
+  output: Output,
+  options: CliOptions,
+  command: "accept" | "rollback",
+): Promise<undefined> {
+  const image = options.arg(0);
+  const text = options.optionalArg(1);
+  const version = text === undefined ? undefined : parseWhole("VERSION", text, 1, Number.MAX_SAFE_INTEGER);
+  const found = await control(options, { command, image, ...(version === undefined ? {} : { version }) });
+  const done = command === "accept" ? "accepted" : "rolled back";
+  output.summary([...statusLines(found).slice(0, -1), `${image} ${done}`], statusFacts(found));
+  return undefined;
+}
+
+async function control(options: CliOptions, request: ControlRequest): Promise<ClientStatus> {
+  const deps = { logger: problemsToStderr(), clock: systemClock };
+  return parseClientStatus(await controlStore(options.requiredText("store"), request, deps));
+}
+
+function problemsToStderr(): Logger {
+  return createLogger({ level: "warn", destination: process.stderr });
+}

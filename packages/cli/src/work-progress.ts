@@ -1,0 +1,18 @@
+import type { Progress } from "@ckmesh/store";
+import type { Output } from "./output.js";
+
+/** Phases as commands name them; docs/json-output.md lists them. */
+const PHASES: Readonly<Record<Progress["phase"], string>> = {
+  previous: "previous",
+  pack: "packing",
+  compress: "compressing",
+  index: "indexing",
+  check: "checking",
+  rebuild: "rebuilding",
+};
+
+/** Shows the progress of work on an image. */
+export function workProgress(output: Output): (progress: Progress) => void {
+  return ({ phase, bytesDone, bytesTotal }) =>
+    output.progress({ phase: PHASES[phase], bytesDone, bytesTotal });
+}
