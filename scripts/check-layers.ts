@@ -18,6 +18,7 @@ const LAYER: Readonly<Record<string, number>> = {
   client: 3,
   cli: 4,
   testkit: 5,
+  sim: 6,
 };
 
 interface Manifest {

@@ -1,7 +1,7 @@
-import { type Random, shuffled } from "@ckmesh/core";
+import { type Random, type Run, shuffled } from "@ckmesh/core";
 import type { Claim } from "@ckmesh/wire";
 import { ClaimTable } from "./claim-table.js";
-import { MAX_CLAIMS_PER_SECOND, MAX_HOPS, RELAY_FANOUT } from "./constants.js";
+import { MAX_CLAIMS_PER_SECOND, MAX_HOPS, RELAY_FANOUT, UNBACKED_BYTES } from "./constants.js";
 import { GossipDelay } from "./gossip-delay.js";
 import type { Link } from "./link.js";
 import type { LinkId, SwarmEffect } from "./swarm-messages.js";
@@ -15,6 +15,8 @@ interface GossipOptions {
   readonly sign: (claim: UnsignedClaim) => Claim;
   readonly verify: (claim: Claim) => boolean;
   readonly score: (span: number, peerId: string) => number;
+  /** Bytes of the rows of a run that a link offers; all of them while their lengths are unknown. */
+  readonly offeredBytes: (link: Link, run: Run) => number;
   readonly emit: (effect: SwarmEffect) => void;
 }
 
@@ -66,7 +68,12 @@ export class ClaimGossip {
       return false;
     }
     if (!this.#options.verify(claim)) return false;
-    const news = this.claims.add(claim, this.#options.score(claim.span, claim.claimer), now);
+    const news = this.claims.add(
+      claim,
+      this.#options.score(claim.span, claim.claimer),
+      now,
+      this.#backed(claim),
+    );
     if (news !== "new" && news !== "progress") return false;
     if (hops + 1 < MAX_HOPS) {
       const others = [...this.#options.links.values()].filter(
@@ -89,6 +96,15 @@ export class ClaimGossip {
     const voidMs = 4 * this.delayMs;
     this.claims.expire(now, voidMs);
     return this.claims.deadline(voidMs);
+  }
+
+  /** Of a connected claimer, what its haves bear out; of others, what they say: patience bounds the harm. */
+  #backed(claim: Claim): number {
+    for (const link of this.#options.links.values()) {
+      if (link.peerId !== claim.claimer) continue;
+      return Math.min(claim.bytesDone, this.#options.offeredBytes(link, claim.rows) + UNBACKED_BYTES);
+    }
+    return claim.bytesDone;
   }
 
   #send(link: Link, claim: Claim, hops: number): void {

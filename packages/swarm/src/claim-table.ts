@@ -1,5 +1,13 @@
 import type { Claim } from "@ckmesh/wire";
-import { CLAIM_VOID_MS, DONE_CLAIM_MS, MAX_CLAIMS, MAX_OPEN_CLAIMS } from "./constants.js";
+import {
+  BAR_MS,
+  CLAIM_VOID_MS,
+  DONE_CLAIM_MS,
+  FASTER,
+  MAX_CLAIMS,
+  MAX_OPEN_CLAIMS,
+  MAX_VOID_CLAIMS,
+} from "./constants.js";
 import { compareRank } from "./rank.js";
 
 /** A claim of another peer, with what is known of its movement. */
@@ -10,6 +18,8 @@ export interface KnownClaim {
   readonly firstSeen: number;
   /** When it last moved forward (or appeared). */
   progressAt: number;
+  /** Most bytes that the claimer has ever shown on this span: opening again without more is no progress. */
+  readonly mostBytes: number;
   isVoid: boolean;
 }
 
@@ -23,36 +33,44 @@ export class ClaimTable {
   /** By span, then claimer. */
   readonly #spans = new Map<number, Map<string, KnownClaim>>();
   #size = 0;
+  /** Claims in a row that moved nothing, by claimer; and who may not claim until when. */
+  readonly #voids = new Map<string, number>();
+  readonly #barred = new Map<string, number>();
 
-  /** Files a verified claim. "new" and "progress" are relayed, the rest is not. */
-  add(claim: Claim, score: number, now: number): ClaimNews {
+  /**
+   * Files a verified claim. "new" and "progress" are relayed, the rest is not.
+   * @param backedBytes how much of `bytesDone` the claimer's haves bear out; more counts as no progress
+   */
+  add(claim: Claim, score: number, now: number, backedBytes = claim.bytesDone): ClaimNews {
+    if ((this.#barred.get(claim.claimer) ?? 0) > now) return "excess";
     const claims = this.#spans.get(claim.span) ?? new Map<string, KnownClaim>();
     const known = claims.get(claim.claimer);
-    if (known !== undefined && !isNewer(claim, known.claim)) {
-      return isSame(claim, known.claim) ? "repeat" : "stale";
+    if (known !== undefined && claim.epoch <= known.claim.epoch) {
+      return claim.epoch === known.claim.epoch ? "repeat" : "stale";
     }
-    const isActive = claim.state === "open" || claim.state === "moving";
-    if (known === undefined && isActive && this.#activeOf(claim.claimer) >= MAX_OPEN_CLAIMS) return "excess";
     if (known === undefined) {
+      if (isActive(claim) && this.#activeOf(claim.claimer) >= MAX_OPEN_CLAIMS) return "excess";
       if (this.#size >= MAX_CLAIMS && !this.#evict()) return "excess";
       this.#size += 1;
     }
-    const moved = known === undefined || claim.epoch !== known.claim.epoch || hasMoved(claim, known.claim);
+    const hasMoved = known === undefined || backedBytes > known.mostBytes || claim.state === "done";
     claims.set(claim.claimer, {
       claim,
       score,
       firstSeen: now,
-      progressAt: moved ? now : known.progressAt,
-      isVoid: moved ? false : known.isVoid,
+      progressAt: hasMoved ? now : known.progressAt,
+      mostBytes: Math.max(known?.mostBytes ?? 0, backedBytes),
+      isVoid: hasMoved ? false : known.isVoid,
     });
     this.#spans.set(claim.span, claims);
-    return moved && known === undefined ? "new" : "progress";
+    if (backedBytes > 0) this.#voids.delete(claim.claimer);
+    return known === undefined ? "new" : "progress";
   }
 
   /** When the same message was seen first; undefined if never. */
   firstSeen(claim: Claim): number | undefined {
     const known = this.#spans.get(claim.span)?.get(claim.claimer);
-    return known !== undefined && isSame(claim, known.claim) ? known.firstSeen : undefined;
+    return known !== undefined && claim.epoch === known.claim.epoch ? known.firstSeen : undefined;
   }
 
   /** Claims that cover a row now: open or moving and not void, or done and fresh. */
@@ -90,10 +108,10 @@ export class ClaimTable {
     for (const [span, claims] of this.#spans) {
       for (const [claimer, known] of claims) {
         const age = now - known.progressAt;
-        const isActive = known.claim.state === "open" || known.claim.state === "moving";
-        if (isActive && !known.isVoid && age >= Math.max(CLAIM_VOID_MS, voidMs)) {
+        if (isActive(known.claim) && !known.isVoid && age >= Math.max(CLAIM_VOID_MS, voidMs)) {
           known.isVoid = true;
           freed.push(span);
+          this.#countVoid(claimer, now);
         }
         if (age >= DONE_CLAIM_MS) this.#delete(span, claimer, claims);
       }
@@ -118,8 +136,8 @@ export class ClaimTable {
     let due = Number.POSITIVE_INFINITY;
     for (const claims of this.#spans.values()) {
       for (const known of claims.values()) {
-        const isActive = (known.claim.state === "open" || known.claim.state === "moving") && !known.isVoid;
-        due = Math.min(due, known.progressAt + (isActive ? Math.max(CLAIM_VOID_MS, voidMs) : DONE_CLAIM_MS));
+        const mayVoid = isActive(known.claim) && !known.isVoid;
+        due = Math.min(due, known.progressAt + (mayVoid ? Math.max(CLAIM_VOID_MS, voidMs) : DONE_CLAIM_MS));
       }
     }
     return due;
@@ -133,14 +151,19 @@ export class ClaimTable {
     let count = 0;
     for (const claims of this.#spans.values()) {
       const known = claims.get(claimer);
-      if (
-        known !== undefined &&
-        !known.isVoid &&
-        (known.claim.state === "open" || known.claim.state === "moving")
-      )
-        count += 1;
+      if (known !== undefined && !known.isVoid && isActive(known.claim)) count += 1;
     }
     return count;
+  }
+
+  #countVoid(claimer: string, now: number): void {
+    const voids = (this.#voids.get(claimer) ?? 0) + 1;
+    if (this.#voids.size >= MAX_CLAIMS) this.#voids.clear();
+    this.#voids.set(claimer, voids);
+    if (voids < MAX_VOID_CLAIMS) return;
+    if (this.#barred.size >= MAX_CLAIMS) this.#barred.clear();
+    this.#barred.set(claimer, now + BAR_MS);
+    this.#voids.delete(claimer);
   }
 
   #evict(): boolean {
@@ -162,11 +185,22 @@ export class ClaimTable {
   }
 }
 
-/** Rule 9: moving bytes beat none, then higher weight, then lower peer id. Negative when `a` wins. */
-export function compareClaims(
-  a: { readonly claim: Pick<Claim, "state" | "claimer">; readonly score: number },
-  b: { readonly claim: Pick<Claim, "state" | "claimer">; readonly score: number },
-): number {
+/** What decides a conflict between two claims. */
+export interface Contender {
+  readonly claim: Pick<Claim, "state" | "claimer" | "rate">;
+  readonly score: number;
+}
+
+/**
+ * Rule 9: moving bytes beat none, then higher weight, then lower peer id. Before that: a claimer that is known
+ * to be four times faster beats a slow one (rule 13), so that the end never waits for the slowest machine.
+ * Negative when `a` wins.
+ */
+export function compareClaims(a: Contender, b: Contender): number {
+  if (a.claim.rate > 0 && b.claim.rate > 0) {
+    if (a.claim.rate >= FASTER * b.claim.rate) return -1;
+    if (b.claim.rate >= FASTER * a.claim.rate) return 1;
+  }
   const moving = Number(b.claim.state === "moving") - Number(a.claim.state === "moving");
   if (moving !== 0) return moving;
   return compareRank(
@@ -175,22 +209,11 @@ export function compareClaims(
   );
 }
 
-const ORDER: Readonly<Record<Claim["state"], number>> = { open: 0, moving: 1, done: 2, released: 2 };
+function isActive(claim: Claim): boolean {
+  return claim.state === "open" || claim.state === "moving";
+}
 
 function isValid(known: KnownClaim, now: number): boolean {
   if (known.claim.state === "released" || known.isVoid) return false;
   return known.claim.state !== "done" || now - known.progressAt < DONE_CLAIM_MS;
-}
-
-function isNewer(a: Claim, b: Claim): boolean {
-  if (a.epoch !== b.epoch) return a.epoch > b.epoch;
-  return ORDER[a.state] > ORDER[b.state] || (a.state === b.state && a.bytesDone > b.bytesDone);
-}
-
-function hasMoved(a: Claim, b: Claim): boolean {
-  return a.bytesDone > b.bytesDone || ORDER[a.state] > ORDER[b.state];
-}
-
-function isSame(a: Claim, b: Claim): boolean {
-  return a.epoch === b.epoch && a.state === b.state && a.bytesDone === b.bytesDone;
 }

@@ -37,6 +37,15 @@ export const CLAIM_REPEAT_MS = 2000;
 export const DONE_CLAIM_MS = 30_000;
 /** Rule 6: lower bound of the gossip delay. */
 export const MIN_GOSSIP_MS = 50;
+/** Rule 6: claims in a row that moved nothing before their owner may not claim, and for how long. */
+export const MAX_VOID_CLAIMS = 3;
+export const BAR_MS = 600_000;
+/** Rule 6: bytes a claim may show ahead of its owner's haves, which come every 250 ms. */
+export const UNBACKED_BYTES = 512 * KIB;
+/** Rule 13: how many times faster a machine must be to take a span over from a slow one. */
+export const FASTER = 4;
+/** A measured WAN rate is forgotten after this: links change. */
+export const RATE_MS = 120_000;
 /** Claims remembered from all peers; above it the oldest go. */
 export const MAX_CLAIMS = 4096;
 
@@ -70,8 +79,10 @@ export const WINDOW_MS = 200;
 export const REQUEST_BYTES = 512 * KIB;
 /** An unanswered request is taken back after this, or four times what the peer's rate foretells. */
 export const REQUEST_TIMEOUT_MS = 8000;
-/** Requests a peer may let expire before it is swapped out. */
+/** Requests a peer may let expire, or refuse though it offers the rows, before it is shut out for a while. */
 export const MAX_TIMEOUTS = 3;
+export const MAX_REFUSALS = 64;
+export const SHUT_OUT_MS = 600_000;
 /** Endgame: a request this old may be sent to a second peer. */
 export const ENDGAME_MS = 1500;
 /** Interest outlives the last wanted row by this: haves come in batches, and slots should not flap. */

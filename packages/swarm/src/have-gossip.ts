@@ -27,14 +27,7 @@ export class HaveGossip {
   }
 
   gained(runs: readonly Run[], now: number): void {
-    for (const run of runs) {
-      const last = this.#pending.at(-1);
-      if (last !== undefined && last.first + last.count === run.first) {
-        this.#pending[this.#pending.length - 1] = { first: last.first, count: last.count + run.count };
-      } else {
-        this.#pending.push(run);
-      }
-    }
+    this.#pending.push(...runs);
     if (this.#flushAt === Number.POSITIVE_INFINITY) this.#flushAt = now + HAVE_INTERVAL_MS;
   }
 
@@ -46,10 +39,24 @@ export class HaveGossip {
   /** Sends what is due; returns when to look again. */
   flush(now: number): number {
     if (now < this.#flushAt) return this.#flushAt;
-    const runs = this.#pending.splice(0, MAX_HAVE_RUNS);
+    const all = mergeRuns(this.#pending);
+    const runs = all.slice(0, MAX_HAVE_RUNS);
+    this.#pending = all.slice(MAX_HAVE_RUNS);
     for (const link of this.#links.values())
       this.#emit({ type: "send", link: link.id, message: { type: "have", runs } });
     this.#flushAt = this.#pending.length > 0 ? now + HAVE_INTERVAL_MS : Number.POSITIVE_INFINITY;
     return this.#flushAt;
   }
+}
+
+/** The same rows as ascending runs that do not touch. */
+function mergeRuns(runs: readonly Run[]): Run[] {
+  const merged: { first: number; count: number }[] = [];
+  for (const { first, count } of runs.toSorted((a, b) => a.first - b.first)) {
+    const last = merged.at(-1);
+    if (last !== undefined && first <= last.first + last.count)
+      last.count = Math.max(last.count, first + count - last.first);
+    else merged.push({ first, count });
+  }
+  return merged;
 }

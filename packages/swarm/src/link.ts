@@ -47,6 +47,8 @@ export class Link {
   /** Bytes per second of its answers, smoothed; 0 before the first. */
   rate = 0;
   timeouts = 0;
+  /** Requests refused in a row though the rows are offered. */
+  refusals = 0;
   badRows = 0;
   lastAnswerAt = 0;
 
@@ -109,5 +111,6 @@ export class Link {
     this.rate = this.rate === 0 ? rate : this.rate * 0.8 + rate * 0.2;
     this.lastAnswerAt = now;
     this.timeouts = 0;
+    this.refusals = 0;
   }
 }

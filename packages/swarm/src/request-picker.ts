@@ -4,6 +4,7 @@ import {
   ENDGAME_MS,
   INTEREST_MS,
   MAX_ASKED,
+  MAX_REFUSALS,
   MAX_TIMEOUTS,
   PICK_SAMPLE,
   REQUEST_BYTES,
@@ -77,10 +78,11 @@ export class RequestPicker {
     }
   }
 
-  /** Takes back requests that nobody answered; returns the links that were too slow too often. */
+  /** Takes back requests that nobody answered; returns the links that too often did not keep what they offered. */
   expire(now: number): Link[] {
     const slow: Link[] = [];
     for (const link of this.#links.values()) {
+      if (link.refusals >= MAX_REFUSALS) slow.push(link);
       if (link.asked.size === 0 || now - link.lastAnswerAt < link.patienceMs) continue;
       link.timeouts += 1;
       link.lastAnswerAt = now;
@@ -128,7 +130,9 @@ export class RequestPicker {
   /** The peer refused a request: it does not offer those rows. */
   rejected(link: Link, row: number, now: number): void {
     const run = this.unask(link, row);
-    if (run !== undefined && link.isUnchoked) this.#distrust(link, run, now);
+    if (run === undefined || !link.isUnchoked) return;
+    link.refusals += 1;
+    this.#distrust(link, run, now);
   }
 
   /** When the next request expires or may be doubled. */

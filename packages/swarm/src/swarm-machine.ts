@@ -3,6 +3,8 @@ import type { Claim, PeerAddress, PeerClass } from "@ckmesh/wire";
 import { Bans } from "./bans.js";
 import { ClaimGossip } from "./claim-gossip.js";
 import {
+  BAN_ADDRESS_MS,
+  BAN_KEY_MS,
   DIAL_BACKOFF_MS,
   MAX_BAD_ROWS,
   MAX_LINKS,
@@ -11,6 +13,7 @@ import {
   PEERS_INTERVAL_MS,
   PEERS_PER_MESSAGE,
   SETTLE_MS,
+  SHUT_OUT_MS,
   SPARE_LINKS,
 } from "./constants.js";
 import { Dialer } from "./dialer.js";
@@ -91,7 +94,13 @@ export class SwarmMachine {
     this.#picker = new RequestPicker(this.#table, this.#links, config.random, emit);
     this.#slots = new UploadSlots(this.#links, (row, length) => this.#holds(row, length), emit);
     this.#haves = new HaveGossip(this.#table, this.#links, emit);
-    this.#gossip = new ClaimGossip({ ...config, links: this.#links, score, emit });
+    this.#gossip = new ClaimGossip({
+      ...config,
+      links: this.#links,
+      score,
+      offeredBytes: (link, run) => this.#offeredBytes(link, run),
+      emit,
+    });
     this.#wan = new WanClaims(
       {
         peerId: config.peerId,
@@ -219,7 +228,10 @@ export class SwarmMachine {
   #run(now: number): void {
     const wants = !this.#table.isComplete;
     const expired = this.#gossip.expire(now);
-    for (const link of this.#picker.expire(now)) this.#close(link, "idle", now);
+    for (const link of this.#picker.expire(now)) {
+      this.#bans.add(link.peerId, SHUT_OUT_MS, now);
+      this.#close(link, "misbehaved", now);
+    }
     this.#picker.fill(now);
     this.#settle(now);
     let wake = Math.min(expired, this.#haves.flush(now), this.#slots.rotate(now), this.#picker.deadline(now));
@@ -270,7 +282,7 @@ export class SwarmMachine {
   #refusal(link: Link, now: number): CloseReason | undefined {
     if (!this.#config.swarming) return "too-many";
     if (link.peerId === this.#config.peerId) return "self";
-    if (this.#bans.has(link.peerId, link.address, now)) return "banned";
+    if (this.#bans.has(link.peerId, now) || this.#bans.has(link.address, now)) return "banned";
     if (link.rttMs > MAX_SITE_RTT_MS && !this.#dialer.policy.isOwnSubnet(link.address)) return "far";
     const twin = [...this.#links.values()].find((other) => other.peerId === link.peerId);
     if (twin !== undefined) {
@@ -372,7 +384,8 @@ export class SwarmMachine {
     }
     this.#effects.push({ type: "send", link: link.id, message: { type: "bad-rows", runs: event.bad } });
     if (link.badRows >= MAX_BAD_ROWS) {
-      this.#bans.add(link.peerId, link.address, now);
+      this.#bans.add(link.peerId, BAN_KEY_MS, now);
+      this.#bans.add(link.address, BAN_ADDRESS_MS, now);
       this.#close(link, "banned", now);
     }
   }
@@ -385,6 +398,15 @@ export class SwarmMachine {
       this.#wan.verified(now);
     }
     if (this.#table.unlock()) for (const link of this.#links.values()) this.#picker.offerAll(link);
+  }
+
+  #offeredBytes(link: Link, run: Run): number {
+    if (run.first + run.count > this.#table.grid.knownRows) return Number.MAX_SAFE_INTEGER;
+    let bytes = 0;
+    for (let row = run.first; row < run.first + run.count; row++) {
+      if (link.bits.has(row)) bytes += this.#table.grid.rowBytes(row);
+    }
+    return bytes;
   }
 
   /** True if `length` bytes from `row` on are whole rows that are held. */

@@ -1,12 +1,13 @@
 import type { Random, Run } from "@ckmesh/core";
 import type { Claim } from "@ckmesh/wire";
 import { Backoff } from "./backoff.js";
-import { type ClaimTable, compareClaims } from "./claim-table.js";
+import { type ClaimTable, type Contender, compareClaims } from "./claim-table.js";
 import {
   CLAIM_PROGRESS_MS,
   CLAIM_REPEAT_MS,
   CLAIM_SCAN,
   CLAIM_VOID_MS,
+  FASTER,
   FETCH_BACKOFF_MS,
   HAVE_INTERVAL_MS,
   MAX_FETCH_BACKOFF_MS,
@@ -14,6 +15,7 @@ import {
   MAX_OPEN_CLAIMS,
   PATIENCE_JITTER_MS,
   PATIENCE_MS,
+  RATE_MS,
 } from "./constants.js";
 import type { RowTable } from "./row-table.js";
 import type { FetchId, FetchResult, SwarmEffect } from "./swarm-messages.js";
@@ -40,14 +42,15 @@ export interface WanContext {
 interface OwnClaim {
   readonly span: number;
   readonly score: number;
-  readonly epoch: number;
-  rows: Run;
+  readonly rows: Run;
   state: "open" | "moving";
   readonly startAt: number;
   fetch?: { readonly id: FetchId; readonly rows: Run; readonly startedAt: number };
   bytesDone: number;
   /** When a byte last came (or the fetch began). */
   movedAt: number;
+  /** When its first fetch began. */
+  fetchingSince: number;
   sentAt: number;
   sentBytes: number;
   /** Patience ran out: claims and offers of others do not count for it. */
@@ -71,6 +74,9 @@ export class WanClaims {
   #isGateOpen = true;
   #pausedUntil = 0;
   #lastVerifiedAt: number;
+  /** Own WAN rate, bytes per second, and when it was measured; 0 when unknown. */
+  #rate = 0;
+  #ratedAt = 0;
 
   /** @param epoch start of this run's epochs: higher than any of an earlier run (for example Unix seconds) */
   constructor(context: WanContext, epoch: number, now: number) {
@@ -117,6 +123,8 @@ export class WanClaims {
     own.movedAt = now;
     own.state = "moving";
     this.#backoff.succeed();
+    if (now > own.fetchingSince) this.#rate = (own.bytesDone * 1000) / (now - own.fetchingSince);
+    this.#ratedAt = now;
   }
 
   ended(fetch: FetchId, result: FetchResult, retryMs: number | undefined, now: number): void {
@@ -214,20 +222,20 @@ export class WanClaims {
       const moving = this.#own.find((own) => own.fetch !== undefined);
       if (this.#own.length > 0 && (moving === undefined || now < this.#handoverAt(moving, now)))
         return Infinity;
-      if (this.#own.length === 0 && !isImpatient && !this.#hasRoom(now)) return Infinity;
-      const found = this.#nextSpan(now, isImpatient);
+      if (this.#own.length === 0 && !isImpatient && (this.#isSlow(now) || !this.#hasRoom(now)))
+        return Infinity;
+      const found = this.#nextSpan(now, isImpatient) ?? this.#slowSpan(now);
       if (found === undefined) return this.#scanned > 0 ? now + 1 : Infinity;
-      this.#epoch += 1;
       const alone = this.#context.links() === 0;
       const own: OwnClaim = {
         span: found.span,
         score: this.#context.score(found.span, this.#context.peerId),
-        epoch: this.#epoch,
         rows: found.rows,
         state: "open",
         startAt: alone ? now : now + 2 * this.#context.gossipMs(),
         bytesDone: 0,
         movedAt: now,
+        fetchingSince: 0,
         sentAt: Number.NEGATIVE_INFINITY,
         sentBytes: 0,
         isImpatient,
@@ -238,6 +246,25 @@ export class WanClaims {
       this.#advance(own, now);
     }
     return Number.POSITIVE_INFINITY;
+  }
+
+  /** Rule 5: a machine measured at less than a quarter of the others leaves the WAN to them. */
+  #isSlow(now: number): boolean {
+    if (now - this.#ratedAt > RATE_MS) this.#rate = 0;
+    const rates = [...this.#context.claims.active(now)].map((k) => k.claim.rate).filter((r) => r > 0);
+    const median = rates.toSorted((a, b) => a - b)[Math.floor(rates.length / 2)] ?? 0;
+    return this.#rate > 0 && this.#rate * FASTER <= median;
+  }
+
+  /** Rule 13: nothing is left to claim, but somebody far slower still fetches a span: take it over. */
+  #slowSpan(now: number): { span: number; rows: Run } | undefined {
+    if (this.#own.length > 0) return undefined;
+    for (const { claim } of this.#context.claims.active(now)) {
+      if (claim.rate === 0 || this.#rate < FASTER * claim.rate || claim.span >= this.#order.length) continue;
+      const rows = this.#wanRun(claim.span, now, true);
+      if (rows !== undefined) return { span: claim.span, rows };
+    }
+    return undefined;
   }
 
   /** Rule 10, before a first claim: fewer than four others fetch or mean to. */
@@ -300,6 +327,7 @@ export class WanClaims {
     this.#nextFetch += 1;
     own.fetch = { id, rows, startedAt: now };
     own.movedAt = now;
+    if (own.fetchingSince === 0) own.fetchingSince = now;
     emit({ type: "fetch", fetch: id, rows });
   }
 
@@ -330,11 +358,20 @@ export class WanClaims {
   }
 
   #toClaim(own: OwnClaim, state: Claim["state"]): UnsignedClaim {
-    const { span, rows, epoch, bytesDone } = own;
-    return { span, rows, claimer: this.#context.peerId, epoch, bytesDone, rate: 0, state };
+    const { span, rows, bytesDone } = own;
+    this.#epoch += 1;
+    return {
+      span,
+      rows,
+      claimer: this.#context.peerId,
+      epoch: this.#epoch,
+      bytesDone,
+      rate: Math.round(this.#rate),
+      state,
+    };
   }
 
-  #asClaim(own: OwnClaim): { claim: Pick<Claim, "state" | "claimer">; score: number } {
-    return { claim: { state: own.state, claimer: this.#context.peerId }, score: own.score };
+  #asClaim(own: OwnClaim): Contender {
+    return { claim: { state: own.state, claimer: this.#context.peerId, rate: this.#rate }, score: own.score };
   }
 }

@@ -1,7 +1,14 @@
 import type { Claim } from "@ckmesh/wire";
 import { describe, expect, it } from "vitest";
-import { ClaimTable, compareClaims } from "../src/claim-table.js";
-import { CLAIM_VOID_MS, DONE_CLAIM_MS, MAX_CLAIMS, MAX_OPEN_CLAIMS } from "../src/constants.js";
+import { ClaimTable, type Contender, compareClaims } from "../src/claim-table.js";
+import {
+  BAR_MS,
+  CLAIM_VOID_MS,
+  DONE_CLAIM_MS,
+  MAX_CLAIMS,
+  MAX_OPEN_CLAIMS,
+  MAX_VOID_CLAIMS,
+} from "../src/constants.js";
 
 const claim = (over: Partial<Claim> = {}): Claim => ({
   span: 3,
@@ -23,16 +30,16 @@ describe("ClaimTable", () => {
     const table = new ClaimTable();
     expect(table.add(claim(), 1, 0)).toBe("new");
     expect([29, 30, 39, 40].map((row) => covered(table, row, 1))).toEqual([false, true, true, false]);
-    table.add(claim({ state: "released" }), 1, 2);
+    table.add(claim({ epoch: 2, state: "released" }), 1, 2);
     expect(covered(table, 30, 2)).toBe(false);
   });
 
   it("tells news from repeats and old messages", () => {
     const table = new ClaimTable();
-    table.add(claim({ state: "moving", bytesDone: 100 }), 1, 0);
-    expect(table.add(claim({ state: "moving", bytesDone: 100 }), 1, 1)).toBe("repeat");
-    expect(table.add(claim({ state: "open" }), 1, 1)).toBe("stale");
-    expect(table.add(claim({ state: "moving", bytesDone: 200 }), 1, 1)).toBe("progress");
+    table.add(claim({ epoch: 2, state: "moving", bytesDone: 100 }), 1, 0);
+    expect(table.add(claim({ epoch: 2, state: "moving", bytesDone: 100 }), 1, 1)).toBe("repeat");
+    expect(table.add(claim({ epoch: 1, state: "open" }), 1, 1)).toBe("stale");
+    expect(table.add(claim({ epoch: 3, state: "moving", bytesDone: 200 }), 1, 1)).toBe("progress");
   });
 
   it("does not bring a claim back with an older epoch", () => {
@@ -48,8 +55,27 @@ describe("ClaimTable", () => {
     expect(table.expire(CLAIM_VOID_MS - 1, 0)).toEqual([]);
     expect(table.expire(CLAIM_VOID_MS, 0)).toEqual([3]);
     expect(covered(table, 30, CLAIM_VOID_MS)).toBe(false);
-    table.add(claim({ state: "moving", bytesDone: 1 }), 1, CLAIM_VOID_MS + 1);
+    table.add(claim({ epoch: 2 }), 1, CLAIM_VOID_MS);
+    expect(covered(table, 30, CLAIM_VOID_MS)).toBe(false);
+    table.add(claim({ epoch: 3, state: "moving", bytesDone: 1 }), 1, CLAIM_VOID_MS + 1);
     expect(covered(table, 30, CLAIM_VOID_MS + 1)).toBe(true);
+  });
+
+  it("counts only the progress that the claimer's haves bear out", () => {
+    const table = new ClaimTable();
+    table.add(claim({ state: "moving", bytesDone: 100 }), 1, 0, 100);
+    table.add(claim({ epoch: 2, state: "moving", bytesDone: 900 }), 1, CLAIM_VOID_MS - 1, 100);
+    expect(table.expire(CLAIM_VOID_MS, 0)).toEqual([3]);
+  });
+
+  it("bars a peer whose claims never move", () => {
+    const table = new ClaimTable();
+    for (let span = 0, now = 0; span < MAX_VOID_CLAIMS; span++, now += CLAIM_VOID_MS) {
+      table.add(claim({ span, epoch: span + 1 }), 1, now);
+      table.expire(now + CLAIM_VOID_MS, 0);
+    }
+    expect(table.add(claim({ span: 9, epoch: 99 }), 1, 20_000)).toBe("excess");
+    expect(table.add(claim({ span: 9, epoch: 99 }), 1, 20_000 + BAR_MS)).toBe("new");
   });
 
   it("forgets a finished claim that no have covers after its time", () => {
@@ -81,12 +107,8 @@ describe("ClaimTable", () => {
   });
 });
 
-const side = (
-  state: Claim["state"],
-  score: number,
-  claimer: string,
-): { claim: { state: Claim["state"]; claimer: string }; score: number } => ({
-  claim: { state, claimer },
+const side = (state: Claim["state"], score: number, claimer: string, rate = 0): Contender => ({
+  claim: { state, claimer, rate },
   score,
 });
 
@@ -95,5 +117,7 @@ describe("compareClaims", () => {
     expect(compareClaims(side("moving", 1, "b"), side("open", 9, "a"))).toBeLessThan(0);
     expect(compareClaims(side("open", 9, "b"), side("open", 1, "a"))).toBeLessThan(0);
     expect(compareClaims(side("open", 1, "a"), side("open", 1, "b"))).toBeLessThan(0);
+    expect(compareClaims(side("open", 1, "a", 4000), side("moving", 9, "b", 1000))).toBeLessThan(0);
+    expect(compareClaims(side("open", 1, "a", 3999), side("moving", 9, "b", 1000))).toBeGreaterThan(0);
   });
 });

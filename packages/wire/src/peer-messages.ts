@@ -32,7 +32,7 @@ export type CkMessage =
 
 /**
  * "I am fetching these rows over the WAN" (site swarm rule 6). Signed by the claimer, so that relays cannot
- * alter it. A later claim of the same claimer and span has a higher `epoch`.
+ * alter it. `epoch` rises with every message of a claimer, so that a repeat is told from a relayed copy.
  */
 export interface Claim {
   readonly span: number;

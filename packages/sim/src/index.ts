@@ -1,0 +1,3 @@
+export { type SimImage, simImage } from "./sim-image.js";
+export type { NodeOptions, RowCounts, SimNode } from "./sim-node.js";
+export { BAD_PIECE, SimSite, type SiteOptions } from "./sim-site.js";

@@ -1,0 +1,326 @@
+import type { Run } from "@ckmesh/core";
+import type { FetchId, LinkId, SwarmEffect } from "@ckmesh/swarm";
+import { VirtualClock } from "@ckmesh/testkit";
+import type { PeerMessage } from "@ckmesh/wire";
+import type { SimImage } from "./sim-image.js";
+import { type NodeOptions, SimNode } from "./sim-node.js";
+import { type WanFlow, WanLink } from "./wan-link.js";
+
+export interface SiteOptions {
+  readonly image: SimImage;
+  readonly seed: number;
+  /** Bits per second. */
+  readonly wan: number;
+  readonly lan?: number;
+  /** One way, ms. */
+  readonly lanMs?: number;
+  /** Time to the first byte of a range, ms. */
+  readonly wanMs?: number;
+  readonly hasTracker?: boolean;
+  /** LAN announcements reach everybody. */
+  readonly hasMulticast?: boolean;
+}
+
+const BAD = new Uint8Array(1);
+const GOOD = new Uint8Array(0);
+/** Marks a piece whose bytes are wrong, for `NodeOptions.bend`. */
+export const BAD_PIECE = BAD;
+
+/** A site on virtual time: a shared WAN link, a switched LAN, a tracker, an origin. Faults are its methods. */
+export class SimSite {
+  readonly clock = new VirtualClock();
+  readonly nodes: SimNode[] = [];
+  readonly wan: WanLink;
+  readonly #options: SiteOptions;
+  /** Undefined: asked for, the first byte is still on its way. */
+  readonly #fetches = new Map<SimNode, Map<FetchId, WanFlow | undefined>>();
+  readonly #members = new Set<SimNode>();
+  #nextLink: LinkId = 1;
+  #isTrackerUp: boolean;
+  #isOriginUp = true;
+  /** True if two nodes can reach each other. */
+  reaches: (a: SimNode, b: SimNode) => boolean = () => true;
+  trackerRequests = 0;
+
+  constructor(options: SiteOptions) {
+    this.#options = options;
+    this.#isTrackerUp = options.hasTracker ?? true;
+    this.wan = new WanLink(this.clock, options.wan / 8000);
+  }
+
+  get image(): SimImage {
+    return this.#options.image;
+  }
+
+  /** A machine starts now. */
+  start(options: NodeOptions = {}): SimNode {
+    const node = new SimNode(this, this.nodes.length, this.image, this.#options.seed, options);
+    this.nodes.push(node);
+    node.begin();
+    this.announce(node);
+    return node;
+  }
+
+  /** The machine tells tracker and LAN that it is there (again). */
+  announce(node: SimNode): void {
+    const others = [...this.#members].filter((n) => n !== node && n.isAlive);
+    this.#members.add(node);
+    if (this.#isTrackerUp) {
+      this.trackerRequests += 1;
+      this.clock.after(2 * (this.#options.wanMs ?? 5), () => {
+        node.step({ type: "candidates", source: "tracker", peers: others.map(addressOf), complete: true });
+        for (const other of others)
+          other.step({ type: "candidates", source: "tracker", peers: [addressOf(node)] });
+      });
+    }
+    if (this.#options.hasMulticast !== true) return;
+    for (const other of others.filter((n) => this.reaches(n, node))) {
+      this.clock.after(this.#lanMs(), () => {
+        other.step({ type: "candidates", source: "lan", peers: [addressOf(node)] });
+        node.step({ type: "candidates", source: "lan", peers: [addressOf(other)] });
+      });
+    }
+  }
+
+  kill(node: SimNode): void {
+    node.stop();
+    this.#members.delete(node);
+    for (const flow of this.#fetches.get(node)?.values() ?? []) if (flow !== undefined) this.wan.remove(flow);
+    this.#fetches.delete(node);
+    for (const link of node.links.keys()) this.#cut(node, link);
+  }
+
+  setTracker(isUp: boolean): void {
+    this.#isTrackerUp = isUp;
+  }
+
+  /** Origin gone: fetches fail at once and new ones are refused. */
+  setOrigin(isUp: boolean): void {
+    this.#isOriginUp = isUp;
+    if (isUp) return;
+    for (const [node, fetches] of this.#fetches)
+      for (const id of fetches.keys()) this.#endFetch(node, id, "failed");
+  }
+
+  /** The WAN carries nothing, or `bits` per second again; connections hang. */
+  setWan(bits: number): void {
+    this.wan.setRate(bits / 8000);
+  }
+
+  /** Changes who reaches whom; links between those who no longer do are cut. */
+  partition(reaches: (a: SimNode, b: SimNode) => boolean): void {
+    this.reaches = reaches;
+    for (const node of this.nodes) {
+      for (const [link, { to }] of node.links) if (!reaches(node, to)) this.#cut(node, link);
+    }
+  }
+
+  /** Runs until every live node is complete; false when `ms` pass first. */
+  run(ms: number, stepMs = 10): boolean {
+    const end = this.clock.now() + ms;
+    while (this.clock.now() < end) {
+      this.clock.advance(stepMs);
+      if (this.nodes.every((n) => !n.isAlive || n.completeAt !== undefined)) return true;
+    }
+    return false;
+  }
+
+  apply(node: SimNode, effect: SwarmEffect): void {
+    switch (effect.type) {
+      case "dial":
+        this.#dial(node, effect.peer.address, effect.peer.port);
+        return;
+      case "close":
+        this.#cut(node, effect.link);
+        return;
+      case "send":
+        this.#send(node, effect.link, effect.message);
+        return;
+      case "upload":
+        this.#upload(node, effect.link, effect.row, effect.length);
+        return;
+      case "fetch":
+        this.#request(node, effect.fetch, effect.rows);
+        return;
+      case "abort-fetch":
+        this.#endFetch(node, effect.fetch, "aborted");
+        return;
+      case "complete":
+        node.completeAt ??= this.clock.now();
+    }
+  }
+
+  #lanMs(): number {
+    return this.#options.lanMs ?? 0.3;
+  }
+
+  #dial(from: SimNode, address: string, port: number): void {
+    const to = this.nodes.find((n) => n.address === address);
+    this.clock.after(4 * this.#lanMs(), () => {
+      if (!from.isAlive) return;
+      if (to === undefined || !to.isAlive || !this.reaches(from, to)) {
+        from.step({ type: "dial-failed", peer: { address, port }, reason: "unreachable" });
+        return;
+      }
+      const [mine, theirs] = [this.#nextLink, this.#nextLink + 1];
+      this.#nextLink += 2;
+      from.links.set(mine, { to, theirs });
+      to.links.set(theirs, { to: from, theirs: mine });
+      this.#up(from, mine, to, false);
+      if (to.links.has(theirs)) this.#up(to, theirs, from, true);
+    });
+  }
+
+  #up(node: SimNode, link: LinkId, other: SimNode, inbound: boolean): void {
+    const { peerId, address, options } = other;
+    const peerClass = options.peerClass ?? "wired";
+    node.step({
+      type: "peer-up",
+      link,
+      peerId,
+      address,
+      port: 7650,
+      inbound,
+      peerClass,
+      rttMs: 2 * this.#lanMs(),
+    });
+  }
+
+  #cut(node: SimNode, id: LinkId): void {
+    const link = node.links.get(id);
+    if (link === undefined) return;
+    node.links.delete(id);
+    link.to.links.delete(link.theirs);
+    this.clock.after(this.#lanMs(), () => {
+      node.step({ type: "peer-down", link: id });
+      link.to.step({ type: "peer-down", link: link.theirs });
+    });
+  }
+
+  #send(from: SimNode, id: LinkId, said: PeerMessage): void {
+    const link = from.links.get(id);
+    const message = from.options.bend === undefined ? said : from.options.bend(said);
+    if (link === undefined || message === undefined || message.type === "piece") return;
+    from.messages += 1;
+    from.controlBytes += sizeOf(message);
+    this.clock.after(this.#lanMs(), () => {
+      if (link.to.links.has(link.theirs)) link.to.step({ type: "message", link: link.theirs, message });
+    });
+  }
+
+  #upload(from: SimNode, id: LinkId, row: number, length: number): void {
+    const link = from.links.get(id);
+    const piece: PeerMessage = { type: "piece", row, bytes: GOOD };
+    const said = from.options.bend === undefined ? piece : from.options.bend(piece);
+    if (link === undefined || said === undefined) return;
+    const isBad = said.type === "piece" && said.bytes === BAD;
+    const lan = (this.#options.lan ?? 1e9) / 8000;
+    const now = this.clock.now();
+    from.upFreeAt = Math.max(now, from.upFreeAt) + length / Math.min(lan, from.options.lanRate ?? lan);
+    const arrival = Math.max(
+      from.upFreeAt,
+      link.to.downFreeAt + length / Math.min(lan, link.to.options.lanRate ?? lan),
+    );
+    link.to.downFreeAt = arrival;
+    this.clock.after(from.upFreeAt - now, () =>
+      from.step({ type: "uploaded", link: id, row, length, ok: true }),
+    );
+    this.clock.after(arrival - now + this.#lanMs(), () => {
+      if (!link.to.links.has(link.theirs)) return;
+      const run = { first: row, count: this.#rowsIn(row, length) };
+      link.to.rows[isBad ? "bad" : "peers"] += run.count;
+      link.to.step({
+        type: "piece",
+        link: link.theirs,
+        row,
+        good: isBad ? [] : [run],
+        bad: isBad ? [run] : [],
+      });
+      link.to.learn();
+    });
+  }
+
+  #rowsIn(row: number, length: number): number {
+    let [count, left] = [0, length];
+    while (left > 0) {
+      left -= this.image.lengths[row + count] ?? left;
+      count += 1;
+    }
+    return count;
+  }
+
+  #request(node: SimNode, id: FetchId, rows: Run): void {
+    const mine = this.#fetches.get(node) ?? new Map<FetchId, WanFlow | undefined>();
+    mine.set(id, undefined);
+    this.#fetches.set(node, mine);
+    this.clock.after(this.#options.wanMs ?? 5, () => {
+      if (node.isAlive && mine.has(id)) this.#fetch(node, mine, id, rows);
+    });
+  }
+
+  #fetch(node: SimNode, mine: Map<FetchId, WanFlow | undefined>, id: FetchId, { first, count }: Run): void {
+    if (!this.#isOriginUp) {
+      mine.delete(id);
+      node.step({ type: "fetch-ended", fetch: id, result: "failed" });
+      return;
+    }
+    let row = first;
+    const flow: WanFlow = {
+      cap: node.options.wanCap ?? Number.POSITIVE_INFINITY,
+      nextBytes: () => this.image.lengths[row] ?? 1,
+      arrived: () => {
+        const run = { first: row, count: 1 };
+        row += 1;
+        node.rows.origin += 1;
+        node.step({ type: "stored", runs: [run], source: "origin", fetch: id });
+        node.learn();
+        if (row < first + count) return mine.has(id);
+        if (mine.delete(id)) node.step({ type: "fetch-ended", fetch: id, result: "done" });
+        return false;
+      },
+    };
+    mine.set(id, flow);
+    this.wan.add(flow);
+  }
+
+  #endFetch(node: SimNode, id: FetchId, result: "failed" | "aborted"): void {
+    const mine = this.#fetches.get(node);
+    const flow = mine?.get(id);
+    if (mine?.delete(id) !== true) return;
+    if (flow !== undefined) this.wan.remove(flow);
+    if (result === "failed") this.clock.after(1, () => node.step({ type: "fetch-ended", fetch: id, result }));
+  }
+}
+
+function addressOf(node: SimNode): { address: string; port: number } {
+  return { address: node.address, port: 7650 };
+}
+
+/** About what the message takes on the wire, with framing. */
+function sizeOf(message: PeerMessage): number {
+  switch (message.type) {
+    case "bitfield":
+      return 6 + message.bits.byteLength;
+    case "claim":
+      return 230;
+    case "have":
+    case "lost":
+    case "bad-rows":
+      return 24 + 8 * message.runs.length;
+    case "peers":
+      return 24 + 30 * message.peers.length;
+    case "request":
+    case "cancel":
+    case "reject":
+      return 17;
+    case "piece":
+      return 13;
+    case "choke":
+    case "unchoke":
+    case "interested":
+    case "not-interested":
+    case "have-all":
+    case "have-none":
+      return 5;
+  }
+}
