@@ -1,4 +1,3 @@
-import { chmod } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "@ckmesh/core";
 import { unpackImage, type VersionFiles } from "@ckmesh/store";
@@ -30,10 +29,10 @@ export async function rebuildDisk(
     packPath: files.paths.pack,
     outPath,
     format,
+    mode: 0o440,
+    replace: true, // one that a crash left behind is not proven
     signal: options.signal,
-    onProgress: () => {},
   });
-  await chmod(outPath, 0o440);
   options.logger.info({ file: fileName }, "disk rebuilt and proven");
   return fileName;
 }

@@ -12,8 +12,8 @@ import {
   NO_WASTE,
   readRecord,
   type StoredVersion,
-  type VersionRecord,
   storedSourceBytes,
+  type VersionRecord,
   verifyImage,
   versionPaths,
 } from "@ckmesh/store";
@@ -150,7 +150,6 @@ export async function exportPair(
     await copyFile(from.index, temporary[1]);
     await verifyImage(temporary[1], {
       packPath: temporary[0],
-      onProgress: () => {},
       ...(options.signal !== undefined && { signal: options.signal }),
     });
     await rename(temporary[0], to.pack);

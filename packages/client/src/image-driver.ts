@@ -1,3 +1,5 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
 import { AppError, isAppError, type Logger } from "@ckmesh/core";
 import { checkTrust, decodeHead, hasIndexMagic, type SignedHead } from "@ckmesh/image";
 import { type ImageRecord, NO_WASTE, type VersionFiles, type VersionRecord } from "@ckmesh/store";
@@ -295,17 +297,14 @@ export class ImageDriver {
     const { store, settings } = this.#context;
     if (driver.files === undefined || (this.#isEnd(driver) && !isAsked)) return;
     try {
-      const disk = await rebuildDisk(store.folder(this.name), driver.files, settings.materialize, {
-        signal: this.#abort.signal,
-        logger: this.#logger,
-      });
+      const disk = await this.#disk(driver, driver.files);
       if (driver.state === "verified") driver.setState("staged", disk);
       if (settings.consentHook !== undefined) {
         const asked = {
           name: this.name,
           version: driver.version,
           pack: driver.files.paths.pack,
-          ...(disk !== undefined && { disk: `${store.folder(this.name)}/${disk}` }),
+          ...(disk !== undefined && { disk: join(store.folder(this.name), disk) }),
         };
         const isAgreed = await askConsent(settings.consentHook, asked, {
           logger: this.#logger,
@@ -326,6 +325,17 @@ export class ImageDriver {
       this.#logger.error({ err: failure, version: driver.version }, "version not activated");
       driver.setError(failure);
     }
+  }
+
+  /** The rebuilt disk, if there is to be one; one that was proven before is not rebuilt. */
+  async #disk(driver: VersionDriver, files: VersionFiles): Promise<string | undefined> {
+    const { store, settings } = this.#context;
+    const folder = store.folder(this.name);
+    if (driver.disk !== undefined && (await isFile(join(folder, driver.disk)))) return driver.disk;
+    return await rebuildDisk(folder, files, settings.materialize, {
+      signal: this.#abort.signal,
+      logger: this.#logger,
+    });
   }
 
   /** True if this version stays as it is: an opaque pack, or held back by a rollback. */
@@ -409,6 +419,14 @@ export class ImageDriver {
       );
     this.#saving = write;
     return write;
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isFile();
+  } catch {
+    return false; // absent: it is rebuilt
   }
 }
 

@@ -18,12 +18,7 @@ import {
   type SwarmEvent,
   SwarmMachine,
 } from "@ckmesh/swarm";
-import {
-  claimSigningBytes,
-  type PeerAddress,
-  type PeerClass,
-  type PeerMessage,
-} from "@ckmesh/wire";
+import { claimSigningBytes, type PeerAddress, type PeerClass, type PeerMessage } from "@ckmesh/wire";
 import { fetchRows, freshParts } from "./fetch-rows.js";
 import type { IndexCarry } from "./index-carry.js";
 import type { LocalPlan } from "./local-plan.js";
@@ -218,7 +213,8 @@ export class VersionSwarm {
     try {
       await this.#endpoint?.dial(peer, this.#abort.signal);
     } catch (err) {
-      const reason = isAppError(err, "ERR_PEER_REFUSED") ? "refused" : "unreachable";
+      if (!isAppError(err)) throw err;
+      const reason = err.code === "ERR_PEER_REFUSED" ? "refused" : "unreachable";
       this.#options.logger.debug({ reason: describeError(err) }, "peer not reached");
       this.step({ type: "dial-failed", peer, reason });
     }

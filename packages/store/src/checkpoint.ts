@@ -23,7 +23,8 @@ export class Checkpoint {
   readonly #options: CheckpointOptions;
   #newBytes = 0;
   #isActive = false;
-  #running: Promise<void> | undefined;
+  #running: Promise<void> = Promise.resolve();
+  #isWaiting = false;
   #cancelTimer: (() => void) | undefined;
 
   constructor(options: CheckpointOptions) {
@@ -47,15 +48,10 @@ export class Checkpoint {
 
   /** @throws {AppError} ERR_STORE_FULL; the previous checkpoint then stays */
   async save(): Promise<void> {
-    await this.#running?.catch(() => {}); // whoever started it hears of its failure
     if (!this.#isActive) return;
-    const run = this.#save();
+    const run = this.#running.catch(() => {}).then(() => this.#save()); // whoever began that one hears of it
     this.#running = run;
-    try {
-      await run;
-    } finally {
-      if (this.#running === run) this.#running = undefined;
-    }
+    await run;
   }
 
   /** Writes what is new, then no more; safe to call twice. A failure costs time at the next start only. */
@@ -85,9 +81,14 @@ export class Checkpoint {
   }
 
   #saveInBackground(): void {
-    if (this.#running !== undefined) return;
-    this.save().catch((err: unknown) => {
-      this.#options.logger.warn({ err, file: this.#options.path }, "checkpoint not written");
-    });
+    if (this.#isWaiting) return;
+    this.#isWaiting = true;
+    this.save()
+      .catch((err: unknown) => {
+        this.#options.logger.warn({ err, file: this.#options.path }, "checkpoint not written");
+      })
+      .finally(() => {
+        this.#isWaiting = false;
+      });
   }
 }

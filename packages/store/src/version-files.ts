@@ -269,11 +269,14 @@ export class VersionFiles {
     this.#index = await RandomAccessFile.open(this.paths.index, "read");
     this.#isComplete = true;
     await this.#learnComplete();
-    const isNoted = (await sizeOf(this.paths.sources)) === this.#have.length;
     this.#notes = await RandomAccessFile.open(this.paths.sources, "create");
-    // A pair that somebody put there came neither from a peer nor from the origin.
-    if (!isNoted) await this.#notes.write(0, new Uint8Array(this.#have.length).fill(sourceCode("previous")));
+    await this.#notes.setSize(this.#have.length);
     const notes = await this.#notes.read(0, this.#have.length);
+    if (notes.every((code) => code === 0)) {
+      // A pair that somebody put there came neither from a peer nor from the origin.
+      notes.fill(sourceCode("previous"));
+      await this.#notes.write(0, notes);
+    }
     for (let row = 0; row < this.#have.length; row++) this.#take(row, notes[row] ?? 0);
   }
 

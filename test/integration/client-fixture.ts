@@ -1,0 +1,156 @@
+import { createHash } from "node:crypto";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  type ClientConfig,
+  type ClientStatus,
+  clientConfigDefaults,
+  type RunningClient,
+  startClient,
+  type VersionStatus,
+} from "@ckmesh/client";
+import { noMetrics, seededRandom, silentLogger } from "@ckmesh/core";
+import { createLogger, systemClock } from "@ckmesh/runtime";
+import { packImage } from "@ckmesh/store";
+import { StaticOrigin } from "./static-origin.js";
+
+const MIB = 1024 * 1024;
+
+/** A folder served by a stock web server, and clients with stores beside it. */
+export class Fixture {
+  readonly dir: string;
+  readonly origin: StaticOrigin;
+  readonly #clients: RunningClient[] = [];
+
+  private constructor(dir: string, origin: StaticOrigin) {
+    this.dir = dir;
+    this.origin = origin;
+  }
+
+  static async create(): Promise<Fixture> {
+    const dir = await mkdtemp(join(tmpdir(), "ckmesh-client-"));
+    await mkdir(join(dir, "www"));
+    return new Fixture(dir, await StaticOrigin.start(join(dir, "www")));
+  }
+
+  /** Packs a disk of `mib` MiB that only the seed decides, and publishes it. */
+  async publish(
+    version: number,
+    mib: number,
+    options: { changed?: number; name?: string } = {},
+  ): Promise<void> {
+    const name = options.name ?? "Win11";
+    const disk = join(this.dir, "disk.img");
+    const bytes = diskBytes(mib);
+    for (let i = 0; i < (options.changed ?? 0); i++)
+      bytes.fill(version, i * 65_536 + 4096, i * 65_536 + 8192);
+    await writeFile(disk, bytes);
+    const www = join(this.dir, "www");
+    await packImage({
+      diskPath: disk,
+      name,
+      outDir: www,
+      version,
+      ...(version > 1 && { previous: join(www, `${name}_${version - 1}.ckm.index`) }),
+    });
+    this.origin.publish(name, version);
+  }
+
+  store(name: string): string {
+    return join(this.dir, name);
+  }
+
+  /** Lets a client know of a peer on this machine, as if it had met it before. */
+  async remember(store: string, port: number): Promise<void> {
+    await mkdir(this.store(store), { recursive: true });
+    await writeFile(
+      join(this.store(store), "peers.json"),
+      JSON.stringify({ peers: [{ address: "127.0.0.1", port }] }),
+    );
+  }
+
+  async client(store: string, config: Partial<ClientConfig> = {}): Promise<RunningClient> {
+    const client = await startClient(
+      {
+        ...clientConfigDefaults,
+        origin: this.origin.url,
+        store: this.store(store),
+        images: ["Win11"],
+        listen: "127.0.0.1:0",
+        lanAnnounce: false,
+        allowLoopbackPeers: true,
+        once: true,
+        ...config,
+      },
+      {
+        clock: systemClock,
+        random: seededRandom(store.length),
+        logger:
+          process.env["CKMESH_TEST_LOG"] === "1"
+            ? createLogger({ level: "debug", destination: process.stderr })
+            : silentLogger,
+        metrics: noMetrics,
+      },
+    );
+    this.#clients.push(client);
+    return client;
+  }
+
+  /** Runs a client with --once to its end. */
+  async once(store: string, config: Partial<ClientConfig> = {}): Promise<ClientStatus> {
+    const client = await this.client(store, config);
+    try {
+      await client.done;
+      return client.status();
+    } finally {
+      await client.close();
+    }
+  }
+
+  /** True if both files of a version in a store are those of the origin. */
+  async isIdentical(store: string, version: number, name = "Win11"): Promise<boolean> {
+    const files = [`${name}_${version}.ckm`, `${name}_${version}.ckm.index`];
+    const pairs = await Promise.all(
+      files.map(async (file) => [
+        await digest(join(this.dir, "www", file)),
+        await digest(join(this.store(store), "images", name, file)),
+      ]),
+    );
+    return pairs.every(([a, b]) => a === b);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#clients.map((c) => c.close()));
+    await this.origin.close();
+    await rm(this.dir, { recursive: true, force: true });
+  }
+}
+
+/** The status of a version; fails when it is not there. */
+export function versionOf(status: ClientStatus, version: number, name = "Win11"): VersionStatus {
+  const found = status.images.find((i) => i.name === name)?.versions.find((v) => v.version === version);
+  if (found === undefined) throw new Error(`no version ${version} of ${name} in ${JSON.stringify(status)}`);
+  return found;
+}
+
+/** The sum that must be `needed`: each row counted once. */
+export function countedBytes({ bytes }: VersionStatus): number {
+  return bytes.previous + bytes.delta + bytes.host + bytes.peers + bytes.origin;
+}
+
+async function digest(path: string): Promise<string> {
+  return createHash("sha256")
+    .update(await readFile(path))
+    .digest("hex");
+}
+
+/** Half of it does not compress, a quarter does, a quarter is empty. */
+function diskBytes(mib: number): Buffer {
+  const bytes = Buffer.alloc(mib * MIB);
+  const random = seededRandom(mib);
+  for (let at = 0; at < bytes.length / 2; at += 4)
+    bytes.writeUInt32LE(Math.floor(random.next() * 2 ** 32), at);
+  for (let at = bytes.length / 2; at < (bytes.length * 3) / 4; at += 4) bytes.writeUInt32LE(at >>> 6, at);
+  return bytes;
+}

@@ -1,0 +1,94 @@
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { basename, join } from "node:path";
+import { parseRangeHeader } from "@ckmesh/core";
+
+/** What a fault does with a request; `undefined`: nothing, it is served. */
+export type Fault = (request: IncomingMessage, response: ServerResponse, name: string) => boolean;
+
+/** A stock web server over a folder: ranges and entity tags, nothing else. Counts what it sends. */
+export class StaticOrigin {
+  readonly #server: Server;
+  readonly #dir: string;
+  /** File names of all answers, in order. */
+  readonly served: string[] = [];
+  /** Body bytes of packs and indexes sent. */
+  bytes = 0;
+  /** Looks at each request first; true: it has answered. */
+  fault: Fault | undefined;
+  /** Serves these names in place of others, like an alias. */
+  readonly aliases = new Map<string, string>();
+
+  private constructor(server: Server, dir: string) {
+    this.#server = server;
+    this.#dir = dir;
+  }
+
+  static async start(dir: string): Promise<StaticOrigin> {
+    const server = createServer();
+    const origin = new StaticOrigin(server, dir);
+    server.on("request", (request, response) => {
+      origin.#answer(request, response).catch(() => response.destroy());
+    });
+    await new Promise<void>((resolve) => {
+      server.listen(0, "127.0.0.1", resolve);
+    });
+    return origin;
+  }
+
+  get url(): string {
+    const address = this.#server.address();
+    const port = typeof address === "object" && address !== null ? address.port : 0;
+    return `http://127.0.0.1:${port}/MEDVImages`;
+  }
+
+  /** Points `NAME.ckm` and `NAME.ckm.index` to a version. */
+  publish(name: string, version: number): void {
+    this.aliases.set(`${name}.ckm`, `${name}_${version}.ckm`);
+    this.aliases.set(`${name}.ckm.index`, `${name}_${version}.ckm.index`);
+  }
+
+  async close(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise<void>((resolve) => {
+      this.#server.close(() => {
+        resolve();
+      });
+    });
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const asked = basename(decodeURIComponent(new URL(request.url ?? "/", "http://x").pathname));
+    if (this.fault?.(request, response, asked) === true) return;
+    const name = this.aliases.get(asked) ?? asked;
+    let bytes: Buffer;
+    try {
+      bytes = await readFile(join(this.#dir, name));
+    } catch {
+      response.writeHead(404).end();
+      return;
+    }
+    const etag = `"${createHash("sha256").update(bytes).digest("hex").slice(0, 16)}"`;
+    const { range } = request.headers;
+    if (request.headers["if-none-match"] === etag) {
+      response.writeHead(304, { etag }).end();
+      return;
+    }
+    if (request.headers["if-match"] !== undefined && request.headers["if-match"] !== etag) {
+      response.writeHead(412).end();
+      return;
+    }
+    const [only] = range === undefined ? [] : (parseRangeHeader(range, bytes.length) ?? []);
+    const part = only === undefined ? bytes : bytes.subarray(only.first, only.last + 1);
+    this.served.push(asked);
+    this.bytes += part.length;
+    const headers = { etag, "content-length": part.length };
+    if (only === undefined) response.writeHead(200, headers);
+    else {
+      const contentRange = `bytes ${only.first}-${only.last}/${bytes.length}`;
+      response.writeHead(206, { ...headers, "content-range": contentRange });
+    }
+    response.end(part);
+  }
+}
