@@ -1,15 +1,8 @@
 import type { Clock } from "@ckmesh/core";
 import { FEED_BYTES } from "./link-limits.js";
+import type { PeerSocket } from "./peer-socket.js";
 import type { PeerWire } from "./peer-wire.js";
 import { UploadQueue } from "./upload-queue.js";
-
-/** The writing half of a socket. */
-export interface ByteSink {
-  /** `flushed` is called when these bytes have gone to the system. */
-  write(bytes: Uint8Array, flushed: () => void): void;
-  /** Bytes written and not flushed. */
-  readonly waitingBytes: number;
-}
 
 export interface OutboxEvents {
   /** This piece goes to the socket now and cannot be taken back. */
@@ -24,7 +17,7 @@ export interface OutboxEvents {
  */
 export class Outbox {
   readonly #wire: PeerWire;
-  readonly #sink: ByteSink;
+  readonly #sink: PeerSocket;
   readonly #clock: Clock;
   readonly #events: OutboxEvents;
   readonly #queue = new UploadQueue();
@@ -35,7 +28,7 @@ export class Outbox {
   #progressAt: number;
   #sentAt: number;
 
-  constructor(wire: PeerWire, sink: ByteSink, clock: Clock, events: OutboxEvents) {
+  constructor(wire: PeerWire, sink: PeerSocket, clock: Clock, events: OutboxEvents) {
     this.#wire = wire;
     this.#sink = sink;
     this.#clock = clock;

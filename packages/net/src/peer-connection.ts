@@ -1,47 +1,26 @@
-import { AppError, type Clock, equalBytes, type Logger, type Random, toHex } from "@ckmesh/core";
+import { AppError, type Clock, type Logger, type Random } from "@ckmesh/core";
 import {
   type CkMessage,
-  CLAIM_RULES,
   decodeCk,
   encodeCk,
-  IDENTITY_EXPORTER_LABEL,
-  identitySigningBytes,
   type LinkMessage,
   type LinkRole,
   MAX_RUNS,
   type PeerClass,
   type PeerMessage,
-  peerIdOf,
 } from "@ckmesh/wire";
 import { BittorrentWire } from "./bittorrent-wire.js";
 import type { ClaimVerifier } from "./claim-verifier.js";
-import { type Identity, verifySignature } from "./identity.js";
+import type { Identity } from "./identity.js";
+import { LinkHandshake } from "./link-handshake.js";
 import { type LinkLimits, MAX_BACKLOG, MAX_UNSENT_BYTES } from "./link-limits.js";
+import { type LinkProgress, LinkWatch } from "./link-watch.js";
 import { MessageFramer } from "./message-framer.js";
 import { Outbox } from "./outbox.js";
 import type { PeerLink, PeerLinkHandler } from "./peer-link.js";
+import type { PeerSocket } from "./peer-socket.js";
 import type { PeerWire } from "./peer-wire.js";
-import { TokenBucket } from "./token-bucket.js";
 import { type RowSizes, WireGuard } from "./wire-guard.js";
-
-export interface PeerSocketEvents {
-  readonly data: (bytes: Uint8Array) => void;
-  /** Once, last. */
-  readonly closed: (err?: Error) => void;
-}
-
-/** An authenticated, encrypted byte stream to a peer: a TLS socket, or a stand-in of a test. */
-export interface PeerSocket {
-  readonly address: string;
-  readonly waitingBytes: number;
-  write(bytes: Uint8Array, flushed: () => void): void;
-  /** TLS exporter (RFC 8446 §7.5), 32 bytes. */
-  exportKey(label: string, context: string): Uint8Array;
-  pause(): void;
-  resume(): void;
-  destroy(): void;
-  listen(events: PeerSocketEvents): void;
-}
 
 export interface PeerConnectionOptions {
   readonly socket: PeerSocket;
@@ -69,15 +48,13 @@ export interface PeerConnectionOptions {
   readonly ended: () => void;
 }
 
-const PROBES = 3;
-const CHECK_MS = 1000;
-/** Names that a peer may put into `requires`: features of later versions. */
-const KNOWN_FEATURES: ReadonlySet<string> = new Set();
+/** How long a peer may take to read our last words, ms. */
+const LINGER_MS = 2000;
 
 /**
- * One connection from the TLS handshake on. States: greeting (BEP 3 and BEP 10 handshakes) → proving
- * (identity messages) → measuring (three probes) → up → ended. The peer's messages move it forward, the
- * check timer ends it when a deadline passes, any violation ends it at once.
+ * One connection from the TLS handshake on. States: greeting (BEP 3 and BEP 10 handshakes) → `LinkHandshake`
+ * → up → ended. The peer's messages move it forward; the watch ends it when a deadline passes, any violation
+ * ends it at once.
  */
 export class PeerConnection implements PeerLink {
   readonly inbound: boolean;
@@ -86,11 +63,8 @@ export class PeerConnection implements PeerLink {
   readonly #guard: WireGuard;
   readonly #framer: MessageFramer;
   readonly #outbox: Outbox;
-  readonly #probeReplies: TokenBucket;
-  #proof: Extract<LinkMessage, { type: "identity" }> | undefined;
-  #peerId = "";
-  #probe: { readonly nonce: number; readonly at: number } | undefined;
-  #rtts: number[] = [];
+  readonly #handshake: LinkHandshake;
+  readonly #watch: LinkWatch;
   #isUp = false;
   #isEnded = false;
   #isPaused = false;
@@ -100,18 +74,23 @@ export class PeerConnection implements PeerLink {
   #receivedAt: number;
   /** When the message that is still arriving began. */
   #messageSince: number | undefined;
-  #cancelCheck: () => void;
+  /** Set while the socket lingers after `close`. */
+  #lastWords: (() => void) | undefined;
 
   constructor(options: PeerConnectionOptions) {
     this.#options = options;
     const { clock, socket } = options;
-    const now = clock.now();
     this.inbound = options.role === "listener";
-    this.#receivedAt = now;
-    this.#probeReplies = new TokenBucket(20, 50, now);
+    this.#receivedAt = clock.now();
+    this.#handshake = new LinkHandshake({
+      ...options,
+      exportKey: (label, context) => socket.exportKey(label, context),
+      send: (message) => this.#wire.sendCk(encodeCk(message)),
+      done: () => this.#comeUp(),
+    });
     this.#wire = new BittorrentWire(this.inbound, {
-      ready: () => this.#safely(() => this.#prove()),
-      message: (message) => this.#safely(() => this.#fromWire(message)),
+      ready: () => this.#safely(() => this.#handshake.prove()),
+      message: (message) => this.#safely(() => this.#onWire(message)),
       ck: (payload) => this.#safely(() => this.#onCk(decodeCk(payload))),
       output: (bytes) => this.#output(bytes),
       failed: (err) => this.#end(err),
@@ -131,17 +110,23 @@ export class PeerConnection implements PeerLink {
       leaving: (row, length) => this.#guard.open.settle(row, length),
       drained: () => this.#tell((handler) => handler.drained()),
     });
-    this.#cancelCheck = clock.after(CHECK_MS, () => this.#check());
+    this.#watch = new LinkWatch(
+      clock,
+      options.limits,
+      () => this.#progress(),
+      (err) => this.#end(err),
+      () => this.#wire.keepAlive(),
+    );
     socket.listen({ data: (bytes) => this.#input(bytes), closed: (err) => this.#end(err) });
     this.#wire.handshake(options.infohash, options.identity.peerId.subarray(0, 20));
   }
 
   get peerId(): string {
-    return this.#peerId;
+    return this.#handshake.peerId;
   }
 
   get key(): Uint8Array {
-    return this.#proof?.key ?? new Uint8Array(0);
+    return this.#handshake.proof?.key ?? new Uint8Array(0);
   }
 
   get address(): string {
@@ -149,15 +134,15 @@ export class PeerConnection implements PeerLink {
   }
 
   get port(): number {
-    return this.#proof?.port ?? 0;
+    return this.#handshake.proof?.port ?? 0;
   }
 
   get peerClass(): PeerClass {
-    return this.#proof?.peerClass ?? "wired";
+    return this.#handshake.proof?.peerClass ?? "wired";
   }
 
   get rttMs(): number {
-    return Math.min(...this.#rtts);
+    return this.#handshake.rttMs;
   }
 
   get queuedBytes(): number {
@@ -193,7 +178,7 @@ export class PeerConnection implements PeerLink {
           this.#outbox.queue(message.row, message.bytes);
         return;
       case "reject":
-        this.#refuse(message.row, message.length);
+        this.#reject(message.row, message.length);
         return;
       case "choke":
         this.#outbox.clear();
@@ -229,10 +214,22 @@ export class PeerConnection implements PeerLink {
     this.#options.socket.resume();
   }
 
+  /** What was sent before still goes out, pieces aside. */
   close(reason?: string): void {
-    if (!this.#isEnded)
-      this.#options.logger.debug({ peer: this.#peerId, reason: reason ?? "done" }, "peer link closed");
-    this.#end(undefined);
+    if (this.#isEnded) return;
+    const { logger, socket, clock } = this.#options;
+    logger.debug({ peer: this.peerId, reason: reason ?? "done" }, "peer link closed");
+    this.#finish(undefined);
+    const cancel = clock.after(LINGER_MS, () => socket.destroy());
+    this.#lastWords = () => {
+      cancel();
+      socket.destroy();
+    };
+    // The wire hands out its bytes in microtasks: they are in the socket by then.
+    setImmediate(() => {
+      this.#wire.close();
+      socket.end();
+    });
   }
 
   #request(row: number, length: number): void {
@@ -241,18 +238,17 @@ export class PeerConnection implements PeerLink {
     if (this.#wire.send({ type: "request", row, length })) {
       this.#guard.asked.add(row, length, this.#options.clock.now());
     } else {
-      // The choke is on its way to the machine, or there already.
-      queueMicrotask(() => this.#deliver({ type: "reject", row, length }));
+      // The peer's choke crossed it.
+      queueMicrotask(() => this.#safely(() => this.#deliver({ type: "reject", row, length })));
     }
   }
 
-  #refuse(row: number, length: number): void {
+  #reject(row: number, length: number): void {
     this.#outbox.cancel(row, length);
     if (this.#guard.open.settle(row, length)) this.#wire.send({ type: "reject", row, length });
   }
 
   #output(bytes: Uint8Array): void {
-    if (this.#isEnded) return;
     this.#outbox.write(bytes);
     if (this.#outbox.unsentBytes > MAX_UNSENT_BYTES)
       this.#end(new AppError("ERR_TIMEOUT", "the peer does not read"));
@@ -267,34 +263,22 @@ export class PeerConnection implements PeerLink {
     else if (this.#framer.begun !== begun) this.#messageSince = now;
   }
 
-  /** Both sides greeted: say who we are. */
-  #prove(): void {
-    const { identity, role, versionId, peerClass, listenPort } = this.#options;
-    this.#wire.sendCk(
-      encodeCk({
-        type: "identity",
-        key: identity.publicKey,
-        signature: identity.sign(this.#signedBy(role)),
-        versionId,
-        requires: [],
-        claimRules: CLAIM_RULES,
-        peerClass,
-        port: listenPort,
-      }),
-    );
-  }
-
-  #signedBy(role: LinkRole): Uint8Array {
-    const exported = this.#options.socket.exportKey(IDENTITY_EXPORTER_LABEL, role);
-    return identitySigningBytes(role, exported, this.#options.versionId);
+  #onWire(message: PeerMessage): void {
+    if (this.#handshake.proof === undefined) throw invalid(`${message.type} before its identity`);
+    if (message.type === "cancel") this.#reject(message.row, message.length);
+    this.#deliver(message);
   }
 
   #onCk(message: CkMessage | LinkMessage): void {
-    if (message.type === "identity") return this.#onIdentity(message);
-    if (this.#proof === undefined) throw invalid(`${message.type} before its identity`);
+    if (message.type === "identity") {
+      this.#handshake.onIdentity(message, this.#guard.peerIdPrefix ?? new Uint8Array(0));
+      return;
+    }
+    if (this.#handshake.proof === undefined) throw invalid(`${message.type} before its identity`);
     switch (message.type) {
       case "probe":
-        return this.#onProbe(message);
+        this.#handshake.onProbe(message);
+        return;
       case "have":
       case "lost":
       case "bad-rows":
@@ -309,66 +293,24 @@ export class PeerConnection implements PeerLink {
     this.#deliver(message);
   }
 
-  #onIdentity(proof: Extract<LinkMessage, { type: "identity" }>): void {
-    const { identity, role, versionId } = this.#options;
-    if (this.#proof !== undefined) throw invalid("a second identity");
-    const peerId = peerIdOf(proof.key);
-    if (!equalBytes(proof.versionId, versionId)) throw refused("has another version of the image");
-    const unknown = proof.requires.find((name) => !KNOWN_FEATURES.has(name));
-    if (unknown !== undefined || proof.claimRules !== CLAIM_RULES)
-      throw refused("needs another release of ckmesh");
-    if (!equalBytes(peerId.subarray(0, 20), this.#guard.peerIdPrefix ?? new Uint8Array(0)))
-      throw refused("changed its id between its handshake and its proof");
-    if (!verifySignature(proof.key, this.#signedBy(otherRole(role)), proof.signature))
-      throw refused("cannot prove its identity on this connection");
-    if (equalBytes(peerId, identity.peerId))
-      throw new AppError("ERR_PEER_REFUSED", "that address is this client itself", {
-        details: { reason: "refused", isSelf: true },
-      });
-    this.#proof = proof;
-    this.#peerId = toHex(peerId);
-    this.#sendProbe();
-  }
-
-  #sendProbe(): void {
-    const nonce = Math.floor(this.#options.random.next() * 2 ** 32);
-    this.#probe = { nonce, at: this.#options.clock.now() };
-    this.#wire.sendCk(encodeCk({ type: "probe", nonce, reply: false }));
-  }
-
-  #onProbe(probe: Extract<LinkMessage, { type: "probe" }>): void {
-    const now = this.#options.clock.now();
-    if (!probe.reply) {
-      if (this.#probeReplies.take(now)) this.#wire.sendCk(encodeCk({ ...probe, reply: true }));
-      return;
-    }
-    if (this.#probe?.nonce !== probe.nonce) return;
-    this.#rtts.push(now - this.#probe.at);
-    this.#probe = undefined;
-    if (this.#rtts.length < PROBES) return this.#sendProbe();
-    this.#isUp = true;
-    this.#options.up(this);
-  }
-
+  /** Runs ascend, so the last one tells. */
   #checkRows(last: { readonly first: number; readonly count: number } | undefined): void {
     if (last !== undefined && last.first + last.count > this.#options.sizes.rows)
       throw invalid("rows past the last");
   }
 
-  #fromWire(message: PeerMessage): void {
-    if (this.#proof === undefined) throw invalid(`${message.type} before its identity`);
-    if (message.type === "cancel") {
-      this.#refuse(message.row, message.length);
-    }
-    this.#deliver(message);
+  #comeUp(): void {
+    this.#isUp = true;
+    this.#options.up(this);
   }
 
   #deliver(message: PeerMessage): void {
-    if (this.#isEnded) return;
-    if (this.#handler !== undefined && this.#backlog.length === 0)
-      return this.#tell((handler) => handler.message(message));
-    if (this.#backlog.length === MAX_BACKLOG) throw invalid("too much before the link was up");
-    this.#backlog.push(message);
+    if (this.#handler !== undefined && this.#backlog.length === 0) {
+      this.#tell((handler) => handler.message(message));
+    } else {
+      if (this.#backlog.length === MAX_BACKLOG) throw invalid("too much before the link was up");
+      this.#backlog.push(message);
+    }
   }
 
   /** A handler that throws is our bug: the link goes, the process stays. */
@@ -377,7 +319,7 @@ export class PeerConnection implements PeerLink {
     try {
       run(this.#handler);
     } catch (err) {
-      this.#options.logger.error({ err, peer: this.#peerId }, "peer link handler failed");
+      this.#options.logger.error({ err, peer: this.peerId }, "peer link handler failed");
       this.#end(new AppError("ERR_INTERNAL", "the handler of a peer link failed", { cause: err }));
     }
   }
@@ -391,46 +333,41 @@ export class PeerConnection implements PeerLink {
     }
   }
 
-  #check(): void {
-    const { clock, limits, since } = this.#options;
-    this.#cancelCheck = clock.after(CHECK_MS, () => this.#check());
-    const now = clock.now();
-    const late = (at: number | undefined, limit: number): boolean => at !== undefined && now - at >= limit;
-    if (!this.#isUp && late(since, limits.handshakeMs)) return this.#timeOut("did not finish its handshake");
-    if (late(this.#outbox.stuckSince, limits.drainMs)) return this.#timeOut("does not read");
-    if (!this.#isPaused) {
-      if (late(this.#receivedAt, limits.idleMs)) return this.#timeOut("fell silent");
-      if (late(this.#messageSince, limits.messageMs)) return this.#timeOut("did not finish a message");
-      const asked = this.#guard.asked.oldest;
-      if (late(asked, limits.requestMs)) return this.#timeOut("did not answer a request");
-    }
-    if (late(this.#outbox.sentAt, limits.keepAliveMs)) this.#wire.keepAlive();
+  #progress(): LinkProgress {
+    const ifReading = <T>(value: T): T | undefined => (this.#isPaused ? undefined : value);
+    return {
+      handshakeSince: this.#isUp ? undefined : this.#options.since,
+      stuckSince: this.#outbox.stuckSince,
+      receivedAt: ifReading(this.#receivedAt),
+      messageSince: ifReading(this.#messageSince),
+      askedSince: ifReading(this.#guard.asked.oldest),
+      sentAt: this.#outbox.sentAt,
+    };
   }
 
-  #timeOut(what: string): void {
-    this.#end(new AppError("ERR_TIMEOUT", `the peer ${what} in time`));
-  }
-
+  /** Ends it at once: an error, or the other side hung up. */
   #end(err: Error | undefined): void {
-    if (this.#isEnded) return;
-    this.#isEnded = true;
+    if (this.#isEnded) {
+      this.#lastWords?.();
+      return;
+    }
     const { logger, socket } = this.#options;
     if (err !== undefined)
-      logger.debug({ err, peer: this.#peerId, address: this.address }, "peer link failed");
-    this.#cancelCheck();
-    this.#framer.stop();
-    this.#outbox.clear();
+      logger.debug({ err, peer: this.peerId, address: this.address }, "peer link failed");
     this.#wire.close();
     socket.destroy();
+    this.#finish(err);
+  }
+
+  #finish(err: Error | undefined): void {
+    this.#isEnded = true;
+    this.#watch.stop();
+    this.#framer.stop();
+    this.#outbox.clear();
     this.#backlog = [];
     this.#ending = { err };
-    if (!this.#isUp) {
-      this.#options.failed(
-        err instanceof AppError ? err : refused("closed the connection during the handshake", err),
-      );
-    } else if (this.#handler !== undefined) {
-      queueMicrotask(() => this.#tellEnd());
-    }
+    if (!this.#isUp) this.#options.failed(err instanceof AppError ? err : hungUp(err));
+    else if (this.#handler !== undefined) queueMicrotask(() => this.#tellEnd());
     this.#options.ended();
   }
 
@@ -441,19 +378,18 @@ export class PeerConnection implements PeerLink {
     try {
       this.#handler.closed(ending.err);
     } catch (err) {
-      this.#options.logger.error({ err, peer: this.#peerId }, "peer link handler failed");
+      this.#options.logger.error({ err, peer: this.peerId }, "peer link handler failed");
     }
   }
-}
-
-function otherRole(role: LinkRole): LinkRole {
-  return role === "dialer" ? "listener" : "dialer";
 }
 
 function invalid(what: string): AppError {
   return new AppError("ERR_WIRE_MESSAGE_INVALID", `peer sent ${what}`);
 }
 
-function refused(what: string, cause?: unknown): AppError {
-  return new AppError("ERR_PEER_REFUSED", `the peer ${what}`, { cause, details: { reason: "refused" } });
+function hungUp(cause: Error | undefined): AppError {
+  return new AppError("ERR_PEER_REFUSED", "the peer hung up during the handshake", {
+    cause,
+    details: { reason: "refused" },
+  });
 }

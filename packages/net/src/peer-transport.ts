@@ -1,12 +1,14 @@
-import { BlockList, isIP, type Server } from "node:net";
+import { BlockList, isIP } from "node:net";
 import { AppError, type Clock, type Logger, type Random, toHex } from "@ckmesh/core";
 import type { PeerAddress, PeerClass } from "@ckmesh/wire";
 import { ClaimVerifier } from "./claim-verifier.js";
 import type { Identity } from "./identity.js";
 import { LINK_LIMITS, type LinkLimits } from "./link-limits.js";
-import { PeerConnection, type PeerSocket } from "./peer-connection.js";
+import { PeerConnection } from "./peer-connection.js";
 import type { PeerLink } from "./peer-link.js";
-import { createPskListener, dialPsk } from "./peer-tls.js";
+import type { PeerSocket } from "./peer-socket.js";
+import { dialPsk } from "./peer-tls.js";
+import { PskListener } from "./psk-listener.js";
 import type { RowSizes } from "./wire-guard.js";
 
 export interface PeerTransportOptions {
@@ -74,7 +76,7 @@ export class PeerTransport {
   readonly #limits: LinkLimits;
   /** By the hex of the public id, which is the TLS identity. */
   readonly #swarms = new Map<string, Entry>();
-  #server: Server | undefined;
+  #listener: PskListener | undefined;
   #port = 0;
   #links = 0;
   #isClosed = false;
@@ -92,30 +94,17 @@ export class PeerTransport {
   async listen(): Promise<{ port: number }> {
     const { listen, clock, logger } = this.#options;
     if (listen === undefined) return { port: 0 };
-    if (this.#server !== undefined) return { port: this.#port };
-    const server = createPskListener({
+    if (this.#listener !== undefined) return { port: this.#port };
+    const listener = new PskListener({
       clock,
       handshakeMs: this.#limits.handshakeMs,
       lookUp: (identity) => this.#swarms.get(identity)?.key,
       accept: (socket, identity, since, settled) => this.#accept(socket, identity, since, settled),
       refused: (address, reason) => logger.debug({ address, reason }, "peer connection refused"),
+      failed: (err) => logger.warn({ err }, "peer listener error"),
     });
-    this.#server = server;
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", (cause) =>
-        reject(
-          new AppError(
-            "ERR_CONFIG_INVALID",
-            `cannot listen for peers on ${listen.host} port ${listen.port}: ${cause.message}; choose another with --listen`,
-            { cause },
-          ),
-        ),
-      );
-      server.listen(listen.port, listen.host, resolve);
-    });
-    server.on("error", (err) => logger.warn({ err }, "peer listener error"));
-    const address = server.address();
-    this.#port = typeof address === "object" ? (address?.port ?? 0) : 0;
+    this.#listener = listener;
+    this.#port = await listener.open(listen.host, listen.port);
     return { port: this.#port };
   }
 
@@ -150,8 +139,7 @@ export class PeerTransport {
       for (const connection of entry.connections) connection.close("transport closed");
     }
     this.#swarms.clear();
-    const server = this.#server;
-    if (server?.listening === true) await new Promise<void>((resolve) => server.close(() => resolve()));
+    await this.#listener?.close();
   }
 
   async #dial(entry: Entry, peer: PeerAddress, signal: AbortSignal): Promise<void> {
@@ -236,8 +224,11 @@ export class PeerTransport {
       limits: this.#limits,
       since,
       up(link) {
-        swarm.onPeer(link);
-        events.up();
+        try {
+          swarm.onPeer(link);
+        } finally {
+          events.up();
+        }
       },
       failed: events.failed,
       ended: () => {
