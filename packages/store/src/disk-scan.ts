@@ -5,7 +5,7 @@ import type { ImageWorkers } from "./image-workers.js";
 import { runOrdered } from "./ordered-tasks.js";
 import { throwIfStopped } from "./progress.js";
 
-const SLOT_PAGES = 2;
+const SLOT_PAGES = 1;
 const SLOT_SECTORS = SLOT_PAGES * PAGE_SECTORS;
 
 /** A stretch of disk that was read and hashed. */
@@ -16,7 +16,7 @@ export interface Scanned {
   readonly count: number;
 }
 
-/** Reads a disk in stretches of 2 MiB on worker threads, some ahead, and hands them over in disk order. */
+/** Reads a disk in stretches of 1 MiB on worker threads, some ahead, and hands them over in disk order. */
 export class DiskScan {
   readonly shape: DiskShape;
   /** Stretches of the disk. */

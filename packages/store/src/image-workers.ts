@@ -3,7 +3,14 @@ import { Worker } from "node:worker_threads";
 import { AppError, ERROR_CODES } from "@ckmesh/core";
 import type { ImageTaskName, ImageTasks, WorkerReply, WorkerSetup } from "./image-tasks.js";
 
-const MAX_THREADS = 8;
+/** Threads by default: each takes 25 to 40 MB. */
+const MAX_THREADS = 4;
+/**
+ * A small young generation, in MB: what the codec returns is freed when its handles are collected, and with
+ * V8's default that is so rare that each thread held 100 MB (267 MB for unpacking with two; now 151).
+ */
+const YOUNG_GENERATION_MB = 2;
+const OLD_GENERATION_MB = 256;
 
 interface Waiting {
   readonly start: (worker: Worker) => void;
@@ -72,7 +79,14 @@ export class ImageWorkers {
     if (this.#all.length >= this.threads) return undefined;
     // Always from dist: Node cannot load TypeScript in a thread. No execArgv: no loaders, no conditions.
     const url = new URL("../dist/image-worker.js", import.meta.url);
-    const worker = new Worker(url, { workerData: this.#setup, execArgv: [], stdin: false });
+    const worker = new Worker(url, {
+      workerData: this.#setup,
+      execArgv: [],
+      resourceLimits: {
+        maxYoungGenerationSizeMb: YOUNG_GENERATION_MB,
+        maxOldGenerationSizeMb: OLD_GENERATION_MB,
+      },
+    });
     worker.once("error", (err) => {
       this.#fail(
         new AppError("ERR_INTERNAL", "a worker thread died; is the project built (pnpm build)?", {

@@ -1,5 +1,6 @@
 import { type KeyObject, randomBytes } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { AppError, toHex } from "@ckmesh/core";
 import {
@@ -30,6 +31,8 @@ import type { WorkOptions } from "./progress.js";
 import { refuseExisting } from "./refuse-existing.js";
 import { TemporaryFile } from "./temporary-file.js";
 
+/** Disks above keep so much of 300 MB for the table of their sectors that two threads must do. */
+const LARGE_DISK_BYTES = 20e9;
 const EXISTS_ADVICE = "a version never changes: choose another --version, or remove the old pair";
 
 export interface PackOptions extends WorkOptions {
@@ -121,7 +124,7 @@ async function packPair(
   index: TemporaryFile,
 ): Promise<PackResult> {
   const disk = await describeDiskFile(await fileSource(settings.diskPath));
-  const packed = await packDisk(settings, disk, previous, pack);
+  const packed = await packDisk(settings, disk, previous, pack, index);
   const built = assemble(settings, disk, previous, packed);
   await pack.write(encodePackHeader(packed.length, built.id), 0);
   let at = 0;
@@ -158,6 +161,7 @@ async function packDisk(
   disk: DiskFile,
   previous: PreviousVersion | undefined,
   pack: TemporaryFile,
+  index: TemporaryFile,
 ): Promise<PackedSectors> {
   const file = await openDisk(settings.diskPath);
   try {
@@ -166,10 +170,10 @@ async function packDisk(
     const { extents } = DiskExtents.decode(disk.container, disk.size);
     const workers = new ImageWorkers(
       { level: settings.level, disk: { fd: file.fd, shape, extents: extents.arrays } },
-      settings.threads,
+      settings.threads ?? (disk.size > LARGE_DISK_BYTES ? Math.min(2, availableParallelism()) : undefined),
     );
     try {
-      const writer = new FrameWriter(workers, pack);
+      const writer = new FrameWriter(workers, pack, index);
       const packed = await packSectors(workers, writer, shape, previous, settings);
       const after = await file.stat({ bigint: true });
       if (before.mtimeNs !== after.mtimeNs || before.size !== after.size) throw changed(settings.diskPath);

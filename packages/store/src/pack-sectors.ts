@@ -83,6 +83,7 @@ async function packFirst(
     }
     report(options, "pack", scan, stretch);
   });
+  table.release();
   const pack = await writer.finish();
   return { ...pack, map: map.finish(), pages, keptBytes: 0, sectors: table.count, usedSectors };
 }
@@ -116,6 +117,7 @@ async function packUpdate(
   const numbers = numberKept(previous, kept, table.count);
   const renumbered = renumber(scan, draft.finish(), numbers);
   await packNew(scan, table, writer, renumbered, numbers.final, options);
+  table.release();
   const pack = await writer.finish();
   let keptBytes = 0;
   for (const { first, count } of kept.runs()) {

@@ -11,7 +11,7 @@ export interface Progress {
 export interface WorkOptions {
   readonly onProgress?: (progress: Progress) => void;
   readonly signal?: AbortSignal;
-  /** Worker threads; default: one per processor, at most 8. */
+  /** Worker threads; default: one per processor, at most 4; packing more than 20 GB, 2. */
   readonly threads?: number;
 }
 

@@ -4,7 +4,7 @@ const BLOCK_ENTRIES = 65_536;
 const WORDS = 4;
 /** Words between hashes in what comes in (SHA-256). */
 const STRIDE = 8;
-const MAX_LOAD = 0.8;
+const MAX_LOAD = 0.85;
 const EMPTY = 0;
 
 /**
@@ -12,7 +12,7 @@ const EMPTY = 0;
  * No object per sector, and no Map, which ends at 2^24 entries.
  */
 export class SectorTable {
-  readonly #blocks: Uint32Array[] = [];
+  #blocks: Uint32Array[] = [];
   /** Number + 1. */
   #slots: Uint32Array;
   #count = 0;
@@ -43,6 +43,12 @@ export class SectorTable {
   append(hashes: Uint32Array, entry: number): void {
     const slot = this.#slot(hashes, entry * STRIDE);
     this.#add(hashes, entry * STRIDE, this.#slots[slot] === EMPTY ? slot : -1);
+  }
+
+  /** Frees the memory; nothing is found any more, `count` stays. */
+  release(): void {
+    this.#blocks = [];
+    this.#slots = new Uint32Array(1);
   }
 
   #add(hashes: Uint32Array, at: number, slot: number): number {

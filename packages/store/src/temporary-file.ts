@@ -52,6 +52,19 @@ export class TemporaryFile {
     });
   }
 
+  /** Reads back what was written. */
+  async read(position: number, length: number): Promise<Uint8Array> {
+    const bytes = Buffer.allocUnsafeSlow(length);
+    await this.#guard(async () => {
+      for (let done = 0; done < length; ) {
+        const { bytesRead } = await this.#handle.read(bytes, done, length - done, position + done);
+        if (bytesRead === 0) throw new Error(`unreachable: ${this.path} lost bytes that were written`);
+        done += bytesRead;
+      }
+    });
+    return bytes;
+  }
+
   async setSize(bytes: number): Promise<void> {
     await this.#guard(async () => await this.#handle.truncate(bytes));
   }
