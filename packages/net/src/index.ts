@@ -1,4 +1,5 @@
 export { Identity, verifySignature } from "./identity.js";
+export { LanAnnouncer, type LanAnnouncerOptions } from "./lan-announcer.js";
 export type { LinkLimits } from "./link-limits.js";
 export {
   type HeadAnswer,
