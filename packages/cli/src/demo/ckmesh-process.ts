@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { createWriteStream } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { AppError, Fields } from "@ckmesh/core";
 
@@ -14,6 +15,13 @@ const MAIN = fileURLToPath(
 
 type Line = Readonly<Record<string, unknown>>;
 
+export interface CkmeshProcessOptions {
+  /** Is called with each line of type `status`. */
+  readonly onStatus?: (line: Fields) => void;
+  /** Keeps what it writes to standard error. */
+  readonly logFile?: string;
+}
+
 /** One `ckmesh … --json` as a child process, its lines parsed as they come. */
 export class CkmeshProcess {
   readonly name: string;
@@ -26,10 +34,11 @@ export class CkmeshProcess {
   #errorTail = "";
   #hasExited = false;
 
-  /** @param onStatus is called with each line of type `status` */
-  constructor(name: string, args: readonly string[], onStatus?: (line: Fields) => void) {
+  constructor(name: string, args: readonly string[], options: CkmeshProcessOptions = {}) {
     this.name = name;
-    this.#onStatus = onStatus;
+    this.#onStatus = options.onStatus;
+    const log =
+      options.logFile === undefined ? undefined : createWriteStream(options.logFile, { flags: "a" });
     // The channel ends with this process, however it ends: the child then stops by itself.
     this.#child = spawn(process.execPath, [MAIN, ...args, "--json"], {
       stdio: ["ignore", "pipe", "pipe", "ipc"],
@@ -39,10 +48,12 @@ export class CkmeshProcess {
     this.#child.stdout?.setEncoding("utf8").on("data", (text: string) => this.#read(text));
     this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.#errorTail = (this.#errorTail + text).slice(-ERROR_TAIL_CHARS);
+      log?.write(text);
     });
     this.#exited = new Promise((resolve) => {
       const end = (code: number): void => {
         this.#hasExited = true;
+        log?.end();
         for (const listener of this.#listeners) listener(undefined);
         resolve(code);
       };

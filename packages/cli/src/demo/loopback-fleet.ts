@@ -206,7 +206,10 @@ export class LoopbackFleet {
 
   #start(name: string, args: readonly string[], onStatus?: (line: Fields) => void): CkmeshProcess {
     this.#signal.throwIfAborted();
-    const process = new CkmeshProcess(name, args, onStatus);
+    const process = new CkmeshProcess(name, args, {
+      logFile: this.#path(`${name}.log`),
+      ...(onStatus === undefined ? {} : { onStatus }),
+    });
     this.#processes.push(process);
     return process;
   }
