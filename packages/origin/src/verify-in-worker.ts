@@ -18,6 +18,8 @@ export function verifyInWorker(pair: PairToVerify, signal: AbortSignal): Promise
   return new Promise((resolve, reject) => {
     const worker = new Worker(WORKER_URL, {
       workerData: { ...pair },
+      // Not the conditions or loaders of a development run: the built worker imports built packages.
+      execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MIB },
       stdout: true,
       stderr: true,

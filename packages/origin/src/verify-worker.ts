@@ -7,7 +7,7 @@ import { verifyPair } from "./verify-pair.js";
 const data = new Fields(workerData, "worker data", "ERR_INTERNAL");
 const text = (key: string): string => data.string(key, 65_536);
 try {
-  const verified = verifyPair({
+  const verified = await verifyPair({
     name: text("name"),
     version: data.int("version", 1, Number.MAX_SAFE_INTEGER),
     packPath: text("packPath"),
