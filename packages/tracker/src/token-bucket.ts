@@ -10,7 +10,7 @@ export class TokenBucket {
 
   /** Takes one unit; false when there is none. */
   take(now: number, burst: number, perSec: number): boolean {
-    this.#tokens = Math.min(burst, this.#tokens + ((now - this.#at) * perSec) / 1000);
+    this.#tokens = Math.min(burst, this.#tokens + (Math.max(0, now - this.#at) * perSec) / 1000);
     this.#at = now;
     if (this.#tokens < 1) return false;
     this.#tokens -= 1;
