@@ -152,10 +152,10 @@ function interleave<T>(
 }
 
 /** Takes out one item, each as likely as any other. */
-function dropOne<T>(items: T[], random: Random): void {
+function dropOne(items: unknown[], random: Random): void {
   const at = randomInt(random, items.length);
   const last = items.pop();
-  if (at < items.length && last !== undefined) items[at] = last;
+  if (at < items.length) items[at] = last;
 }
 
 /** `count` different integers below `size`, each as likely as any other (Floyd's method); `count` < `size`. */
