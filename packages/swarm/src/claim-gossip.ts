@@ -1,7 +1,7 @@
 import { type Random, type Run, shuffled } from "@ckmesh/core";
 import type { Claim } from "@ckmesh/wire";
 import { ClaimTable } from "./claim-table.js";
-import { MAX_CLAIMS_PER_SECOND, MAX_HOPS, RELAY_FANOUT, UNBACKED_BYTES } from "./constants.js";
+import { CLAIM_VOID_MS, MAX_CLAIMS_PER_SECOND, MAX_HOPS, RELAY_FANOUT, UNBACKED_BYTES } from "./constants.js";
 import { GossipDelay } from "./gossip-delay.js";
 import type { Link } from "./link.js";
 import type { LinkId, SwarmEffect } from "./swarm-messages.js";
@@ -25,6 +25,9 @@ export class ClaimGossip {
   readonly claims = new ClaimTable();
   readonly #options: GossipOptions;
   readonly #delay = new GossipDelay();
+  /** Claims came, went or expired since this was last cleared. */
+  hasNews = false;
+  #expireAt = Number.POSITIVE_INFINITY;
 
   constructor(options: GossipOptions) {
     this.#options = options;
@@ -75,6 +78,8 @@ export class ClaimGossip {
       this.#backed(claim),
     );
     if (news !== "new" && news !== "progress") return false;
+    this.hasNews = true;
+    this.#expireAt = Math.min(this.#expireAt, now + CLAIM_VOID_MS);
     if (hops + 1 < MAX_HOPS) {
       const others = [...this.#options.links.values()].filter(
         (l) => l !== from && l.peerId !== claim.claimer,
@@ -87,15 +92,16 @@ export class ClaimGossip {
 
   /** A peer that was connected has gone: its claims are void. */
   gone(peerId: string): void {
-    this.claims.drop(peerId);
+    if (this.claims.drop(peerId).length > 0) this.hasNews = true;
   }
 
   /** Voids what stopped moving; returns when to look again. */
   expire(now: number): number {
-    if (this.claims.isEmpty) return Number.POSITIVE_INFINITY;
+    if (now < this.#expireAt) return this.#expireAt;
     const voidMs = 4 * this.delayMs;
-    this.claims.expire(now, voidMs);
-    return this.claims.deadline(voidMs);
+    if (this.claims.expire(now, voidMs).length > 0) this.hasNews = true;
+    this.#expireAt = this.claims.deadline(voidMs);
+    return this.#expireAt;
   }
 
   /** Of a connected claimer, what its haves bear out; of others, what they say: patience bounds the harm. */

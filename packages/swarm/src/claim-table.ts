@@ -143,10 +143,6 @@ export class ClaimTable {
     return due;
   }
 
-  get isEmpty(): boolean {
-    return this.#size === 0;
-  }
-
   #activeOf(claimer: string): number {
     let count = 0;
     for (const claims of this.#spans.values()) {

@@ -44,6 +44,8 @@ export const BAR_MS = 600_000;
 export const UNBACKED_BYTES = 512 * KIB;
 /** Rule 13: how many times faster a machine must be to take a span over from a slow one. */
 export const FASTER = 4;
+/** Rule 13: and how long the slow machine would still take for its span. */
+export const HEDGE_MS = 3000;
 /** A measured WAN rate is forgotten after this: links change. */
 export const RATE_MS = 120_000;
 /** Claims remembered from all peers; above it the oldest go. */
@@ -60,6 +62,8 @@ export const PATIENCE_JITTER_MS = 5000;
 /** Rule 15: peers served at once, and how long one keeps its slot while others wait. */
 export const UPLOAD_SLOTS = 4;
 export const SLOT_MS = 1000;
+/** A slot whose pieces are still on their way is not taken before this: on slow links a turn must carry something. */
+export const BUSY_SLOT_MS = 5000;
 /** Pieces read from disk at once for one peer: bounds memory at slots x this x 1 MiB. */
 export const UPLOADS_PER_LINK = 2;
 /** Requests a peer may have waiting here (the transport closes at its own, higher limit). */
@@ -82,6 +86,8 @@ export const REQUEST_TIMEOUT_MS = 8000;
 /** Requests a peer may let expire, or refuse though it offers the rows, before it is shut out for a while. */
 export const MAX_TIMEOUTS = 3;
 export const MAX_REFUSALS = 64;
+/** Times a peer may unchoke us, take requests and choke us again without a byte. */
+export const MAX_EMPTY_TURNS = 5;
 export const SHUT_OUT_MS = 600_000;
 /** Endgame: a request this old may be sent to a second peer. */
 export const ENDGAME_MS = 1500;

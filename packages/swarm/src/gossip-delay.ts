@@ -9,17 +9,18 @@ const SAMPLES = 64;
 export class GossipDelay {
   readonly #samples: number[] = [];
   #at = 0;
+  #p95 = 0;
 
   /** A duplicate arrived this long after the first copy. */
   observe(ms: number): void {
     this.#samples[this.#at % SAMPLES] = ms;
     this.#at += 1;
+    const sorted = this.#samples.toSorted((a, b) => a - b);
+    this.#p95 = sorted[Math.floor(sorted.length * 0.95)] ?? 0;
   }
 
   /** @param maxRttMs largest round trip to a connected peer */
   estimate(maxRttMs: number): number {
-    const sorted = this.#samples.toSorted((a, b) => a - b);
-    const p95 = sorted[Math.floor(sorted.length * 0.95)] ?? 0;
-    return Math.max(MIN_GOSSIP_MS, p95 + maxRttMs / 2);
+    return Math.max(MIN_GOSSIP_MS, this.#p95 + maxRttMs / 2);
   }
 }

@@ -49,6 +49,8 @@ export class Link {
   timeouts = 0;
   /** Requests refused in a row though the rows are offered. */
   refusals = 0;
+  /** Turns in a row that it gave us and that brought nothing. */
+  emptyTurns = 0;
   badRows = 0;
   lastAnswerAt = 0;
 
@@ -112,5 +114,6 @@ export class Link {
     this.lastAnswerAt = now;
     this.timeouts = 0;
     this.refusals = 0;
+    this.emptyTurns = 0;
   }
 }

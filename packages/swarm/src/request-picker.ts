@@ -4,6 +4,7 @@ import {
   ENDGAME_MS,
   INTEREST_MS,
   MAX_ASKED,
+  MAX_EMPTY_TURNS,
   MAX_REFUSALS,
   MAX_TIMEOUTS,
   PICK_SAMPLE,
@@ -82,7 +83,7 @@ export class RequestPicker {
   expire(now: number): Link[] {
     const slow: Link[] = [];
     for (const link of this.#links.values()) {
-      if (link.refusals >= MAX_REFUSALS) slow.push(link);
+      if (link.refusals >= MAX_REFUSALS || link.emptyTurns >= MAX_EMPTY_TURNS) slow.push(link);
       if (link.asked.size === 0 || now - link.lastAnswerAt < link.patienceMs) continue;
       link.timeouts += 1;
       link.lastAnswerAt = now;
@@ -99,6 +100,12 @@ export class RequestPicker {
       if (link.timeouts >= MAX_TIMEOUTS) slow.push(link);
     }
     return slow;
+  }
+
+  /** The peer stops serving us; what was asked comes back as refusals. */
+  choked(link: Link): void {
+    if (link.isUnchoked && link.asked.size > 0) link.emptyTurns += 1;
+    link.isUnchoked = false;
   }
 
   /** Gives up all that was asked of a peer. */

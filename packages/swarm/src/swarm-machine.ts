@@ -145,7 +145,7 @@ export class SwarmMachine {
   /** Advances by one event; `now` is monotonic and never goes back. */
   step(event: SwarmEvent, now: number): readonly SwarmEffect[] {
     this.#take(event, now);
-    this.#run(now);
+    this.#run(event, now);
     const effects = this.#effects;
     this.#effects = [];
     return effects;
@@ -225,7 +225,7 @@ export class SwarmMachine {
   }
 
   /** Everything that time or the last event made due. */
-  #run(now: number): void {
+  #run(event: SwarmEvent, now: number): void {
     const wants = !this.#table.isComplete;
     const expired = this.#gossip.expire(now);
     for (const link of this.#picker.expire(now)) {
@@ -235,7 +235,7 @@ export class SwarmMachine {
     this.#picker.fill(now);
     this.#settle(now);
     let wake = Math.min(expired, this.#haves.flush(now), this.#slots.rotate(now), this.#picker.deadline(now));
-    if (wants) wake = Math.min(wake, this.#wan.run(now, this.#isSettled));
+    if (wants) wake = Math.min(wake, this.#wan.run(now, this.#isSettled, this.#mayClaim(event)));
     if (!this.#isSettled) wake = Math.min(wake, this.#startedAt + SETTLE_MS, now + MIN_GOSSIP_MS);
     wake = Math.min(wake, this.#dial(now), this.#namePeers(now));
     if (this.#table.isComplete && !this.#saidComplete) {
@@ -243,6 +243,15 @@ export class SwarmMachine {
       this.#effects.push({ type: "complete" });
     }
     this.#wakeAt = Math.max(wake, now + 1);
+  }
+
+  /** False for events that cannot make a span claimable: most messages of peers, and pieces. */
+  #mayClaim(event: SwarmEvent): boolean {
+    const hasNews = this.#gossip.hasNews;
+    this.#gossip.hasNews = false;
+    if (event.type === "message")
+      return hasNews || event.message.type === "reject" || event.message.type === "lost";
+    return hasNews || event.type !== "uploaded";
   }
 
   #settle(now: number): void {
@@ -275,7 +284,7 @@ export class SwarmMachine {
     this.#links.set(link.id, link);
     this.#dialer.connected(link, now);
     this.#haves.greet(link);
-    for (const claim of this.#wan.current()) this.#gossip.announce(claim, link);
+    for (const claim of this.#wan.current(now)) this.#gossip.announce(claim, link);
     this.#gossip.greet(link, now);
   }
 
@@ -314,7 +323,7 @@ export class SwarmMachine {
     if (link === undefined) return;
     switch (message.type) {
       case "choke":
-        link.isUnchoked = false;
+        this.#picker.choked(link);
         return;
       case "unchoke":
         link.isUnchoked = true;

@@ -1,4 +1,4 @@
-import { MAX_QUEUED_REQUESTS, SLOT_MS, UPLOAD_SLOTS, UPLOADS_PER_LINK } from "./constants.js";
+import { BUSY_SLOT_MS, MAX_QUEUED_REQUESTS, SLOT_MS, UPLOAD_SLOTS, UPLOADS_PER_LINK } from "./constants.js";
 import type { Link } from "./link.js";
 import type { LinkId, SwarmEffect } from "./swarm-messages.js";
 
@@ -60,8 +60,9 @@ export class UploadSlots {
     for (const link of waiting) {
       if (free <= 0) {
         const oldest = served.shift();
-        if (oldest === undefined || now - oldest.slotSince < SLOT_MS)
-          return oldest === undefined ? Infinity : oldest.slotSince + SLOT_MS;
+        if (oldest === undefined) return Number.POSITIVE_INFINITY;
+        const tenure = oldest.uploading > 0 ? BUSY_SLOT_MS : SLOT_MS;
+        if (now - oldest.slotSince < tenure) return Math.max(now + SLOT_MS / 4, oldest.slotSince + SLOT_MS);
         this.#choke(oldest, now);
         free += 1;
       }

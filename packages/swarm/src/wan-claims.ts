@@ -10,15 +10,16 @@ import {
   FASTER,
   FETCH_BACKOFF_MS,
   HAVE_INTERVAL_MS,
+  HEDGE_MS,
   MAX_FETCH_BACKOFF_MS,
   MAX_MOVING_CLAIMS,
   MAX_OPEN_CLAIMS,
   PATIENCE_JITTER_MS,
   PATIENCE_MS,
-  RATE_MS,
 } from "./constants.js";
 import type { RowTable } from "./row-table.js";
 import type { FetchId, FetchResult, SwarmEffect } from "./swarm-messages.js";
+import { WanRate } from "./wan-rate.js";
 
 /** What is signed: a claim without key and signature. */
 export type UnsignedClaim = Omit<Claim, "key" | "signature">;
@@ -49,8 +50,6 @@ interface OwnClaim {
   bytesDone: number;
   /** When a byte last came (or the fetch began). */
   movedAt: number;
-  /** When its first fetch began. */
-  fetchingSince: number;
   sentAt: number;
   sentBytes: number;
   /** Patience ran out: claims and offers of others do not count for it. */
@@ -74,9 +73,7 @@ export class WanClaims {
   #isGateOpen = true;
   #pausedUntil = 0;
   #lastVerifiedAt: number;
-  /** Own WAN rate, bytes per second, and when it was measured; 0 when unknown. */
-  #rate = 0;
-  #ratedAt = 0;
+  readonly #rate = new WanRate();
 
   /** @param epoch start of this run's epochs: higher than any of an earlier run (for example Unix seconds) */
   constructor(context: WanContext, epoch: number, now: number) {
@@ -123,8 +120,7 @@ export class WanClaims {
     own.movedAt = now;
     own.state = "moving";
     this.#backoff.succeed();
-    if (now > own.fetchingSince) this.#rate = (own.bytesDone * 1000) / (now - own.fetchingSince);
-    this.#ratedAt = now;
+    this.#rate.add(bytes, now);
   }
 
   ended(fetch: FetchId, result: FetchResult, retryMs: number | undefined, now: number): void {
@@ -149,23 +145,23 @@ export class WanClaims {
     const own = this.#own.find((o) => o.span === span);
     if (own === undefined || own.isImpatient) return;
     const rival = this.#context.claims.best(span, now);
-    if (rival === undefined || compareClaims(this.#asClaim(own), rival) < 0) return;
+    if (rival === undefined || compareClaims(this.#asClaim(own, now), rival) < 0) return;
     if (own.fetch !== undefined) this.#context.emit({ type: "abort-fetch", fetch: own.fetch.id });
     this.#end(own, "released", now);
   }
 
   /** Own claims, for a peer that has just come. */
-  current(): UnsignedClaim[] {
-    return this.#own.map((own) => this.#toClaim(own, own.state));
+  current(now: number): UnsignedClaim[] {
+    return this.#own.map((own) => this.#toClaim(own, own.state, now));
   }
 
   /** Opens, starts and repeats claims as far as it is time. Returns when to look again. */
-  run(now: number, isSettled: boolean): number {
+  run(now: number, isSettled: boolean, mayOpen: boolean): number {
     for (const own of this.#own) this.#advance(own, now);
     let due = Number.POSITIVE_INFINITY;
     if (isSettled && this.#isGateOpen) {
       if (this.#pausedUntil > now) due = this.#pausedUntil;
-      else due = this.#open(now);
+      else if (mayOpen || this.#scanned > 0) due = this.#open(now);
     }
     for (const own of this.#own) {
       const repeat = own.sentAt + (own.bytesDone > own.sentBytes ? CLAIM_PROGRESS_MS : CLAIM_REPEAT_MS);
@@ -205,7 +201,7 @@ export class WanClaims {
 
   /** Rules 9 and 10: no better claim on the span, and room among the site's moving claims. */
   #mayStart(own: OwnClaim, now: number): boolean {
-    const mine = this.#asClaim(own);
+    const mine = this.#asClaim(own, now);
     const rival = this.#context.claims.best(own.span, now);
     if (rival !== undefined && compareClaims(mine, rival) > 0) return false;
     const ahead = new Set<string>();
@@ -235,7 +231,6 @@ export class WanClaims {
         startAt: alone ? now : now + 2 * this.#context.gossipMs(),
         bytesDone: 0,
         movedAt: now,
-        fetchingSince: 0,
         sentAt: Number.NEGATIVE_INFINITY,
         sentBytes: 0,
         isImpatient,
@@ -250,17 +245,25 @@ export class WanClaims {
 
   /** Rule 5: a machine measured at less than a quarter of the others leaves the WAN to them. */
   #isSlow(now: number): boolean {
-    if (now - this.#ratedAt > RATE_MS) this.#rate = 0;
     const rates = [...this.#context.claims.active(now)].map((k) => k.claim.rate).filter((r) => r > 0);
     const median = rates.toSorted((a, b) => a - b)[Math.floor(rates.length / 2)] ?? 0;
-    return this.#rate > 0 && this.#rate * FASTER <= median;
+    const rate = this.#rate.value(now);
+    return rate > 0 && rate * FASTER <= median;
   }
 
   /** Rule 13: nothing is left to claim, but somebody far slower still fetches a span: take it over. */
   #slowSpan(now: number): { span: number; rows: Run } | undefined {
     if (this.#own.length > 0) return undefined;
+    const own = this.#rate.value(now);
     for (const { claim } of this.#context.claims.active(now)) {
-      if (claim.rate === 0 || this.#rate < FASTER * claim.rate || claim.span >= this.#order.length) continue;
+      const leftMs = (this.#context.table.grid.runBytes(claim.rows) - claim.bytesDone) / (claim.rate / 1000);
+      if (
+        claim.rate === 0 ||
+        own < FASTER * claim.rate ||
+        leftMs < HEDGE_MS ||
+        claim.span >= this.#order.length
+      )
+        continue;
       const rows = this.#wanRun(claim.span, now, true);
       if (rows !== undefined) return { span: claim.span, rows };
     }
@@ -327,7 +330,7 @@ export class WanClaims {
     this.#nextFetch += 1;
     own.fetch = { id, rows, startedAt: now };
     own.movedAt = now;
-    if (own.fetchingSince === 0) own.fetchingSince = now;
+    this.#rate.begin(now);
     emit({ type: "fetch", fetch: id, rows });
   }
 
@@ -354,10 +357,10 @@ export class WanClaims {
   #send(own: OwnClaim, state: Claim["state"], now: number): void {
     own.sentAt = now;
     own.sentBytes = own.bytesDone;
-    this.#context.announce(this.#toClaim(own, state));
+    this.#context.announce(this.#toClaim(own, state, now));
   }
 
-  #toClaim(own: OwnClaim, state: Claim["state"]): UnsignedClaim {
+  #toClaim(own: OwnClaim, state: Claim["state"], now: number): UnsignedClaim {
     const { span, rows, bytesDone } = own;
     this.#epoch += 1;
     return {
@@ -366,12 +369,15 @@ export class WanClaims {
       claimer: this.#context.peerId,
       epoch: this.#epoch,
       bytesDone,
-      rate: Math.round(this.#rate),
+      rate: this.#rate.value(now),
       state,
     };
   }
 
-  #asClaim(own: OwnClaim): Contender {
-    return { claim: { state: own.state, claimer: this.#context.peerId, rate: this.#rate }, score: own.score };
+  #asClaim(own: OwnClaim, now: number): Contender {
+    return {
+      claim: { state: own.state, claimer: this.#context.peerId, rate: this.#rate.value(now) },
+      score: own.score,
+    };
   }
 }

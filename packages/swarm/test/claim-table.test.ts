@@ -103,7 +103,7 @@ describe("ClaimTable", () => {
     const table = new ClaimTable();
     table.add(claim(), 1, 0);
     expect(table.drop("aa")).toEqual([3]);
-    expect(table.isEmpty).toBe(true);
+    expect([...table.active(0)]).toEqual([]);
   });
 });
 
