@@ -70,7 +70,7 @@ export class WanLink {
   #deliver(): void {
     this.#settle();
     this.#isSettling = true;
-    for (const [flow, state] of [...this.#flows]) {
+    for (const [flow, state] of Array.from(this.#flows)) {
       // A thousandth of a byte: sums of shares are not exact.
       while (this.#flows.has(flow) && state.done >= flow.nextBytes() - 1e-3) {
         state.done -= flow.nextBytes();

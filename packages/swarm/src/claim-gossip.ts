@@ -1,22 +1,21 @@
-import { type Random, type Run, shuffled } from "@ckmesh/core";
+import { type Random, shuffled } from "@ckmesh/core";
 import type { Claim } from "@ckmesh/wire";
 import { ClaimTable } from "./claim-table.js";
 import { CLAIM_VOID_MS, MAX_CLAIMS_PER_SECOND, MAX_HOPS, RELAY_FANOUT, UNBACKED_BYTES } from "./constants.js";
 import { GossipDelay } from "./gossip-delay.js";
 import type { Link } from "./link.js";
+import type { RowTable } from "./row-table.js";
 import type { LinkId, SwarmEffect } from "./swarm-messages.js";
 import type { UnsignedClaim } from "./wan-claims.js";
 
 interface GossipOptions {
   readonly peerId: string;
-  readonly rows: number;
+  readonly table: RowTable;
   readonly random: Random;
   readonly links: ReadonlyMap<LinkId, Link>;
   readonly sign: (claim: UnsignedClaim) => Claim;
   readonly verify: (claim: Claim) => boolean;
   readonly score: (span: number, peerId: string) => number;
-  /** Bytes of the rows of a run that a link offers; all of them while their lengths are unknown. */
-  readonly offeredBytes: (link: Link, run: Run) => number;
   readonly emit: (effect: SwarmEffect) => void;
 }
 
@@ -61,10 +60,8 @@ export class ClaimGossip {
       from.claimCount = 0;
     }
     from.claimCount += 1;
-    const isOutside =
-      claim.rows.first + claim.rows.count > this.#options.rows || claim.span >= this.#options.rows;
-    if (from.claimCount > MAX_CLAIMS_PER_SECOND || isOutside || claim.claimer === this.#options.peerId)
-      return false;
+    if (from.claimCount > MAX_CLAIMS_PER_SECOND || claim.claimer === this.#options.peerId) return false;
+    if (!this.#isPlausible(claim)) return false;
     const seen = this.claims.firstSeen(claim);
     if (seen !== undefined) {
       this.#delay.observe(now - seen);
@@ -104,11 +101,26 @@ export class ClaimGossip {
     return this.#expireAt;
   }
 
+  /** The rows lie in the span, as far as spans are known; others are judged once the frame table is here. */
+  #isPlausible({ span, rows }: Claim): boolean {
+    const { grid, rows: total } = this.#options.table;
+    if (span >= grid.count)
+      return span < total && rows.first + rows.count <= total && !this.#options.table.framesKnown;
+    const own = grid.rowsOf(span);
+    return rows.first >= own.first && rows.first + rows.count <= own.first + own.count;
+  }
+
   /** Of a connected claimer, what its haves bear out; of others, what they say: patience bounds the harm. */
   #backed(claim: Claim): number {
+    const { grid } = this.#options.table;
+    if (claim.span >= grid.count) return claim.bytesDone;
     for (const link of this.#options.links.values()) {
       if (link.peerId !== claim.claimer) continue;
-      return Math.min(claim.bytesDone, this.#options.offeredBytes(link, claim.rows) + UNBACKED_BYTES);
+      let offered = UNBACKED_BYTES;
+      for (let row = claim.rows.first; row < claim.rows.first + claim.rows.count; row++) {
+        if (link.bits.has(row)) offered += grid.rowBytes(row);
+      }
+      return Math.min(claim.bytesDone, offered);
     }
     return claim.bytesDone;
   }

@@ -95,9 +95,8 @@ export class ClaimTable {
   best(span: number, now: number): KnownClaim | undefined {
     let best: KnownClaim | undefined;
     for (const known of this.#spans.get(span)?.values() ?? []) {
-      const isActive = known.claim.state === "open" || known.claim.state === "moving";
-      if (isActive && isValid(known, now) && (best === undefined || compareClaims(known, best) < 0))
-        best = known;
+      if (!isActive(known.claim) || !isValid(known, now)) continue;
+      if (best === undefined || compareClaims(known, best) < 0) best = known;
     }
     return best;
   }

@@ -72,6 +72,11 @@ export class RowTable {
     return true;
   }
 
+  /** Rows of the version. */
+  get rows(): number {
+    return this.#states.length;
+  }
+
   /** Rows held; read only. */
   get have(): Bitfield {
     return this.#have;
@@ -148,6 +153,17 @@ export class RowTable {
       }
     }
     return fresh;
+  }
+
+  /** True if `length` bytes from `row` on are whole rows that are held. */
+  holds(row: number, length: number): boolean {
+    let left = length;
+    for (let at = row; left > 0; at++) {
+      const bytes = this.grid.rowBytes(at);
+      if (bytes === 0 || !this.#have.has(at)) return false;
+      left -= bytes;
+    }
+    return left === 0 && length > 0;
   }
 
   /** Held rows turned out bad: wanted again. */

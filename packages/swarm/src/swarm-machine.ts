@@ -10,8 +10,6 @@ import {
   MAX_LINKS,
   MAX_SITE_RTT_MS,
   MIN_GOSSIP_MS,
-  PEERS_INTERVAL_MS,
-  PEERS_PER_MESSAGE,
   SETTLE_MS,
   SHUT_OUT_MS,
   SPARE_LINKS,
@@ -19,6 +17,7 @@ import {
 import { Dialer } from "./dialer.js";
 import { HaveGossip } from "./have-gossip.js";
 import { Link } from "./link.js";
+import { PeerExchange } from "./peer-exchange.js";
 import { CLASS_WEIGHT, spanScore } from "./rank.js";
 import { RequestPicker } from "./request-picker.js";
 import { type PieceSection, RowTable } from "./row-table.js";
@@ -75,6 +74,7 @@ export class SwarmMachine {
   readonly #gossip: ClaimGossip;
   readonly #haves: HaveGossip;
   readonly #wan: WanClaims;
+  readonly #exchange: PeerExchange;
   readonly #startedAt: number;
   #effects: SwarmEffect[] = [];
   #listIsComplete = false;
@@ -92,13 +92,14 @@ export class SwarmMachine {
       spanScore(config.versionId, span, peerId, CLASS_WEIGHT[this.#classOf(peerId)]);
     this.#dialer = new Dialer(config, config.random);
     this.#picker = new RequestPicker(this.#table, this.#links, config.random, emit);
-    this.#slots = new UploadSlots(this.#links, (row, length) => this.#holds(row, length), emit);
+    this.#slots = new UploadSlots(this.#links, (row, length) => this.#table.holds(row, length), emit);
+    this.#exchange = new PeerExchange(this.#links, emit);
     this.#haves = new HaveGossip(this.#table, this.#links, emit);
     this.#gossip = new ClaimGossip({
       ...config,
       links: this.#links,
       score,
-      offeredBytes: (link, run) => this.#offeredBytes(link, run),
+      table: this.#table,
       emit,
     });
     this.#wan = new WanClaims(
@@ -237,7 +238,7 @@ export class SwarmMachine {
     let wake = Math.min(expired, this.#haves.flush(now), this.#slots.rotate(now), this.#picker.deadline(now));
     if (wants) wake = Math.min(wake, this.#wan.run(now, this.#isSettled, this.#mayClaim(event)));
     if (!this.#isSettled) wake = Math.min(wake, this.#startedAt + SETTLE_MS, now + MIN_GOSSIP_MS);
-    wake = Math.min(wake, this.#dial(now), this.#namePeers(now));
+    wake = Math.min(wake, this.#dial(now), this.#exchange.run(now));
     if (this.#table.isComplete && !this.#saidComplete) {
       this.#saidComplete = true;
       this.#effects.push({ type: "complete" });
@@ -407,43 +408,6 @@ export class SwarmMachine {
       this.#wan.verified(now);
     }
     if (this.#table.unlock()) for (const link of this.#links.values()) this.#picker.offerAll(link);
-  }
-
-  #offeredBytes(link: Link, run: Run): number {
-    if (run.first + run.count > this.#table.grid.knownRows) return Number.MAX_SAFE_INTEGER;
-    let bytes = 0;
-    for (let row = run.first; row < run.first + run.count; row++) {
-      if (link.bits.has(row)) bytes += this.#table.grid.rowBytes(row);
-    }
-    return bytes;
-  }
-
-  /** True if `length` bytes from `row` on are whole rows that are held. */
-  #holds(row: number, length: number): boolean {
-    let left = length;
-    for (let at = row; left > 0; at++) {
-      const bytes = this.#table.grid.rowBytes(at);
-      if (bytes === 0 || !this.#table.have.has(at)) return false;
-      left -= bytes;
-    }
-    return left === 0 && length > 0;
-  }
-
-  /** Names connected peers to each other now and then: nobody depends on the tracker for that. */
-  #namePeers(now: number): number {
-    let due = Number.POSITIVE_INFINITY;
-    for (const link of this.#links.values()) {
-      if (now - link.peersSentAt >= PEERS_INTERVAL_MS) {
-        link.peersSentAt = now;
-        const peers = this.peers()
-          .filter((p) => p.address !== link.address || p.port !== link.port)
-          .slice(0, PEERS_PER_MESSAGE);
-        if (peers.length > 0)
-          this.#effects.push({ type: "send", link: link.id, message: { type: "peers", peers } });
-      }
-      due = Math.min(due, link.peersSentAt + PEERS_INTERVAL_MS);
-    }
-    return due;
   }
 
   #classOf(peerId: string): PeerClass {

@@ -5,7 +5,6 @@ import { type ClaimTable, type Contender, compareClaims } from "./claim-table.js
 import {
   CLAIM_PROGRESS_MS,
   CLAIM_REPEAT_MS,
-  CLAIM_SCAN,
   CLAIM_VOID_MS,
   FASTER,
   FETCH_BACKOFF_MS,
@@ -18,6 +17,7 @@ import {
   PATIENCE_MS,
 } from "./constants.js";
 import type { RowTable } from "./row-table.js";
+import { SpanOrder } from "./span-order.js";
 import type { FetchId, FetchResult, SwarmEffect } from "./swarm-messages.js";
 import { WanRate } from "./wan-rate.js";
 
@@ -66,8 +66,7 @@ export class WanClaims {
   readonly #backoff: Backoff;
   readonly #patienceMs: number;
   #own: OwnClaim[] = [];
-  #order: Uint32Array = new Uint32Array(0);
-  #scanned = 0;
+  readonly #order = new SpanOrder();
   #nextFetch: FetchId = 1;
   #epoch: number;
   #isGateOpen = true;
@@ -85,18 +84,10 @@ export class WanClaims {
     this.reorder();
   }
 
-  /** Spans became known: index spans first, in order, then frame spans by own score (rule 5). */
+  /** Spans became known. */
   reorder(): void {
     const { table, score, peerId } = this.#context;
-    const { count } = table.grid;
-    const scores = Float64Array.from({ length: count }, (_, span) => {
-      const isIndex = table.grid.rowsOf(span).first < table.pieceRows;
-      return isIndex ? Number.MAX_VALUE : score(span, peerId);
-    });
-    this.#order = Uint32Array.from({ length: count }, (_, span) => span).toSorted(
-      (a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || a - b,
-    );
-    this.#scanned = 0;
+    this.#order.set(table.grid, table.pieceRows, (span) => score(span, peerId));
   }
 
   /** Claims that move now; for the status. */
@@ -161,7 +152,7 @@ export class WanClaims {
     let due = Number.POSITIVE_INFINITY;
     if (isSettled && this.#isGateOpen) {
       if (this.#pausedUntil > now) due = this.#pausedUntil;
-      else if (mayOpen || this.#scanned > 0) due = this.#open(now);
+      else if (mayOpen || this.#order.isUnderWay) due = this.#open(now);
     }
     for (const own of this.#own) {
       const repeat = own.sentAt + (own.bytesDone > own.sentBytes ? CLAIM_PROGRESS_MS : CLAIM_REPEAT_MS);
@@ -221,7 +212,7 @@ export class WanClaims {
       if (this.#own.length === 0 && !isImpatient && (this.#isSlow(now) || !this.#hasRoom(now)))
         return Infinity;
       const found = this.#nextSpan(now, isImpatient) ?? this.#slowSpan(now);
-      if (found === undefined) return this.#scanned > 0 ? now + 1 : Infinity;
+      if (found === undefined) return this.#order.isUnderWay ? now + 1 : Infinity;
       const alone = this.#context.links() === 0;
       const own: OwnClaim = {
         span: found.span,
@@ -257,13 +248,8 @@ export class WanClaims {
     const own = this.#rate.value(now);
     for (const { claim } of this.#context.claims.active(now)) {
       const leftMs = (this.#context.table.grid.runBytes(claim.rows) - claim.bytesDone) / (claim.rate / 1000);
-      if (
-        claim.rate === 0 ||
-        own < FASTER * claim.rate ||
-        leftMs < HEDGE_MS ||
-        claim.span >= this.#order.length
-      )
-        continue;
+      const isSlow = claim.rate > 0 && own >= FASTER * claim.rate && leftMs >= HEDGE_MS;
+      if (!isSlow || claim.span >= this.#context.table.grid.count) continue;
       const rows = this.#wanRun(claim.span, now, true);
       if (rows !== undefined) return { span: claim.span, rows };
     }
@@ -277,24 +263,13 @@ export class WanClaims {
     return others.size < MAX_MOVING_CLAIMS;
   }
 
-  /** The next span in own order with rows that nobody has, claims or delivers; a bounded part of the order per call. */
+  /** The next span in own order with rows that nobody has, claims or delivers. */
   #nextSpan(now: number, isImpatient: boolean): { span: number; rows: Run } | undefined {
-    const { table } = this.#context;
-    const total = this.#order.length;
-    for (let i = 0; i < CLAIM_SCAN; i++) {
-      if (this.#scanned >= total) {
-        this.#scanned = 0;
-        return undefined;
-      }
-      const span = this.#order[this.#scanned] ?? 0;
-      this.#scanned += 1;
-      if (table.freeIn(span) === 0 || this.#own.some((own) => own.span === span)) continue;
-      const rows = this.#wanRun(span, now, isImpatient);
-      if (rows === undefined) continue;
-      this.#scanned = 0;
-      return { span, rows };
-    }
-    return undefined;
+    return this.#order.next((span) => {
+      const isOut = this.#context.table.freeIn(span) === 0 || this.#own.some((own) => own.span === span);
+      const rows = isOut ? undefined : this.#wanRun(span, now, isImpatient);
+      return rows === undefined ? undefined : { span, rows };
+    });
   }
 
   /** From the first row of the span that may come from the WAN to its end (rule 7). */
