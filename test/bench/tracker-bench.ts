@@ -96,7 +96,7 @@ class Server {
   async close(): Promise<void> {
     if (this.#child.exitCode !== null) return;
     const gone = once(this.#child, "exit");
-    this.#child.kill();
+    this.#child.disconnect();
     await gone;
   }
 

@@ -6,7 +6,7 @@ import { Fields } from "@ckmesh/core";
 const LAB = fileURLToPath(new URL("lab.py", import.meta.url));
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 
-export interface LabOptions {
+interface LabOptions {
   /** Branch sites; default 1. */
   readonly sites?: number;
   /** Clients of each site; default 4. */
@@ -22,12 +22,12 @@ export interface LabOptions {
 }
 
 /** Bytes on the wire, seen from the site or client. */
-export interface LinkBytes {
+interface LinkBytes {
   readonly down: number;
   readonly up: number;
 }
 
-export interface LabStats {
+interface LabStats {
   /** Unix seconds, or seconds since the earlier snapshot. */
   readonly seconds: number;
   /** By site: `site1`. */
@@ -36,13 +36,13 @@ export interface LabStats {
   readonly lan: ReadonlyMap<string, LinkBytes>;
 }
 
-export interface ExecOptions {
+interface ExecOptions {
   readonly timeoutMs?: number;
   readonly env?: NodeJS.ProcessEnv;
 }
 
 /** A datacenter and branch sites; hosts are `dc`, `r1`, `s1c1` …; see README.md. */
-export interface Lab {
+interface Lab {
   readonly prefix: string;
   /** IPv4 address of a host. */
   address(host: string): string;
