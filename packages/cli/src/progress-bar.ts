@@ -1,5 +1,5 @@
 import { formatBytes, formatDuration } from "@ckmesh/core";
-import { Format, Presets, SingleBar } from "cli-progress";
+import cliProgress, { type SingleBar } from "cli-progress";
 import type { ProgressReport } from "./output.js";
 import type { RateMeter } from "./rate-meter.js";
 
@@ -13,20 +13,22 @@ export class ProgressBar {
   }
 
   show(report: ProgressReport, meter: RateMeter): void {
-    const eta = meter.etaSeconds(report.bytesTotal);
+    const isMoving = report.bytesDone < report.bytesTotal && meter.bytesPerSec > 0;
+    const eta = isMoving ? meter.etaSeconds(report.bytesTotal) : undefined;
     const payload = {
       phase: report.phase,
       done: formatBytes(report.bytesDone),
       of: formatBytes(report.bytesTotal),
-      rate: formatBytes(Math.round(meter.bytesPerSec)),
+      rate: meter.bytesPerSec > 0 ? `${formatBytes(Math.round(meter.bytesPerSec))}/s` : "",
       left: eta === undefined ? "" : `${formatDuration(eta * 1000)} left`,
       note: report.note ?? "",
     };
     if (this.#bar === undefined) {
-      this.#bar = new SingleBar(
+      this.#bar = new cliProgress.SingleBar(
         {
-          format: "{phase} [{bar}] {percentage} %  {done} of {of}  {rate}/s  {left}  {note}",
-          formatBar: (progress, options) => Format.BarFormat(progress, { ...options, barsize: 24 }),
+          format: "{phase} [{bar}] {percentage} %  {done} of {of}  {rate}  {left}  {note}",
+          formatBar: (progress, options) =>
+            cliProgress.Format.BarFormat(progress, { ...options, barsize: 24 }),
           stream: this.#stream,
           fps: 5,
           hideCursor: true,
@@ -34,7 +36,7 @@ export class ProgressBar {
           gracefulExit: false,
           emptyOnZero: true,
         },
-        Presets.shades_classic,
+        cliProgress.Presets.shades_classic,
       );
       this.#bar.start(report.bytesTotal, report.bytesDone, payload);
     } else {

@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { AppError, Fields } from "@ckmesh/core";
+import { toAppError } from "../failure.js";
 
 /** A line longer than this is no line of ours. */
 const MAX_LINE_CHARS = 1024 * 1024;
@@ -84,8 +85,7 @@ export class CkmeshProcess {
         if (line === undefined) finish(() => reject(this.#endedEarly()));
         else if (matches(line)) finish(() => resolve(line));
       };
-      const onAbort = (): void =>
-        finish(() => reject(new AppError("ERR_ABORTED", "stopped", { cause: signal.reason })));
+      const onAbort = (): void => finish(() => reject(toAppError(signal.reason)));
       if (this.#hasExited) {
         reject(this.#endedEarly());
         return;
