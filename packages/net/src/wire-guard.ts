@@ -114,7 +114,7 @@ export class WireGuard implements FrameCheck {
     }
     if (!equalBytes(bytes.subarray(28, 48), this.#options.infohash))
       throw invalid("the handshake of another swarm");
-    this.peerIdPrefix = bytes.slice(48, 68);
+    this.peerIdPrefix = new Uint8Array(bytes.subarray(48, 68));
   }
 
   size(id: number, length: number): number {

@@ -71,9 +71,9 @@ export function decodeCk(bytes: Uint8Array): CkMessage | LinkMessage {
     case "identity":
       return {
         type,
-        key: fields.bytes("key", 32).slice(),
-        signature: fields.bytes("signature", 64).slice(),
-        versionId: fields.bytes("versionId", 32).slice(),
+        key: copyOf(fields.bytes("key", 32)),
+        signature: copyOf(fields.bytes("signature", 64)),
+        versionId: copyOf(fields.bytes("versionId", 32)),
         requires: fields.strings("requires", MAX_REQUIRES, MAX_REQUIRE_LENGTH),
         claimRules: fields.int("claimRules", 0, 65_535),
         peerClass: fields.oneOf("peerClass", PEER_CLASSES),
@@ -105,7 +105,7 @@ function toWire(message: CkMessage | LinkMessage): unknown {
 }
 
 function claimOf(fields: Fields): Claim {
-  const key = fields.bytes("key", 32).slice();
+  const key = copyOf(fields.bytes("key", 32));
   return {
     span: fields.int("span", 0, MAX_ROWS),
     rows: runOf(fields.list("rows", 2)),
@@ -115,7 +115,7 @@ function claimOf(fields: Fields): Claim {
     rate: fields.number("rate", 0, MAX_RATE),
     state: fields.oneOf("state", STATES),
     key,
-    signature: fields.bytes("signature", 64).slice(),
+    signature: copyOf(fields.bytes("signature", 64)),
   };
 }
 
@@ -138,6 +138,11 @@ function runOf(pair: readonly unknown[]): Run {
   if (!isCount(first) || !isCount(count) || count === 0 || first + count > MAX_ROWS)
     throw invalid("a bad run");
   return { first, count };
+}
+
+/** Not `slice`: that of a Buffer is a view, and would keep the whole message alive. */
+function copyOf(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes);
 }
 
 function isCount(value: unknown): value is number {
