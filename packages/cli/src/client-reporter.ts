@@ -73,7 +73,7 @@ function errorText(error: StatusError): string {
 }
 
 /** `previous 1.0 MB, origin 3.0 MB`: only sources that gave something. */
-export function sourcesText(bytes: Readonly<Record<string, number>>): string {
+function sourcesText(bytes: Readonly<Record<string, number>>): string {
   return Object.entries(bytes)
     .filter(([, count]) => count > 0)
     .map(([source, count]) => `${source} ${formatBytes(count)}`)

@@ -132,7 +132,7 @@ function statusFields(report: ProgressReport, meter: RateMeter): Readonly<Record
 }
 
 /** One line of progress for people. */
-export function progressLine(report: ProgressReport, meter: RateMeter): string {
+function progressLine(report: ProgressReport, meter: RateMeter): string {
   const percent = report.bytesTotal > 0 ? Math.floor((report.bytesDone / report.bytesTotal) * 100) : 100;
   const eta = meter.etaSeconds(report.bytesTotal);
   return [

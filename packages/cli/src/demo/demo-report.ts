@@ -14,7 +14,7 @@ export interface Round {
 }
 
 /** Bytes that crossed the WAN of a site, used or not. */
-export function wanBytesOf(round: Round, site: string): number {
+function wanBytesOf(round: Round, site: string): number {
   return round.clients
     .filter((client) => client.site === site)
     .reduce((sum, { bytes, wastedOriginBytes }) => sum + bytes.origin + wastedOriginBytes, 0);
