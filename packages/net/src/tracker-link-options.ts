@@ -14,7 +14,10 @@ export interface TrackerLinkOptions {
   readonly whereabouts: () => { readonly addresses: readonly string[]; readonly subnets: readonly string[] };
   /** Site label of the configuration. */
   readonly site?: string;
-  /** A ticket of the origin, asked for at each connect; undefined when the origin has none to give. */
+  /**
+   * A ticket of the origin, asked for at each connect; undefined when the origin has none to give. When it
+   * rejects, the last ticket is tried, else hello goes without: the tracker may be open.
+   */
   readonly ticket?: () => Promise<Uint8Array | undefined>;
   readonly joinKey?: Uint8Array;
   /** Certificates to trust instead of the system's, PEM. */

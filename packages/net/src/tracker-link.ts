@@ -48,6 +48,8 @@ interface Connection {
   announceMs: number;
   /** Of a refusal; the least time until the next attempt. */
   retryMs: number;
+  /** Why the origin gave no new ticket; empty when it did or need not. */
+  ticketError: string;
 }
 
 /**
@@ -61,6 +63,7 @@ export class TrackerLink {
   #connection: Connection | undefined;
   #status: TrackerLinkStatus = { state: "waiting" };
   #failures = 0;
+  #lastTicket: Uint8Array | undefined;
   #isClosed = false;
 
   /** @throws {AppError} ERR_CONFIG_INVALID when `url` is no tracker's URL or `ca` no certificate */
@@ -136,6 +139,7 @@ export class TrackerLink {
       isWelcome: false,
       announceMs: MAX_ANNOUNCE_MS,
       retryMs: 0,
+      ticketError: "",
     };
     this.#connection = connection;
     this.#after("welcome", WELCOME_TIMEOUT_MS, () =>
@@ -195,7 +199,12 @@ export class TrackerLink {
         return;
       case "refused":
         connection.retryMs = Math.min(message.retryMs, MAX_RETRY_MS);
-        this.#drop(connection, `refused: ${message.message} (${message.remoteCode})`);
+        this.#drop(
+          connection,
+          `refused: ${message.message} (${message.remoteCode})${
+            connection.ticketError === "" ? "" : `; no ticket from the origin: ${connection.ticketError}`
+          }`,
+        );
         return;
       case "welcome":
         if (!connection.isChallenged || connection.isWelcome) {
@@ -219,12 +228,24 @@ export class TrackerLink {
 
   async #sayHello(connection: Connection, nonce: Uint8Array): Promise<void> {
     connection.isChallenged = true;
+    const ticket = await this.#ticket(connection);
+    if (this.#connection !== connection) return;
     try {
-      const ticket = await this.#options.ticket?.();
-      if (this.#connection === connection) this.#send(connection, this.#hello(nonce, ticket));
+      this.#send(connection, this.#hello(nonce, ticket));
     } catch (err) {
       this.#drop(connection, `cannot say hello: ${describeError(err)}`);
     }
+  }
+
+  /** A new ticket, or while the origin cannot be reached the last one: it may still be good. */
+  async #ticket(connection: Connection): Promise<Uint8Array | undefined> {
+    try {
+      this.#lastTicket = await this.#options.ticket?.();
+    } catch (err) {
+      connection.ticketError = describeError(err);
+      this.#options.logger.info({ reason: connection.ticketError }, "no new ticket for the tracker");
+    }
+    return this.#lastTicket;
   }
 
   #hello(nonce: Uint8Array, ticket: Uint8Array | undefined): ToTracker {

@@ -206,10 +206,30 @@ describe("TrackerLink", () => {
     await sockets.inbox.next();
   });
 
-  it("says why when the origin gives no ticket", async () => {
-    startLink({}, { ticket: () => Promise.reject(new Error("401")) });
+  it("tries without a ticket when the origin gives none, and says why it was refused", async () => {
+    startLink({}, { ticket: () => Promise.reject(new Error("wrong password")) });
+    const socket = await sockets.inbox.next();
+    say(socket, { type: "challenge", nonce: NONCE });
+    expect(await received.inbox.next()).not.toHaveProperty("ticket");
+    say(socket, { type: "refused", remoteCode: "ERR_AUTH_REQUIRED", message: "ticket please", retryMs: 0 });
+    expect(await outcome()).toBe(
+      "waiting: refused: ticket please (ERR_AUTH_REQUIRED); no ticket from the origin: wrong password",
+    );
+  });
+
+  it("shows the last ticket again while the origin cannot be reached", async () => {
+    const answers = [Promise.resolve(new Uint8Array([7])), Promise.reject(new Error("origin down"))];
+    answers[1]?.catch(() => {});
+    startLink({}, { ticket: () => answers.shift() ?? Promise.resolve(undefined) });
+    const first = await sockets.inbox.next();
+    say(first, { type: "challenge", nonce: NONCE });
+    await received.inbox.next();
+    first.terminate();
+    await outcome();
+    clock.advance(10_000);
     say(await sockets.inbox.next(), { type: "challenge", nonce: NONCE });
-    expect(await outcome()).toBe("waiting: cannot say hello: 401");
+    const hello = await received.inbox.next();
+    expect(hello.type === "hello" ? [...(hello.ticket ?? [])] : hello.type).toEqual([7]);
   });
 
   it("gives up a tracker that does not welcome within 15 s", async () => {
