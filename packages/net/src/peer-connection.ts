@@ -99,6 +99,7 @@ export class PeerConnection implements PeerLink {
       sizes: options.sizes,
       infohash: options.infohash,
       clock,
+      isProven: () => this.#handshake.proof !== undefined,
       isChoking: () => this.#wire.isChoking,
       onRefused: (row, length) => this.#wire.send({ type: "reject", row, length }),
     });
@@ -264,7 +265,6 @@ export class PeerConnection implements PeerLink {
   }
 
   #onWire(message: PeerMessage): void {
-    if (this.#handshake.proof === undefined) throw invalid(`${message.type} before its identity`);
     if (message.type === "cancel") this.#reject(message.row, message.length);
     this.#deliver(message);
   }

@@ -21,6 +21,8 @@ export interface WireGuardOptions {
   /** 20 bytes. */
   readonly infohash: Uint8Array;
   readonly clock: Clock;
+  /** True once the peer proved its identity. A peer is up, and speaks, only after this side answered its probes. */
+  isProven(): boolean;
   /** True while this side chokes the peer: its requests are refused. */
   isChoking(): boolean;
   /** A request of the peer is not taken: answer it with a reject. */
@@ -141,6 +143,8 @@ export class WireGuard implements FrameCheck {
   admit(head: Uint8Array, length: number): boolean {
     const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
     const id = head[0] ?? 0;
+    if (id !== MESSAGE_ID.extended && !this.#options.isProven())
+      throw invalid(`message ${id} before its identity`);
     switch (id) {
       case MESSAGE_ID.piece:
         this.#checkOffset(view);
