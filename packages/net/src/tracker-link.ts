@@ -1,21 +1,16 @@
-import { AppError, describeError } from "@ckmesh/core";
+import { describeError } from "@ckmesh/core";
 import {
   CLAIM_RULES,
-  decodeFromTracker,
-  encodeToTracker,
   type FromTracker,
   joinProof,
   MAX_HELLO_ADDRESSES,
-  MAX_TRACKER_MESSAGE_BYTES,
   type ProgressReport,
   type ToTracker,
 } from "@ckmesh/wire";
-import { WebSocket } from "ws";
 import { reconnectDelay } from "./reconnect-delay.js";
-import { TokenBucket } from "./token-bucket.js";
 import { TrackerAgenda } from "./tracker-agenda.js";
+import { TrackerConnection } from "./tracker-connection.js";
 import {
-  asCa,
   checkTrackerLinkOptions,
   type TrackerLinkOptions,
   type TrackerLinkStatus,
@@ -27,26 +22,20 @@ const WELCOME_TIMEOUT_MS = 15_000;
 const SILENCE_MS = 90_000;
 /** A connection that lasted so long counts as one that worked. */
 const WORKED_MS = 30_000;
-/** More unread than this and the connection is given up. */
-const MAX_BUFFERED_BYTES = 256 * 1024;
 /** One report about an image this often at most. */
 const REPORT_MS = 5_000;
-/** What the tracker may send. */
-const MESSAGES_PER_SEC = 50;
-const MESSAGE_BURST = 500;
 /** Bounds of what the tracker asks for. */
-const [MIN_ANNOUNCE_MS, MAX_ANNOUNCE_MS] = [1_000, 3_600_000];
+const MIN_ANNOUNCE_MS = 1_000;
+const MAX_ANNOUNCE_MS = 3_600_000;
 const MAX_RETRY_MS = 600_000;
 
-interface Connection {
-  readonly socket: WebSocket;
-  readonly startedAt: number;
-  readonly incoming: TokenBucket;
-  heardAt: number;
+/** One attempt, from connecting to the loss of the connection. */
+interface Session {
+  readonly connection: TrackerConnection;
   isChallenged: boolean;
   isWelcome: boolean;
   announceMs: number;
-  /** Of a refusal; the least time until the next attempt. */
+  /** Of a refusal: the least time until the next attempt. */
   retryMs: number;
   /** Why the origin gave no new ticket; empty when it did or need not. */
   ticketError: string;
@@ -54,13 +43,13 @@ interface Connection {
 
 /**
  * A client's connection to its tracker: says hello, announces swarms again and again, hands on what comes,
- * and connects again for ever. Idle → connecting → connected (after welcome) → waiting → connecting …
+ * and connects again for ever. Connecting → connected (after welcome) → waiting → connecting …
  */
 export class TrackerLink {
   readonly #options: TrackerLinkOptions;
   readonly #agenda = new TrackerAgenda();
   readonly #timers = new Map<string, () => void>();
-  #connection: Connection | undefined;
+  #session: Session | undefined;
   #status: TrackerLinkStatus = { state: "waiting" };
   #failures = 0;
   #lastTicket: Uint8Array | undefined;
@@ -78,19 +67,19 @@ export class TrackerLink {
 
   /** Connects, and from now on always again. */
   start(): void {
-    if (this.#connection === undefined && !this.#isClosed && !this.#timers.has("connect")) this.#connect();
+    if (this.#session === undefined && !this.#isClosed && !this.#timers.has("connect")) this.#connect();
   }
 
   /** Announces a swarm now if it is new, and then as often as the tracker asks, with the last figures. */
   announce(swarm: Uint8Array, have: number, rows: number): void {
     const noted = this.#agenda.announce(swarm, have, rows);
-    if (noted === "new") this.#sendWelcomed([{ type: "announce", swarm, have, rows }]);
+    if (noted === "new") this.#tell([{ type: "announce", swarm, have, rows }]);
     else if (noted === "full")
       this.#options.logger.warn({}, "too many swarms for the tracker, not announced");
   }
 
   leave(swarm: Uint8Array): void {
-    if (this.#agenda.leave(swarm)) this.#sendWelcomed([{ type: "leave", swarm }]);
+    if (this.#agenda.leave(swarm)) this.#tell([{ type: "leave", swarm }]);
   }
 
   /** Sends the report within 5 s; a newer one of the same image takes its place. */
@@ -110,61 +99,45 @@ export class TrackerLink {
     this.#isClosed = true;
     for (const cancel of this.#timers.values()) cancel();
     this.#timers.clear();
-    const socket = this.#connection?.socket;
-    this.#connection = undefined;
+    const session = this.#session;
+    this.#session = undefined;
     this.#setStatus({ state: "closed" });
-    if (socket === undefined || socket.readyState === WebSocket.CLOSED) return;
-    const gone = new Promise<void>((resolve) => socket.once("close", () => resolve()));
-    socket.terminate();
-    await gone;
+    await session?.connection.close();
   }
 
   #connect(): void {
     const { url, ca, clock } = this.#options;
-    this.#setStatus(withError("connecting", this.#status.lastError));
-    const socket = new WebSocket(url, {
-      perMessageDeflate: false,
-      maxPayload: MAX_TRACKER_MESSAGE_BYTES,
-      handshakeTimeout: WELCOME_TIMEOUT_MS,
-      followRedirects: false,
-      ...(ca === undefined ? {} : { ca: asCa(ca) }),
-    });
-    const now = clock.now();
-    const connection: Connection = {
-      socket,
-      startedAt: now,
-      heardAt: now,
-      incoming: new TokenBucket(MESSAGES_PER_SEC, MESSAGE_BURST, now),
+    const { lastError } = this.#status;
+    this.#setStatus({ state: "connecting", ...(lastError === undefined ? {} : { lastError }) });
+    const session: Session = {
+      connection: new TrackerConnection({
+        url,
+        ...(ca === undefined ? {} : { ca }),
+        clock,
+        onMessage: (message) => this.#take(session, message),
+        onLost: (reason) => this.#onLost(session, reason),
+      }),
       isChallenged: false,
       isWelcome: false,
       announceMs: MAX_ANNOUNCE_MS,
       retryMs: 0,
       ticketError: "",
     };
-    this.#connection = connection;
+    this.#session = session;
     this.#after("welcome", WELCOME_TIMEOUT_MS, () =>
-      this.#drop(connection, "the tracker did not answer in time"),
+      session.connection.lose("the tracker did not answer in time"),
     );
-    socket.on("message", (data, isBinary) => {
-      this.#onMessage(connection, isBinary && data instanceof Uint8Array ? data : undefined);
-    });
-    socket.on("ping", () => {
-      connection.heardAt = clock.now();
-    });
-    socket.on("error", (err) => this.#drop(connection, describeError(err)));
-    socket.on("close", (code) => this.#drop(connection, `the tracker closed the connection (${code})`));
   }
 
-  /** Ends a connection and plans the next one. Only the first call for a connection counts. */
-  #drop(connection: Connection, reason: string): void {
-    if (this.#connection !== connection) return;
-    this.#connection = undefined;
+  /** Plans the next attempt. */
+  #onLost(session: Session, reason: string): void {
+    if (this.#session !== session) return;
+    this.#session = undefined;
     for (const name of ["welcome", "announce", "report", "silence"]) this.#cancel(name);
-    connection.socket.terminate();
     const { clock, random, logger } = this.#options;
-    const hasWorked = connection.isWelcome && clock.now() - connection.startedAt >= WORKED_MS;
+    const hasWorked = session.isWelcome && clock.now() - session.connection.startedAt >= WORKED_MS;
     this.#failures = hasWorked ? 0 : this.#failures + 1;
-    const delayMs = Math.max(reconnectDelay(this.#failures, random), connection.retryMs);
+    const delayMs = Math.max(reconnectDelay(this.#failures, random), session.retryMs);
     logger.info(
       { reason, delayMs: Math.round(delayMs), failures: this.#failures },
       "tracker connection lost",
@@ -173,77 +146,50 @@ export class TrackerLink {
     this.#after("connect", delayMs, () => this.#connect());
   }
 
-  #onMessage(connection: Connection, bytes: Uint8Array | undefined): void {
-    if (this.#connection !== connection) return;
-    const now = this.#options.clock.now();
-    connection.heardAt = now;
-    if (!connection.incoming.take(now)) {
-      this.#drop(connection, "the tracker sends too many messages");
-      return;
-    }
-    try {
-      if (bytes === undefined) throw new AppError("ERR_WIRE_MESSAGE_INVALID", "messages are binary");
-      this.#take(connection, decodeFromTracker(bytes));
-    } catch (err) {
-      if (!(err instanceof AppError) || err.code !== "ERR_WIRE_MESSAGE_INVALID") throw err;
-      this.#drop(connection, `the tracker sent an invalid message: ${err.message}`);
-    }
-  }
-
-  #take(connection: Connection, message: FromTracker): void {
+  #take(session: Session, message: FromTracker): void {
     const { handler } = this.#options;
     switch (message.type) {
       case "challenge":
-        if (connection.isChallenged) this.#drop(connection, "the tracker sent a second challenge");
-        else void this.#sayHello(connection, message.nonce.slice());
+        if (session.isChallenged) session.connection.lose("the tracker sent a second challenge");
+        else void this.#sayHello(session, message.nonce.slice());
         return;
       case "refused":
-        connection.retryMs = Math.min(message.retryMs, MAX_RETRY_MS);
-        this.#drop(
-          connection,
-          `refused: ${message.message} (${message.remoteCode})${
-            connection.ticketError === "" ? "" : `; no ticket from the origin: ${connection.ticketError}`
-          }`,
-        );
+        session.retryMs = Math.min(message.retryMs, MAX_RETRY_MS);
+        session.connection.lose(refusalText(message, session.ticketError));
         return;
       case "welcome":
-        if (!connection.isChallenged || connection.isWelcome) {
-          this.#drop(connection, "the tracker sent welcome out of turn");
-          return;
-        }
-        this.#onWelcome(connection, message);
+        if (session.isChallenged && !session.isWelcome) this.#onWelcome(session, message);
+        else session.connection.lose("the tracker sent welcome out of turn");
         return;
       case "peers": {
         const swarm = this.#agenda.find(message.swarm);
-        if (connection.isWelcome && swarm !== undefined) {
-          handler.peers?.(swarm, message.peers, message.complete);
-        }
+        if (session.isWelcome && swarm !== undefined) handler.peers?.(swarm, message.peers, message.complete);
         return;
       }
       case "published":
-        if (connection.isWelcome) handler.published?.(message.image, message.version);
+        if (session.isWelcome) handler.published?.(message.image, message.version);
         return;
     }
   }
 
-  async #sayHello(connection: Connection, nonce: Uint8Array): Promise<void> {
-    connection.isChallenged = true;
-    const ticket = await this.#ticket(connection);
-    if (this.#connection !== connection) return;
+  async #sayHello(session: Session, nonce: Uint8Array): Promise<void> {
+    session.isChallenged = true;
+    const ticket = await this.#ticket(session);
+    if (this.#session !== session) return;
     try {
-      this.#send(connection, this.#hello(nonce, ticket));
+      session.connection.send(this.#hello(nonce, ticket));
     } catch (err) {
-      this.#drop(connection, `cannot say hello: ${describeError(err)}`);
+      session.connection.lose(`cannot say hello: ${describeError(err)}`);
     }
   }
 
   /** A new ticket, or while the origin cannot be reached the last one: it may still be good. */
-  async #ticket(connection: Connection): Promise<Uint8Array | undefined> {
+  async #ticket(session: Session): Promise<Uint8Array | undefined> {
     try {
       this.#lastTicket = await this.#options.ticket?.();
     } catch (err) {
-      connection.ticketError = describeError(err);
-      this.#options.logger.info({ reason: connection.ticketError }, "no new ticket for the tracker");
+      session.ticketError = describeError(err);
+      this.#options.logger.info({ reason: session.ticketError }, "no new ticket for the tracker");
     }
     return this.#lastTicket;
   }
@@ -266,62 +212,53 @@ export class TrackerLink {
     };
   }
 
-  #onWelcome(connection: Connection, welcome: Extract<FromTracker, { type: "welcome" }>): void {
-    connection.isWelcome = true;
-    connection.announceMs = Math.min(MAX_ANNOUNCE_MS, Math.max(MIN_ANNOUNCE_MS, welcome.announceMs));
+  #onWelcome(session: Session, welcome: Extract<FromTracker, { type: "welcome" }>): void {
+    session.isWelcome = true;
+    session.announceMs = Math.min(MAX_ANNOUNCE_MS, Math.max(MIN_ANNOUNCE_MS, welcome.announceMs));
     this.#cancel("welcome");
     this.#options.logger.info({ site: welcome.site, observed: welcome.observed }, "tracker connected");
     this.#setStatus({ state: "connected", site: welcome.site });
     this.#options.handler.welcome?.(welcome);
-    this.#sendWelcomed(this.#agenda.announces());
-    this.#planAnnounces(connection);
-    this.#watchSilence(connection);
+    this.#tell(this.#agenda.announces());
+    this.#planAnnounces(session);
+    this.#watchSilence(session.connection);
     this.#flushReports();
     this.#flushPublished();
   }
 
-  #planAnnounces(connection: Connection): void {
+  #planAnnounces(session: Session): void {
+    if (this.#session !== session) return;
     // A little early and never in step with others.
-    const ms = connection.announceMs * (0.8 + 0.2 * this.#options.random.next());
+    const ms = session.announceMs * (0.8 + 0.2 * this.#options.random.next());
     this.#after("announce", ms, () => {
-      this.#sendWelcomed(this.#agenda.announces());
-      this.#planAnnounces(connection);
+      this.#tell(this.#agenda.announces());
+      this.#planAnnounces(session);
     });
   }
 
-  #watchSilence(connection: Connection): void {
+  #watchSilence(connection: TrackerConnection): void {
+    if (this.#session?.connection !== connection) return;
     const left = connection.heardAt + SILENCE_MS - this.#options.clock.now();
-    if (left <= 0) this.#drop(connection, "nothing heard of the tracker for 90 s");
+    if (left <= 0) connection.lose("nothing heard of the tracker for 90 s");
     else this.#after("silence", left, () => this.#watchSilence(connection));
   }
 
   #flushReports(): void {
-    if (this.#connection?.isWelcome !== true) return;
+    if (this.#session?.isWelcome !== true) return;
     const reports = this.#agenda.takeReports();
-    this.#sendWelcomed(reports);
+    this.#tell(reports);
     if (reports.length > 0) this.#after("report", REPORT_MS, () => this.#flushReports());
   }
 
   #flushPublished(): void {
-    if (this.#connection?.isWelcome === true) this.#sendWelcomed(this.#agenda.takePublished());
+    if (this.#session?.isWelcome === true) this.#tell(this.#agenda.takePublished());
   }
 
-  #sendWelcomed(messages: readonly ToTracker[]): void {
+  /** Sends while there is a connection that was welcomed. */
+  #tell(messages: readonly ToTracker[]): void {
     for (const message of messages) {
-      const connection = this.#connection;
-      if (connection?.isWelcome === true) this.#send(connection, message);
+      if (this.#session?.isWelcome === true) this.#session.connection.send(message);
     }
-  }
-
-  #send(connection: Connection, message: ToTracker): void {
-    const { socket } = connection;
-    if (socket.bufferedAmount > MAX_BUFFERED_BYTES) {
-      this.#drop(connection, "the tracker does not read");
-      return;
-    }
-    socket.send(encodeToTracker(message), { binary: true }, (err) => {
-      if (err) this.#drop(connection, describeError(err));
-    });
   }
 
   #setStatus(status: TrackerLinkStatus): void {
@@ -344,6 +281,7 @@ export class TrackerLink {
   }
 }
 
-function withError(state: "connecting", lastError: string | undefined): TrackerLinkStatus {
-  return lastError === undefined ? { state } : { state, lastError };
+function refusalText(refused: Extract<FromTracker, { type: "refused" }>, ticketError: string): string {
+  const text = `refused: ${refused.message} (${refused.remoteCode})`;
+  return ticketError === "" ? text : `${text}; no ticket from the origin: ${ticketError}`;
 }

@@ -3,8 +3,9 @@ import { AppError, type Clock, describeError, type Logger, type Metrics } from "
 import { decodeToTracker, encodeFromTracker } from "@ckmesh/wire";
 import type { SnapshotStore } from "./snapshot-store.js";
 import { SocketHub } from "./socket-hub.js";
+import type { TrackerEffect, TrackerEvent } from "./tracker-events.js";
 import { type TrackerGauges, trackerGauges } from "./tracker-gauges.js";
-import type { TrackerEffect, TrackerEvent, TrackerMachine } from "./tracker-machine.js";
+import type { TrackerMachine } from "./tracker-machine.js";
 
 /** Peers are asked for a sign of life this often, and are gone without one by the next time. */
 const PING_MS = 30_000;

@@ -1,7 +1,8 @@
 import { seededRandom } from "@ckmesh/core";
 import { VirtualClock } from "@ckmesh/testkit";
 import { type FromTracker, parseIp, type ToTracker } from "@ckmesh/wire";
-import { type TrackerEffect, type TrackerEvent, TrackerMachine } from "../src/tracker-machine.js";
+import type { TrackerEffect, TrackerEvent } from "../src/tracker-events.js";
+import { TrackerMachine } from "../src/tracker-machine.js";
 import { DEFAULT_LIMITS, type TrackerRules } from "../src/tracker-rules.js";
 
 export const FLEET_KEY = new Uint8Array(32).fill(1);
