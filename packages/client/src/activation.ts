@@ -1,3 +1,4 @@
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "@ckmesh/core";
 import { unpackImage, type VersionFiles } from "@ckmesh/store";
@@ -10,7 +11,7 @@ export function diskFileName(name: string, version: number, format: MaterializeF
 
 /**
  * Rebuilds the disk of a complete version beside its pack, each page proven before the file gets its name;
- * read-only for everybody.
+ * read-only for everybody. One that was proven before is not rebuilt.
  * @returns its file name; undefined when there is nothing to rebuild (opaque pack, or switched off)
  * @throws {AppError} ERR_STORE_FULL, ERR_PACK_INVALID, ERR_ABORTED
  */
@@ -18,9 +19,10 @@ export async function rebuildDisk(
   folder: string,
   files: VersionFiles,
   format: MaterializeFormat,
-  options: { readonly signal: AbortSignal; readonly logger: Logger },
+  options: { readonly signal: AbortSignal; readonly logger: Logger; readonly proven: string | undefined },
 ): Promise<string | undefined> {
   const { head } = files.signed;
+  if (options.proven !== undefined && (await isFile(join(folder, options.proven)))) return options.proven;
   if (format === "off" || head.disk === undefined) return undefined;
   const fileName = diskFileName(head.name, head.version, format);
   const outPath = join(folder, fileName);
@@ -35,4 +37,12 @@ export async function rebuildDisk(
   });
   options.logger.info({ file: fileName }, "disk rebuilt and proven");
   return fileName;
+}
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isFile();
+  } catch {
+    return false; // absent: it is rebuilt
+  }
 }

@@ -32,8 +32,6 @@ export interface ClientContext {
   readonly settings: ImageSettings;
   /** Open versions of all images by their names in the hints: sources of equal frames. */
   readonly openPacks: Map<string, VersionFiles>;
-  /** Something changed that a status would show. */
-  readonly onChange: () => void;
 }
 
 export interface PeerAccess {

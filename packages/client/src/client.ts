@@ -3,12 +3,15 @@ import type { VersionState } from "@ckmesh/store";
 import type { ClientContext } from "./client-context.js";
 import type { ControlRequest } from "./control-request.js";
 import { fetchCatalogue } from "./fetch-catalogue.js";
-import { ImageDriver, unknownVersion } from "./image-driver.js";
+import { ImageDriver } from "./image-driver.js";
+import { unknownVersion } from "./rollback-target.js";
 import type { ClientStatus, ImageStatus, StatusError } from "./status.js";
 import { asAppError } from "./version-swarm.js";
 
 /** With --once: so long without a new row, and it is given up. */
 const ONCE_STALL_MS = 120_000;
+/** The same while the origin answers, but with something that does not help. */
+const ONCE_USELESS_MS = 10_000;
 const ONCE_LOOK_MS = 250;
 /** A word of the tracker about a new version is followed within this time, by chance. */
 const PUBLISHED_SPREAD_MS = 2000;
@@ -76,7 +79,6 @@ export class Client {
     this.#context.metrics.checks.add(1, { result: failure === undefined ? "done" : "failed" });
     if (failure === undefined) this.#lastError = undefined;
     else this.#fail(failure);
-    this.#context.onChange();
     if (failure !== undefined) throw failure;
   }
 
@@ -115,7 +117,7 @@ export class Client {
       const now = this.#context.clock.now();
       const sum = this.images.reduce((total, d) => total + (d.newest?.files?.have.count ?? 0), 0);
       if (sum !== held) [held, since] = [sum, now];
-      for (const driver of this.images) this.#throwIfStopped(driver, now - since > ONCE_STALL_MS);
+      for (const driver of this.images) this.#throwIfStopped(driver, now - since);
       if (this.images.every((d) => d.isSettled)) return;
       if (this.#abort.signal.aborted) throw new AppError("ERR_ABORTED", "stopped");
       await new Promise<void>((resolve) => {
@@ -137,10 +139,12 @@ export class Client {
     await Promise.all(drivers.flatMap((d) => (d.status === "fulfilled" ? [d.value.close()] : [])));
   }
 
-  #throwIfStopped(driver: ImageDriver, isStalled: boolean): void {
+  #throwIfStopped(driver: ImageDriver, idleMs: number): void {
     const { newest } = driver;
     if (newest === undefined) return;
     const { error } = newest;
+    const isStalled =
+      idleMs > (error !== undefined && isUseless(error.code) ? ONCE_USELESS_MS : ONCE_STALL_MS);
     const isOver = newest.isFailed || newest.isStopped || (newest.state === "verified" && !driver.isSettled);
     if (error !== undefined && (isOver || isStalled || isFinal(error.code)))
       throw new AppError(error.code, error.message);
@@ -178,6 +182,13 @@ export class Client {
     if (err.code === "ERR_ABORTED") return;
     this.#lastError = { code: err.code, message: err.message };
   }
+}
+
+/** What the origin has is wrong or not there; it answers, and may be put right. */
+function isUseless(code: string): boolean {
+  return (
+    code === "ERR_FRAME_HASH_MISMATCH" || code === "ERR_IMAGE_NOT_FOUND" || code === "ERR_ORIGIN_CHANGED"
+  );
 }
 
 /** Waiting does not help against these. */

@@ -19,7 +19,7 @@ import {
 } from "@ckmesh/store";
 import { callLocalApi } from "./call-local-api.js";
 import type { ControlRequest } from "./control-request.js";
-import { rollbackTarget, unknownVersion } from "./image-driver.js";
+import { rollbackTarget, unknownVersion } from "./rollback-target.js";
 import type { ClientStatus, ImageStatus, VersionStatus } from "./status.js";
 
 export interface ControlDeps {

@@ -1,26 +1,28 @@
-import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { AppError, isAppError, type Logger } from "@ckmesh/core";
-import { checkTrust, decodeHead, hasIndexMagic, type SignedHead } from "@ckmesh/image";
-import { type ImageRecord, NO_WASTE, type VersionFiles, type VersionRecord } from "@ckmesh/store";
+import { type Logger } from "@ckmesh/core";
+import { checkTrust, decodeHead, type SignedHead } from "@ckmesh/image";
+import {
+  type ImageRecord,
+  NO_WASTE,
+  type VersionFiles,
+  type VersionRecord,
+  type VersionState,
+} from "@ckmesh/store";
 import { rebuildDisk } from "./activation.js";
 import type { ClientContext } from "./client-context.js";
 import { askConsent } from "./consent-hook.js";
+import { checkVersionRule, fetchOffer, type Offer } from "./image-offer.js";
+import { rollbackTarget, unknownVersion } from "./rollback-target.js";
 import type { ImageStatus, StatusError } from "./status.js";
 import { VersionDriver } from "./version-driver.js";
 import { asAppError } from "./version-swarm.js";
 
 /** Changes of counters are saved at most this often. */
 const SAVE_MS = 2000;
+/** When the origin's files turn out to be others, its head is looked at after this, up to twice as long. */
+const STALE_CHECK_MS = 2000;
 
-/** One head found at the origin. */
-interface Offer {
-  readonly signed: SignedHead;
-  readonly block: Uint8Array;
-  readonly etag?: string;
-  /** Index under a name of its own, beside a foreign `.ckm.index`. */
-  readonly isFramesIndex: boolean;
-}
+const UNFINISHED: ReadonlySet<VersionState> = new Set(["available", "proposed", "fetching"]);
 
 /** One image of this machine: its versions, which of them is fetched, and which is active. */
 export class ImageDriver {
@@ -33,6 +35,7 @@ export class ImageDriver {
   #lastError: StatusError | undefined;
   #busy: Promise<void> = Promise.resolve();
   #saving: Promise<void> = Promise.resolve();
+  #cancelCheck: (() => void) | undefined;
   #cancelSave: (() => void) | undefined;
 
   private constructor(name: string, context: ClientContext, record: ImageRecord) {
@@ -67,7 +70,7 @@ export class ImageDriver {
     const { newest } = this;
     if (newest === undefined) return true;
     if (newest.isFailed || newest.state === "active" || newest.state === "staged") return true;
-    if (newest.state === "verified") return this.#isEnd(newest);
+    if (newest.isComplete) return this.#isEnd(newest);
     return (newest.state === "available" || newest.state === "proposed") && !this.#isWanted(newest.version);
   }
 
@@ -88,7 +91,18 @@ export class ImageDriver {
    */
   async check(signal: AbortSignal): Promise<void> {
     try {
-      const offer = await this.#fetchOffer(signal);
+      const { alias, highest } = this.#record;
+      const isKnown = alias !== undefined && this.#versions.has(alias.version);
+      const offer = await fetchOffer(
+        this.#context.origin,
+        this.name,
+        isKnown ? alias.etag : undefined,
+        signal,
+      );
+      if (offer !== undefined) {
+        checkTrust(offer.signed, this.#context.trust);
+        checkVersionRule(offer.signed, highest);
+      }
       this.#lastError = undefined;
       await this.#exclusive(async () => {
         if (offer !== undefined) await this.#take(offer);
@@ -98,10 +112,9 @@ export class ImageDriver {
       });
     } catch (err) {
       const failure = asAppError(err);
+      if (failure.code === "ERR_VERSION_REFUSED") this.#logger.error({ err: failure }, "version refused");
       if (failure.code !== "ERR_ABORTED") this.#lastError = { code: failure.code, message: failure.message };
       throw failure;
-    } finally {
-      this.#context.onChange();
     }
   }
 
@@ -137,6 +150,7 @@ export class ImageDriver {
   async close(): Promise<void> {
     this.#abort.abort();
     this.#cancelSave?.();
+    this.#cancelCheck?.();
     this.#cancelSave = undefined;
     await Promise.all([...this.#versions.values()].map((v) => v.close()));
     await this.#busy;
@@ -167,64 +181,18 @@ export class ImageDriver {
     }
   }
 
-  /** The head at the alias; undefined when it is the one seen before. */
-  async #fetchOffer(signal: AbortSignal): Promise<Offer | undefined> {
-    const { origin } = this.#context;
-    const { alias } = this.#record;
-    const isKnown = alias !== undefined && this.#versions.has(alias.version);
-    const indexName = `${this.name}.ckm.index`;
-    const answer = await origin.fetchHead(indexName, { signal, ...(isKnown && { ifNoneMatch: alias.etag }) });
-    if (answer.status === "unchanged") return undefined;
-    let found = answer;
-    const isFramesIndex = !hasIndexMagic(answer.bytes);
-    if (isFramesIndex) {
-      const second = await origin
-        .fetchHead(`${this.name}.ckm.frames.index`, { signal })
-        .catch((err: unknown) => {
-          if (!isAppError(err, "ERR_IMAGE_NOT_FOUND")) throw err;
-          throw new AppError(
-            "ERR_INDEX_INVALID",
-            `${indexName} at the origin is no ckmesh index, and there is no ${this.name}.ckm.frames.index: pack the image with "ckmesh pack"`,
-          );
+  /** Something at the origin is not as it was; several fetches may say so at once. */
+  #checkSoon(): void {
+    if (this.#abort.signal.aborted) return;
+    this.#cancelCheck ??= this.#context.clock.after(
+      STALE_CHECK_MS * (1 + this.#context.random.next()),
+      () => {
+        this.#cancelCheck = undefined;
+        this.check(this.#abort.signal).catch((err: unknown) => {
+          this.#logger.warn({ err }, "image not checked");
         });
-      if (second.status === "unchanged") return undefined;
-      found = second;
-    }
-    const signed = decodeHead(found.bytes);
-    if (signed.head.name !== this.name) {
-      throw new AppError(
-        "ERR_INDEX_INVALID",
-        `${indexName} at the origin is the index of ${signed.head.name}: its files were renamed, publish them under their own name`,
-      );
-    }
-    checkTrust(signed, this.#context.trust);
-    this.#checkVersion(signed);
-    return {
-      signed,
-      block: found.bytes,
-      isFramesIndex,
-      ...(found.etag !== undefined && { etag: found.etag }),
-    };
-  }
-
-  /** @throws {AppError} ERR_VERSION_REFUSED */
-  #checkVersion({ head, idHex }: SignedHead): void {
-    const { highest } = this.#record;
-    if (highest === undefined) return;
-    if (head.version < highest.version) {
-      throw new AppError(
-        "ERR_VERSION_REFUSED",
-        `the origin offers ${this.name} version ${head.version}, but ${highest.version} was verified here: publish the old content as version ${highest.version + 1}`,
-      );
-    }
-    if (head.version === highest.version && idHex !== highest.id) {
-      const err = new AppError(
-        "ERR_VERSION_REFUSED",
-        `the origin offers another ${this.name} version ${head.version} than the one verified here: a version never changes, publish it as ${head.version + 1}, and find out who replaced it`,
-      );
-      this.#logger.error({ err, offered: idHex, verified: highest.id }, "a published version was replaced");
-      throw err;
-    }
+      },
+    );
   }
 
   async #take(offer: Offer): Promise<void> {
@@ -260,9 +228,11 @@ export class ImageDriver {
       onVerified: () => {
         this.#inBackground(() => this.#verified(driver));
       },
+      onStale: () => {
+        this.#checkSoon();
+      },
       onChanged: () => {
         this.#saveSoon();
-        this.#context.onChange();
       },
     });
     this.#versions.set(record.version, driver);
@@ -286,7 +256,7 @@ export class ImageDriver {
       await this.#save({ ...this.#record, highest: { version: driver.version, id: driver.signed.idHex } });
     }
     for (const other of this.#versions.values()) {
-      if (!other.isComplete && other.version < driver.version) await this.#drop(other);
+      if (UNFINISHED.has(other.state) && other.version < driver.version) await this.#drop(other);
     }
     if (driver.state === "verified" || driver.state === "staged") await this.#activate(driver, false);
     else await this.#prune();
@@ -297,7 +267,11 @@ export class ImageDriver {
     const { store, settings } = this.#context;
     if (driver.files === undefined || (this.#isEnd(driver) && !isAsked)) return;
     try {
-      const disk = await this.#disk(driver, driver.files);
+      const disk = await rebuildDisk(store.folder(this.name), driver.files, settings.materialize, {
+        signal: this.#abort.signal,
+        logger: this.#logger,
+        proven: driver.disk,
+      });
       if (driver.state === "verified") driver.setState("staged", disk);
       if (settings.consentHook !== undefined) {
         const asked = {
@@ -325,17 +299,6 @@ export class ImageDriver {
       this.#logger.error({ err: failure, version: driver.version }, "version not activated");
       driver.setError(failure);
     }
-  }
-
-  /** The rebuilt disk, if there is to be one; one that was proven before is not rebuilt. */
-  async #disk(driver: VersionDriver, files: VersionFiles): Promise<string | undefined> {
-    const { store, settings } = this.#context;
-    const folder = store.folder(this.name);
-    if (driver.disk !== undefined && (await isFile(join(folder, driver.disk)))) return driver.disk;
-    return await rebuildDisk(folder, files, settings.materialize, {
-      signal: this.#abort.signal,
-      logger: this.#logger,
-    });
   }
 
   /** True if this version stays as it is: an opaque pack, or held back by a rollback. */
@@ -371,6 +334,7 @@ export class ImageDriver {
   }
 
   async #drop(driver: VersionDriver): Promise<void> {
+    if (driver.version === this.#record.active) throw new Error("unreachable: the active version is kept");
     await driver.close();
     this.#versions.delete(driver.version);
     await this.#context.store.removeVersion(this.name, driver.version, driver.disk);
@@ -420,33 +384,6 @@ export class ImageDriver {
     this.#saving = write;
     return write;
   }
-}
-
-async function isFile(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isFile();
-  } catch {
-    return false; // absent: it is rebuilt
-  }
-}
-
-/** The version a rollback goes to: the one asked for, or the newest complete one below the active. */
-export function rollbackTarget(
-  complete: readonly number[],
-  active: number | undefined,
-  asked: number | undefined,
-): number | undefined {
-  if (asked !== undefined) return complete.includes(asked) ? asked : undefined;
-  return complete.filter((v) => active === undefined || v < active).toSorted((a, b) => b - a)[0];
-}
-
-export function unknownVersion(image: string, version: number | undefined): AppError {
-  return new AppError(
-    "ERR_IMAGE_NOT_FOUND",
-    version === undefined
-      ? `${image} has no such version here: "ckmesh client status" lists them`
-      : `version ${version} of ${image} is not here (or not complete): "ckmesh client status" lists them`,
-  );
 }
 
 function newRecord(signed: SignedHead, state: VersionRecord["state"], isPrivate: boolean): VersionRecord {

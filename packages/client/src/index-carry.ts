@@ -4,8 +4,7 @@ import type { VersionFiles } from "@ckmesh/store";
 
 /** Sections of the old index from which pieces of the new one follow. */
 const OLD_SECTIONS: readonly SectionKind[] = ["container", "frames", "kept", "map", "pages"];
-/** Sections that follow from the old index once those of `NEEDED` are there. */
-const DERIVED = new Set<SectionKind>(["frames", "pages"]);
+/** Sections from which `frames` and `pages` follow; fetched first. */
 const NEEDED: readonly SectionKind[] = ["kept", "map"];
 
 /** Pieces of a new index that the index of an older complete version determines (specs: image format, `kept`). */
@@ -31,16 +30,16 @@ export class IndexCarry {
     return new IndexCarry(files, { head, id, hashes: new PieceHashes(hashes, head), sections });
   }
 
-  /** All pieces but the hashes: held back until the hashes say which of them lie here already. */
-  get first(): Bitfield {
-    return this.#missing(({ kind }) => kind !== "hashes");
+  /** The new version was made from this older one: its `kept` section speaks of these frames. */
+  get isNext(): boolean {
+    const { previous } = this.#files.signed.head;
+    return previous !== undefined && equalBytes(previous.id, this.#old.id);
   }
 
-  /** Pieces that follow from `kept` and `map`, so that those are to be had first. */
-  get second(): Bitfield {
-    const { previous } = this.#files.signed.head;
-    const isNext = previous !== undefined && equalBytes(previous.id, this.#old.id);
-    return this.#missing(({ kind }) => isNext && DERIVED.has(kind));
+  /** Pieces to hold back until it is known whether they lie here, or follow from what does. */
+  get heldBack(): Bitfield {
+    const { isNext } = this;
+    return this.#missing(({ kind }) => kind !== "hashes" && !(isNext && NEEDED.includes(kind)));
   }
 
   /** The sections from which the rest follows are held. */

@@ -1,26 +1,24 @@
 import { join } from "node:path";
 import { AppError, isAppError } from "@ckmesh/core";
-import { Identity, OriginHttp, PeerTransport, TrackerLink } from "@ckmesh/net";
+import { Identity, OriginHttp, PeerTransport } from "@ckmesh/net";
 import { parseListen, readKeyFile } from "@ckmesh/runtime";
 import { ImageStore, type VersionFiles } from "@ckmesh/store";
 import { PollSchedule } from "@ckmesh/swarm";
 import { Client, type OnceResult } from "./client.js";
 import type { ClientContext, ClientDeps } from "./client-context.js";
-import { createClientMetrics } from "./client-metrics.js";
+import { type ClientMetrics, createClientMetrics } from "./client-metrics.js";
 import { type ClientSettings, readSettings } from "./client-settings.js";
 import type { ClientConfig } from "./config-schema.js";
 import type { ControlRequest } from "./control-request.js";
 import { LocalApi } from "./local-api.js";
-import { ownNetworks } from "./own-networks.js";
-import { PeerMemory } from "./peer-memory.js";
+import { PeerDiscovery } from "./peer-discovery.js";
 import { PollLoop } from "./poll-loop.js";
 import type { ClientStatus } from "./status.js";
 import { SwarmDirectory } from "./swarm-directory.js";
 import { TokenBucket, wait } from "./token-bucket.js";
-import { TrackerAnnouncer } from "./tracker-announcer.js";
 import { asAppError } from "./version-swarm.js";
 
-/** Own networks, remembered peers and reports are looked after this often. */
+/** Networks, remembered peers and reports are looked after this often. */
 const HOUSEKEEPING_MS = 10_000;
 
 export interface RunningClient {
@@ -58,16 +56,14 @@ class ClientRun implements RunningClient {
   readonly #settings: ClientSettings;
   readonly #deps: ClientDeps;
   readonly #store: ImageStore;
-  readonly #origin: OriginHttp;
+  readonly #metrics: ClientMetrics;
   readonly #directory = new SwarmDirectory();
   readonly #abort = new AbortController();
+  /** In the order of opening; closed in the opposite one, the store last. */
   readonly #closers: (() => Promise<void> | void)[] = [];
   #client: Client | undefined;
   #loop: PollLoop | undefined;
-  #tracker: { readonly link: TrackerLink; readonly announcer: TrackerAnnouncer } | undefined;
-  #memory: PeerMemory | undefined;
-  #siteNetworks: readonly string[] = [];
-  #site: string | undefined;
+  #discovery: PeerDiscovery | undefined;
   #peerId: string | undefined;
   #finish: (result: Promise<OnceResult>) => void = () => {};
   #closing: Promise<void> | undefined;
@@ -79,62 +75,31 @@ class ClientRun implements RunningClient {
     this.#settings = settings;
     this.#deps = deps;
     this.#store = store;
-    this.#site = config.site;
+    this.#metrics = createClientMetrics(deps.metrics);
     this.done = new Promise((resolve) => {
       this.#finish = resolve;
     });
     this.done.catch(() => {}); // whoever asks for `done` hears of it
     this.#closers.push(() => store.close());
-    this.#origin = new OriginHttp({
-      baseUrl: config.origin,
-      ...(settings.credentials && { credentials: settings.credentials }),
-      ...(settings.ca !== undefined && { ca: settings.ca }),
-      allowBasicOverHttp: config.allowBasicOverHttp,
-      logger: deps.logger.child({ component: "origin-http" }),
-      clock: deps.clock,
-      ...(config.site !== undefined && { site: config.site }),
-    });
-    this.#closers.push(() => this.#origin.close());
   }
 
   async open(): Promise<void> {
-    const { clock, random, logger } = this.#deps;
+    const { clock, logger } = this.#deps;
+    const origin = this.#openOrigin();
     const identity = await Identity.load(join(this.#store.dir, "identity.pem"));
     this.#peerId = identity.peerIdHex;
-    this.#memory = await PeerMemory.load(join(this.#store.dir, "peers.json"), logger);
-    this.#directory.setRemembered(this.#memory.peers);
     const transport = await this.#openTransport(identity);
-    const client = new Client(this.#createContext(identity, transport), this.#config.images);
+    const client = new Client(this.#createContext(origin, identity, transport), this.#config.images);
     this.#client = client;
     this.#closers.push(() => client.close());
-    this.#setNetworks();
     const isEmpty = (await this.#store.images()).length === 0;
-    this.#openTracker(identity, await this.#readJoinKey());
+    // With --once the first request is under way before anything that it does not need.
+    if (this.#config.once) this.#finish(this.#once(client));
+    await this.#openDiscovery(origin, identity, client);
     const api = await LocalApi.open(this.#store.dir, (request) => this.#control(request), { clock, logger });
     this.#closers.push(() => api.close());
     this.#keepHouse();
-    if (this.#config.once) {
-      this.#finish(this.#once(client));
-      return;
-    }
-    this.#loop = new PollLoop(
-      new PollSchedule({
-        random,
-        now: clock.now(),
-        wall: clock.wall(),
-        intervalMs: this.#config.pollSeconds * 1000,
-        // A new machine has nothing to wait for.
-        ...(isEmpty && { firstMs: 0 }),
-      }),
-      clock,
-      logger,
-      (signal) => client.checkAll(signal),
-    );
-    this.#closers.push(() => this.#loop?.close());
-    this.#loop.start();
-    client.openStored().catch((err: unknown) => {
-      logger.error({ err }, "store not opened");
-    });
+    if (!this.#config.once) this.#openLoop(client, isEmpty);
   }
 
   check(): void {
@@ -142,12 +107,13 @@ class ClientRun implements RunningClient {
   }
 
   status(): ClientStatus {
-    const tracker = this.#tracker?.link.status.state;
+    const site = this.#discovery?.site ?? this.#config.site;
+    const tracker = this.#discovery?.trackerState;
     return {
       store: this.#store.dir,
       running: true,
       origin: this.#config.origin,
-      ...(this.#site !== undefined && { site: this.#site }),
+      ...(site !== undefined && { site }),
       ...(tracker !== undefined && { tracker: tracker === "connected" ? "connected" : "away" }),
       peerPort: this.peerPort,
       ...(this.#peerId !== undefined && { peerId: this.#peerId }),
@@ -164,8 +130,6 @@ class ClientRun implements RunningClient {
   async #close(): Promise<void> {
     this.#abort.abort();
     const images = this.#client?.status().images ?? [];
-    await this.#memory?.save();
-    // Last opened, first closed: the store goes last.
     for (const closer of this.#closers.toReversed()) {
       try {
         await closer();
@@ -174,6 +138,22 @@ class ClientRun implements RunningClient {
       }
     }
     this.#finish(Promise.resolve({ images }));
+  }
+
+  #openOrigin(): OriginHttp {
+    const { origin: baseUrl, allowBasicOverHttp, site } = this.#config;
+    const { credentials, ca } = this.#settings;
+    const origin = new OriginHttp({
+      baseUrl,
+      ...(credentials !== undefined && { credentials }),
+      ...(ca !== undefined && { ca }),
+      allowBasicOverHttp,
+      logger: this.#deps.logger.child({ component: "origin-http" }),
+      clock: this.#deps.clock,
+      ...(site !== undefined && { site }),
+    });
+    this.#closers.push(() => origin.close());
+    return origin;
   }
 
   async #openTransport(identity: Identity): Promise<PeerTransport> {
@@ -194,16 +174,16 @@ class ClientRun implements RunningClient {
     return transport;
   }
 
-  #createContext(identity: Identity, transport: PeerTransport): ClientContext {
-    const { clock, random, logger, metrics } = this.#deps;
+  #createContext(origin: OriginHttp, identity: Identity, transport: PeerTransport): ClientContext {
+    const { clock, random, logger } = this.#deps;
     const rate = this.#settings.wanBytesPerSec;
     return {
       clock,
       random,
       logger,
-      metrics: createClientMetrics(metrics),
+      metrics: this.#metrics,
       store: this.#store,
-      origin: this.#origin,
+      origin,
       isOriginPrivate: this.#settings.isOriginPrivate,
       budget: rate === undefined ? undefined : new TokenBucket(rate, clock),
       trust: this.#settings.trust,
@@ -215,61 +195,61 @@ class ClientRun implements RunningClient {
         allowLoopback: this.#config.allowLoopbackPeers,
         allowOpenSwarm: this.#config.allowOpenSwarm,
         directory: this.#directory,
-        remember: (peer) => this.#memory?.add(peer),
+        remember: (peer) => this.#discovery?.remember(peer),
       },
       settings: this.#settings.images,
       openPacks: new Map<string, VersionFiles>(),
-      onChange: () => {},
     };
   }
 
-  async #readJoinKey(): Promise<Uint8Array | undefined> {
-    const { joinKeyFile } = this.#config;
-    return joinKeyFile === undefined ? undefined : await readKeyFile(joinKeyFile, "joinKeyFile");
-  }
-
-  #openTracker(identity: Identity, joinKey: Uint8Array | undefined): void {
-    const { clock, random, logger } = this.#deps;
-    const { tracker: url, site, allowLoopbackPeers } = this.#config;
-    if (url === undefined) return;
-    const link = new TrackerLink({
-      url,
-      peerId: identity.peerId,
-      peerClass: this.#config.peerClass,
-      peerPort: () => this.peerPort,
-      whereabouts: () => ownNetworks(allowLoopbackPeers),
-      ...(site !== undefined && { site }),
-      ticket: () => this.#fetchTicket(identity.peerIdHex),
-      ...(joinKey !== undefined && { joinKey }),
-      ...(this.#settings.ca !== undefined && { ca: this.#settings.ca }),
-      clock,
-      random,
-      logger: logger.child({ component: "tracker-link" }),
-      handler: {
-        welcome: (welcome) => {
-          this.#site = welcome.site;
-          this.#siteNetworks = welcome.networks;
-          this.#setNetworks();
-        },
-        peers: (swarm, peers, complete) => {
-          this.#directory.found(swarm, "tracker", peers, complete);
-        },
-        published: (image, version) => {
-          this.#client?.published(image, version);
-        },
+  async #openDiscovery(origin: OriginHttp, identity: Identity, client: Client): Promise<void> {
+    const { joinKeyFile, tracker, site, siteNetworks, peerClass, allowLoopbackPeers } = this.#config;
+    const discovery = await PeerDiscovery.open({
+      ...this.#deps,
+      directory: this.#directory,
+      identity,
+      peerClass,
+      peerPort: this.peerPort,
+      memoryPath: join(this.#store.dir, "peers.json"),
+      site,
+      siteNetworks,
+      allowLoopback: allowLoopbackPeers,
+      lanAnnounce: this.#config.lanAnnounce,
+      tracker,
+      ticket: () => this.#fetchTicket(origin, identity.peerIdHex),
+      joinKey: joinKeyFile === undefined ? undefined : await readKeyFile(joinKeyFile, "joinKeyFile"),
+      ca: this.#settings.ca,
+      published: (image, version) => {
+        client.published(image, version);
       },
     });
-    const announcer = new TrackerAnnouncer(link);
-    this.#tracker = { link, announcer };
-    this.#closers.push(() => link.close());
-    this.#directory.addAnnouncer(announcer);
-    link.start();
+    this.#discovery = discovery;
+    this.#closers.push(() => discovery.close());
+  }
+
+  #openLoop(client: Client, isEmpty: boolean): void {
+    const { clock, random, logger } = this.#deps;
+    const schedule = new PollSchedule({
+      random,
+      now: clock.now(),
+      wall: clock.wall(),
+      intervalMs: this.#config.pollSeconds * 1000,
+      // A new machine has nothing to wait for.
+      ...(isEmpty && { firstMs: 0 }),
+    });
+    const loop = new PollLoop(schedule, clock, logger, (signal) => client.checkAll(signal));
+    this.#loop = loop;
+    this.#closers.push(() => loop.close());
+    loop.start();
+    client.openStored().catch((err: unknown) => {
+      logger.error({ err }, "store not opened");
+    });
   }
 
   /** Undefined from a stock server: the join key, if any, has to do. */
-  async #fetchTicket(peerIdHex: string): Promise<Uint8Array | undefined> {
+  async #fetchTicket(origin: OriginHttp, peerIdHex: string): Promise<Uint8Array | undefined> {
     try {
-      return await this.#origin.fetchTicket(peerIdHex, this.#abort.signal);
+      return await origin.fetchTicket(peerIdHex, this.#abort.signal);
     } catch (err) {
       if (isAppError(err, "ERR_IMAGE_NOT_FOUND") || isAppError(err, "ERR_ORIGIN_INVALID")) return undefined;
       throw err;
@@ -277,21 +257,12 @@ class ClientRun implements RunningClient {
   }
 
   async #control(request: ControlRequest): Promise<unknown> {
-    switch (request.command) {
-      case "status":
-        return this.status();
-      case "check":
-        this.check();
-        return this.status();
-      case "accept":
-      case "rollback":
-        await this.#client?.control(request);
-        return this.status();
-    }
+    if (request.command === "check") this.check();
+    else if (request.command !== "status") await this.#client?.control(request);
+    return this.status();
   }
 
   async #once(client: Client): Promise<OnceResult> {
-    const { clock } = this.#deps;
     const opened = client.openStored();
     try {
       await client.checkAll(this.#abort.signal);
@@ -303,27 +274,24 @@ class ClientRun implements RunningClient {
       this.#deps.logger.warn({ err: asAppError(err) }, "origin not asked; what was begun goes on");
     }
     await client.settled();
-    if (this.#config.seedFor > 0) await wait(clock, this.#config.seedFor * 1000, this.#abort.signal);
+    if (this.#config.seedFor > 0) {
+      await wait(this.#deps.clock, this.#config.seedFor * 1000, this.#abort.signal);
+    }
     const { images } = client.status();
     if (images.length === 0)
       throw new AppError("ERR_IMAGE_NOT_FOUND", "the origin's catalogue has no images");
     return { images };
   }
 
-  #setNetworks(): void {
-    const { subnets } = ownNetworks(this.#config.allowLoopbackPeers);
-    this.#directory.setNetworks(subnets, [...this.#config.siteNetworks, ...this.#siteNetworks]);
-  }
-
-  /** Interfaces come and go; the tracker is told what is held; linked peers are remembered. */
   #keepHouse(): void {
+    const { clock, logger } = this.#deps;
     let cancel: (() => void) | undefined;
     const again = (): void => {
-      cancel = this.#deps.clock.after(HOUSEKEEPING_MS, () => {
-        this.#setNetworks();
-        this.#tracker?.announcer.refresh(this.#directory);
+      cancel = clock.after(HOUSEKEEPING_MS, () => {
         this.#report();
-        void this.#memory?.save();
+        this.#discovery?.refresh().catch((err: unknown) => {
+          logger.warn({ err }, "peers not refreshed");
+        });
         again();
       });
     };
@@ -334,19 +302,22 @@ class ClientRun implements RunningClient {
   }
 
   #report(): void {
+    let peers = 0;
     for (const image of this.#client?.status().images ?? []) {
+      for (const version of image.versions) peers += version.peers;
       const [newest] = image.versions;
       if (newest === undefined) continue;
-      const { previous, delta, host, peers, origin } = newest.bytes;
+      const { previous, delta, host, peers: fromPeers, origin } = newest.bytes;
       const { rejected, duplicate, retried } = newest.wasted;
-      this.#tracker?.link.report({
+      this.#discovery?.report({
         image: image.name,
         version: newest.version,
         state: newest.state,
         have: newest.haveRows,
         rows: newest.rows,
-        bytes: { previous, delta, host, peers, origin, wasted: rejected + duplicate + retried },
+        bytes: { previous, delta, host, peers: fromPeers, origin, wasted: rejected + duplicate + retried },
       });
     }
+    this.#metrics.peers.set(peers);
   }
 }

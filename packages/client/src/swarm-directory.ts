@@ -56,6 +56,8 @@ export class SwarmDirectory {
   /** Addresses of earlier runs: tried for every swarm. */
   setRemembered(peers: readonly PeerAddress[]): void {
     this.#remembered = peers;
+    if (peers.length === 0) return;
+    for (const member of this.#members.values()) member.step({ type: "candidates", source: "memory", peers });
   }
 
   setNetworks(own: readonly string[], site: readonly string[]): void {

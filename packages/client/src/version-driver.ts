@@ -1,5 +1,5 @@
 import { type AppError, describeError, isAppError, type Logger } from "@ckmesh/core";
-import { decodeHead, deriveSwarmKeys, type SignedHead } from "@ckmesh/image";
+import { decodeHead, deriveSwarmKeys, PACK_HEADER_BYTES, type SignedHead } from "@ckmesh/image";
 import {
   NO_SOURCE_BYTES,
   packKey,
@@ -7,6 +7,7 @@ import {
   type VersionFiles,
   type VersionRecord,
   type VersionState,
+  type WastedBytes,
 } from "@ckmesh/store";
 import { Backoff } from "@ckmesh/swarm";
 import type { ClientContext } from "./client-context.js";
@@ -20,6 +21,8 @@ import { Waste } from "./waste.js";
 /** Pauses between attempts after a local fault, such as a full disk. */
 const RETRY_MIN_MS = 5000;
 const RETRY_MAX_MS = 300_000;
+/** How often the free space is looked at while rows come. */
+const SPACE_CHECK_MS = 5000;
 
 export interface VersionDriverOptions {
   readonly context: ClientContext;
@@ -32,6 +35,8 @@ export interface VersionDriverOptions {
   readonly previous: () => VersionFiles | undefined;
   /** Every byte is proven and the pack has its final name. */
   readonly onVerified: () => void;
+  /** The origin no longer has this version where it was: its head is to be looked at again. */
+  readonly onStale: () => void;
   /** State, error or counters changed: the record is to be saved. */
   readonly onChanged: () => void;
 }
@@ -56,7 +61,9 @@ export class VersionDriver {
   #busy: Promise<void> = Promise.resolve();
   #cancelRetry: (() => void) | undefined;
   #counted: SourceBytes = NO_SOURCE_BYTES;
+  #countedWaste: WastedBytes;
   #isFailed = false;
+  #spaceSeenAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: VersionDriverOptions) {
     this.#options = options;
@@ -64,6 +71,7 @@ export class VersionDriver {
     this.signed = decodeHead(options.headBlock);
     this.#logger = context.logger.child({ image: this.signed.head.name, version: this.signed.head.version });
     this.#waste = new Waste(record.wasted);
+    this.#countedWaste = record.wasted;
     this.#backoff = new Backoff(RETRY_MIN_MS, RETRY_MAX_MS, context.random);
     this.#state = record.state;
     this.#disk = record.disk;
@@ -140,7 +148,6 @@ export class VersionDriver {
 
   status(): VersionStatus {
     const files = this.#files;
-    const needed = this.signed.head.sections.reduce((sum, s) => sum + s.length, 0) + this.#frameBytes();
     return {
       version: this.version,
       id: this.signed.idHex,
@@ -148,7 +155,7 @@ export class VersionDriver {
       swarming: this.#whyNoSwarm() ?? true,
       haveRows: files?.have.count ?? 0,
       rows: files?.table.layout.rows ?? 0,
-      needed,
+      needed: this.#neededBytes(),
       bytes: files?.bytes ?? NO_SOURCE_BYTES,
       wasted: this.#waste.bytes,
       rate: { peers: this.#swarm?.peersRate.rate ?? 0, origin: this.#swarm?.originRate.rate ?? 0 },
@@ -186,6 +193,7 @@ export class VersionDriver {
         this.#countBytes();
       }
       const files = this.#files;
+      this.#error = undefined;
       if (files.isComplete) {
         if (this.#state === "available" || this.#state === "proposed" || this.#state === "fetching")
           this.setState("verified");
@@ -194,6 +202,7 @@ export class VersionDriver {
         await context.store.noteFrames(files);
         return;
       }
+      await this.#requireSpace(files);
       this.setState("fetching");
       const carry = await this.#carryOver(files);
       this.#startSwarm(files, carry);
@@ -242,20 +251,18 @@ export class VersionDriver {
         }),
       onProgress: () => {
         this.#countBytes();
-        context.onChange();
+        this.#watchSpace(files);
       },
       onComplete: () => {
         if (!files.isComplete) this.#then(() => this.#finish(files));
       },
       onFault: (err) => {
-        this.#then(async () => {
-          await this.#stopSwarm();
-          this.#fault(err);
-        });
+        this.#stopFor(err);
       },
       onOriginError: (err) => {
         this.#logger.warn({ err }, "rows not fetched at the origin");
         this.setError(err);
+        if (err.code === "ERR_ORIGIN_CHANGED" || err.code === "ERR_IMAGE_NOT_FOUND") this.#options.onStale();
       },
       onPeerLinked: peers.remember,
     });
@@ -321,6 +328,30 @@ export class VersionDriver {
     });
   }
 
+  /** @throws {AppError} ERR_STORE_FULL when what is missing does not fit any more */
+  async #requireSpace(files: VersionFiles): Promise<void> {
+    const { name, version } = this.signed.head;
+    const held = SOURCES.reduce((sum, source) => sum + files.bytes[source], 0);
+    await this.#options.context.store.requireSpace(this.#neededBytes() - held, `${name} version ${version}`);
+  }
+
+  /** Looks at the free space now and then while rows come. */
+  #watchSpace(files: VersionFiles): void {
+    const now = this.#options.context.clock.now();
+    if (files.isComplete || now - this.#spaceSeenAt < SPACE_CHECK_MS) return;
+    this.#spaceSeenAt = now;
+    this.#requireSpace(files).catch((err: unknown) => {
+      this.#stopFor(asAppError(err));
+    });
+  }
+
+  #stopFor(err: AppError): void {
+    this.#then(async () => {
+      await this.#stopSwarm();
+      this.#fault(err);
+    });
+  }
+
   async #stopSwarm(): Promise<void> {
     this.#leave?.();
     this.#leave = undefined;
@@ -360,6 +391,11 @@ export class VersionDriver {
       if (more > 0 && this.#swarm !== undefined) this.#options.context.metrics.rowBytes.add(more, { source });
     }
     this.#counted = bytes;
+    const waste = this.#waste.bytes;
+    for (const kind of ["rejected", "duplicate", "retried"] as const) {
+      this.#options.context.metrics.wastedBytes.add(waste[kind] - this.#countedWaste[kind], { kind });
+    }
+    this.#countedWaste = waste;
   }
 
   #whyNoSwarm(): string | undefined {
@@ -368,9 +404,11 @@ export class VersionDriver {
     return "the head came over plain http: use https, or allowOpenSwarm";
   }
 
-  #frameBytes(): number {
+  /** Bytes of all rows. */
+  #neededBytes(): number {
     const { head } = this.signed;
-    return head.pack.length - (this.#files?.table.packHeaderLength ?? (head.disk === undefined ? 0 : 64));
+    const header = head.disk === undefined ? 0 : PACK_HEADER_BYTES;
+    return head.sections.reduce((sum, s) => sum + s.length, 0) + head.pack.length - header;
   }
 
   #packKey(): string {

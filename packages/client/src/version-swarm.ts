@@ -122,7 +122,7 @@ export class VersionSwarm {
   /** Begins to work; rows held so far are known to the machine already. */
   start(): void {
     const { indexCarry } = this.#options;
-    if (indexCarry !== undefined) this.step({ type: "local-plan", rows: indexCarry.first });
+    if (indexCarry !== undefined) this.step({ type: "local-plan", rows: indexCarry.heldBack });
     this.step({ type: "tick" });
     this.#advanced();
   }
@@ -321,6 +321,7 @@ export class VersionSwarm {
       },
     });
     this.#fetches.delete(id);
+    if (this.#isClosed) return;
     if (error !== undefined && isLocalFault(error)) this.#options.onFault(error);
     else if (error !== undefined) this.#options.onOriginError(error);
     this.step({ type: "fetch-ended", fetch: id, result, ...(retryMs !== undefined && { retryMs }) });
@@ -345,19 +346,30 @@ export class VersionSwarm {
       this.#carryStage = "busy";
       this.#run(this.#carryFirst(indexCarry));
     } else if (indexCarry !== undefined && this.#carryStage === "kept" && indexCarry.isReady) {
-      this.#carryStage = "done";
-      this.#run(this.#carryIndex(indexCarry));
+      this.#carryStage = "busy";
+      this.#run(this.#carrySecond(indexCarry));
     }
     this.#tellFrames();
   }
 
-  /** Pieces of equal hash; then the sections come from which more follows. */
+  /** Pieces of equal hash; the others stay held back until `kept` and `map` have come. */
   async #carryFirst(carry: IndexCarry): Promise<void> {
     await this.#carryIndex(carry);
-    const rows = carry.second;
-    this.#carryStage = rows.count > 0 ? "kept" : "done";
-    if (rows.count > 0) this.step({ type: "local-plan", rows });
+    this.#carryStage = "kept";
+    if (!carry.isNext) this.#carryEnded();
     this.#advanced();
+  }
+
+  async #carrySecond(carry: IndexCarry): Promise<void> {
+    await this.#carryIndex(carry);
+    this.#carryEnded();
+    this.#advanced();
+  }
+
+  /** Before any plan for frames: `local-done` ends all plans. */
+  #carryEnded(): void {
+    this.step({ type: "local-done" });
+    this.#carryStage = "done";
   }
 
   async #carryIndex(carry: IndexCarry): Promise<void> {
@@ -367,16 +379,14 @@ export class VersionSwarm {
     } catch (err) {
       if (!isAppError(err) || isLocalFault(err)) throw err;
       this.#options.logger.warn({ err }, "nothing taken from the older index");
-    } finally {
-      this.step({ type: "local-done" });
     }
-    this.#advanced();
   }
 
   /** Once per swarm: sizes of all frames, what of them comes from local packs, and then those. */
   #tellFrames(): void {
     const { files } = this.#options;
-    if (this.#framesTold || files.frames === undefined) return;
+    const isCarrying = this.#options.indexCarry !== undefined && this.#carryStage !== "done";
+    if (this.#framesTold || files.frames === undefined || isCarrying) return;
     this.#framesTold = true;
     this.#run(this.#takeLocal(files.frames.packedLengths()));
   }
