@@ -22,8 +22,8 @@ const WELCOME_TIMEOUT_MS = 15_000;
 const SILENCE_MS = 90_000;
 /** A connection that lasted so long counts as one that worked. */
 const WORKED_MS = 30_000;
-/** One report about an image this often at most. */
-const REPORT_MS = 5_000;
+/** One report and one publication of an image this often at most: a burst would be refused. */
+const NEWS_MS = 5_000;
 /** Bounds of what the tracker asks for. */
 const MIN_ANNOUNCE_MS = 1_000;
 const MAX_ANNOUNCE_MS = 3_600_000;
@@ -88,10 +88,13 @@ export class TrackerLink {
     if (!this.#timers.has("report")) this.#flushReports();
   }
 
-  /** For an origin: sent now or, when there is no connection, with the next one. */
+  /**
+   * For an origin: sent within 5 s or, when there is no connection, with the next one. A later version of the
+   * same image takes its place.
+   */
   publish(image: string, version: number): void {
     this.#agenda.publish(image, version);
-    this.#flushPublished();
+    if (!this.#timers.has("published")) this.#flushPublished();
   }
 
   async close(): Promise<void> {
@@ -133,7 +136,7 @@ export class TrackerLink {
   #onLost(session: Session, reason: string): void {
     if (this.#session !== session) return;
     this.#session = undefined;
-    for (const name of ["welcome", "announce", "report", "silence"]) this.#cancel(name);
+    for (const name of ["welcome", "announce", "report", "published", "silence"]) this.#cancel(name);
     const { clock, random, logger } = this.#options;
     const hasWorked = session.isWelcome && clock.now() - session.connection.startedAt >= WORKED_MS;
     this.#failures = hasWorked ? 0 : this.#failures + 1;
@@ -247,11 +250,14 @@ export class TrackerLink {
     if (this.#session?.isWelcome !== true) return;
     const reports = this.#agenda.takeReports();
     this.#tell(reports);
-    if (reports.length > 0) this.#after("report", REPORT_MS, () => this.#flushReports());
+    if (reports.length > 0) this.#after("report", NEWS_MS, () => this.#flushReports());
   }
 
   #flushPublished(): void {
-    if (this.#session?.isWelcome === true) this.#tell(this.#agenda.takePublished());
+    if (this.#session?.isWelcome !== true) return;
+    const published = this.#agenda.takePublished();
+    this.#tell(published);
+    if (published.length > 0) this.#after("published", NEWS_MS, () => this.#flushPublished());
   }
 
   /** Sends while there is a connection that was welcomed. */

@@ -172,6 +172,15 @@ describe("TrackerLink", () => {
     expect(await received.inbox.next()).toMatchObject({ type: "report", have: 3 });
   });
 
+  it("spreads a burst of publications, the last version of each image", async () => {
+    const tracker = startLink();
+    await welcomed();
+    for (let version = 1; version <= 1_000; version += 1) tracker.publish("xp", version);
+    expect(await received.inbox.next()).toEqual({ type: "published", image: "xp", version: 1 });
+    clock.advance(5_000);
+    expect(await received.inbox.next()).toEqual({ type: "published", image: "xp", version: 1_000 });
+  });
+
   it("keeps reports and publications for the next connection", async () => {
     const tracker = startLink();
     tracker.report(REPORT);
