@@ -1,4 +1,5 @@
-import { type Static, Type } from "typebox";
+import { Type } from "@ckmesh/runtime";
+import type { Static } from "typebox";
 
 const Names = Type.Array(Type.String({ minLength: 1, maxLength: 256 }), { maxItems: 10_000 });
 

@@ -76,7 +76,8 @@ async function sendBody(reply: FastifyReply, answer: FileAnswer, fd: number, log
     }
     response.end();
   } catch (err) {
-    if (!response.destroyed) logger.warn({ err }, "transfer ended early");
+    if (isAppError(err)) logger.error({ err }, "served file cannot be read");
+    else logger.debug({ err }, "client went away");
     response.destroy();
   }
 }

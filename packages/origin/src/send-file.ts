@@ -1,6 +1,6 @@
 import { read } from "node:fs";
 import type { ServerResponse } from "node:http";
-import type { ByteRange } from "@ckmesh/core";
+import { AppError, type ByteRange } from "@ckmesh/core";
 import { BufferPool } from "./buffer-pool.js";
 
 /**
@@ -14,7 +14,8 @@ const pool = new BufferPool(READ_BYTES, 64);
 /**
  * Writes bytes [first, last] of an open file to an answer: one read and one write under way, the next read
  * only when the socket has taken the last. A buffer returns to the pool when the socket is done with it.
- * @throws {Error} when the file cannot be read or is shorter, or the answer is closed
+ * @throws {AppError} ERR_STORE_CORRUPT when the file cannot be read or became shorter
+ * @throws {Error} when the connection breaks
  */
 export function sendFile(response: ServerResponse, fd: number, range: ByteRange): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -34,8 +35,9 @@ export function sendFile(response: ServerResponse, fd: number, range: ByteRange)
       read(fd, buffer, 0, wanted, position, (err, bytesRead) => {
         if (err !== null || bytesRead === 0 || response.destroyed) {
           pool.give(buffer);
+          if (response.destroyed) return onClose();
           return settle(
-            err ?? new Error(response.destroyed ? "connection closed" : "the file became shorter"),
+            new AppError("ERR_STORE_CORRUPT", "the file cannot be read to its end", { cause: err }),
           );
         }
         position += bytesRead;

@@ -1,0 +1,20 @@
+import { originConfigDefaults, originConfigSchema, startOrigin } from "@ckmesh/origin";
+import { createLogger, createMetrics, loadConfig, systemClock } from "@ckmesh/runtime";
+
+// Child of origin-bench.ts: an origin as it runs in production (request log on), told to its parent when ready.
+const flags: unknown = JSON.parse(process.argv[2] ?? "{}");
+if (typeof flags !== "object" || flags === null) throw new Error("unreachable: flags are an object");
+const { config } = loadConfig({
+  schema: originConfigSchema,
+  defaults: originConfigDefaults,
+  envPrefix: "CKMESH_",
+  env: {},
+  unknownKeys: "error",
+  flags: { ...flags },
+});
+const logger = createLogger({ level: "warn", destination: process.stderr });
+const origin = await startOrigin(config, { logger, metrics: createMetrics(), clock: systemClock });
+process.send?.({ urls: origin.urls });
+process.on("disconnect", () => {
+  process.exit(0);
+});
