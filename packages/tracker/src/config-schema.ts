@@ -1,4 +1,5 @@
-import { type Static, Type } from "typebox";
+import { Type } from "@ckmesh/runtime";
+import type { Static } from "typebox";
 import { DEFAULT_ANNOUNCE_MS, DEFAULT_LIMITS } from "./tracker-rules.js";
 
 const count = (fallback: number, description: string) =>

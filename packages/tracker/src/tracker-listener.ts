@@ -74,8 +74,9 @@ async function makeServer({ tls, onRequest }: ListenerOptions): Promise<Server> 
   if (tls === undefined) return createServer(shared, onRequest);
   const [cert, key] = await Promise.all([readPem(tls.certFile, "tlsCert"), readPem(tls.keyFile, "tlsKey")]);
   try {
+    // Whoever connects is one of ours or scrapes metrics: nothing older is needed.
     return createTlsServer(
-      { ...shared, cert, key, minVersion: "TLSv1.2", handshakeTimeout: HEADERS_TIMEOUT_MS },
+      { ...shared, cert, key, minVersion: "TLSv1.3", handshakeTimeout: HEADERS_TIMEOUT_MS },
       onRequest,
     );
   } catch (cause) {
