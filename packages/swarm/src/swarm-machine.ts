@@ -205,11 +205,12 @@ export class SwarmMachine {
         return;
       case "frames":
         this.#table.addFrames(event.lengths);
+        if (event.local !== undefined) this.#planLocal(event.local);
         this.#wan.reorder();
         for (const link of this.#links.values()) this.#picker.offerAll(link);
         return;
       case "local-plan":
-        for (const run of event.rows.runs()) this.#table.move(run, "free", "local");
+        this.#planLocal(event.rows);
         return;
       case "local-done": {
         const all = { first: 0, count: this.#config.rows };
@@ -225,6 +226,10 @@ export class SwarmMachine {
     }
   }
 
+  #planLocal(rows: Bitfield): void {
+    for (const run of rows.runs()) this.#table.move(run, "free", "local");
+  }
+
   /** Everything that time or the last event made due. */
   #run(event: SwarmEvent, now: number): void {
     const wants = !this.#table.isComplete;
@@ -237,7 +242,7 @@ export class SwarmMachine {
     this.#settle(now);
     let wake = Math.min(expired, this.#haves.flush(now), this.#slots.rotate(now), this.#picker.deadline(now));
     if (wants) wake = Math.min(wake, this.#wan.run(now, this.#isSettled, this.#mayClaim(event)));
-    if (!this.#isSettled) wake = Math.min(wake, this.#startedAt + SETTLE_MS, now + MIN_GOSSIP_MS);
+    if (!this.#isSettled) wake = Math.min(wake, this.#startedAt + SETTLE_MS, now + 2 * MIN_GOSSIP_MS);
     wake = Math.min(wake, this.#dial(now), this.#exchange.run(now));
     if (this.#table.isComplete && !this.#saidComplete) {
       this.#saidComplete = true;

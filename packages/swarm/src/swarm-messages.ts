@@ -68,8 +68,11 @@ export type SwarmEvent =
       readonly result: FetchResult;
       readonly retryMs?: number;
     }
-  /** The frame table is verified: sizes of all frames in bytes, by frame. Frame rows and spans exist from now on. */
-  | { readonly type: "frames"; readonly lengths: Uint32Array }
+  /**
+   * The frame table is verified: sizes of all frames in bytes, by frame. Frame rows and spans exist from now on.
+   * `local`: rows that local data is about to deliver, as in `local-plan`.
+   */
+  | { readonly type: "frames"; readonly lengths: Uint32Array; readonly local?: Bitfield }
   /** Rows that local data is about to deliver (`stored`, source local): nobody is asked for them until `local-done`. */
   | { readonly type: "local-plan"; readonly rows: Bitfield }
   | { readonly type: "local-done" }

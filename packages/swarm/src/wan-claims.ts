@@ -162,7 +162,9 @@ export class WanClaims {
       const handover = this.#handoverAt(own, now);
       if (this.#own.length < MAX_OPEN_CLAIMS) due = Math.min(due, Math.max(handover, now + 20));
     }
-    return this.#context.table.missing > 0 ? Math.min(due, this.#lastVerifiedAt + this.#patienceMs) : due;
+    if (this.#context.table.missing === 0) return due;
+    const patience = this.#lastVerifiedAt + this.#patienceMs;
+    return Math.min(due, patience > now ? patience : now + CLAIM_PROGRESS_MS);
   }
 
   #advance(own: OwnClaim, now: number): void {

@@ -1,0 +1,154 @@
+import { Bitfield, seededRandom } from "@ckmesh/core";
+import { describe, expect, it } from "vitest";
+import { MAX_LINKS, SPARE_LINKS } from "../src/constants.js";
+import { type SwarmEffect, SwarmMachine } from "../src/index.js";
+
+const SELF = "80".repeat(32);
+const peerId = (n: number): string => n.toString(16).padStart(64, "0");
+
+function machine(
+  over: { rows?: number; have?: Bitfield; swarming?: boolean; gate?: boolean } = {},
+): SwarmMachine {
+  const rows = over.rows ?? 5;
+  const made = new SwarmMachine(
+    {
+      versionId: new Uint8Array(32),
+      peerId: SELF,
+      peerClass: "wired",
+      rows,
+      sections: [{ lengths: Uint32Array.of(100), wanted: true }],
+      hashesRows: { first: 0, count: 1 },
+      have: over.have ?? new Bitfield(rows),
+      swarming: over.swarming ?? true,
+      allowLoopback: false,
+      peerPort: 7650,
+      random: seededRandom(1),
+      epoch: 1,
+      sign: (claim) => ({ ...claim, key: new Uint8Array(32), signature: new Uint8Array(64) }),
+      verify: () => true,
+    },
+    0,
+  );
+  if (over.gate === false) made.step({ type: "origin-gate", open: false }, 0);
+  made.step({ type: "networks", own: ["10.0.0.0/24"], site: [] }, 0);
+  return made;
+}
+const up = (
+  link: number,
+  id: string,
+  over: { inbound?: boolean; rttMs?: number; address?: string } = {},
+): Parameters<SwarmMachine["step"]>[0] => ({
+  type: "peer-up",
+  link,
+  peerId: id,
+  address: over.address ?? `10.0.0.${(link % 250) + 1}`,
+  port: 7650,
+  inbound: over.inbound ?? true,
+  peerClass: "wired",
+  rttMs: over.rttMs ?? 1,
+});
+const closes = (effects: readonly SwarmEffect[]): string[] =>
+  effects.flatMap((e) => (e.type === "close" ? [`${e.link} ${e.reason}`] : []));
+const types = (effects: readonly SwarmEffect[]): string[] =>
+  effects.map((e) => (e.type === "send" ? e.message.type : e.type));
+
+describe("SwarmMachine", () => {
+  it("fetches at once when swarming is off, the hashes before anything else", () => {
+    const effects = machine({ swarming: false }).step({ type: "tick" }, 0);
+    expect(effects).toEqual([]);
+    const opened = machine({ swarming: false, gate: false }).step({ type: "origin-gate", open: true }, 1);
+    expect(opened).toEqual([{ type: "fetch", fetch: 1, rows: { first: 0, count: 1 } }]);
+  });
+
+  it("neither claims nor asks for rows that local data will deliver", () => {
+    const have = new Bitfield(5);
+    have.add(0);
+    const local = Bitfield.full(5);
+    const m = machine({ have, swarming: false });
+    const effects = [
+      ...m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9), local }, 1),
+      ...m.step({ type: "tick" }, 5000),
+    ];
+    expect(types(effects)).not.toContain("fetch");
+    expect(types(m.step({ type: "local-done" }, 5001))).toContain("fetch");
+  });
+
+  it("says complete once when all wanted rows are held", () => {
+    const m = machine({ have: Bitfield.full(5) });
+    expect(types(m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9) }, 1))).toContain("complete");
+    expect(types(m.step({ type: "tick" }, 2))).not.toContain("complete");
+  });
+
+  it("closes links to itself, to far peers and beyond its limit", () => {
+    const m = machine();
+    expect(closes(m.step(up(1, SELF), 1))).toEqual(["1 self"]);
+    expect(closes(m.step(up(2, peerId(2), { address: "10.9.9.9", rttMs: 30 }), 1))).toEqual(["2 far"]);
+    for (let i = 10; i < 10 + MAX_LINKS + SPARE_LINKS; i++)
+      expect(closes(m.step(up(i, peerId(i)), 2))).toEqual([]);
+    expect(closes(m.step(up(99, peerId(99)), 3))).toEqual(["99 too-many"]);
+  });
+
+  it("keeps of two links with one peer the one that the lower id dialled, on both sides the same", () => {
+    const lower = machine();
+    lower.step(up(1, peerId(1), { inbound: false }), 1);
+    expect(closes(lower.step(up(2, peerId(1), { inbound: true }), 2))).toEqual(["1 duplicate"]);
+    const higher = machine();
+    higher.step(up(1, "f".repeat(64), { inbound: false }), 1);
+    expect(closes(higher.step(up(2, "f".repeat(64), { inbound: true }), 2))).toEqual(["2 duplicate"]);
+  });
+
+  it("refuses a request without a slot, beyond what it holds, or off the borders of rows", () => {
+    const have = new Bitfield(5);
+    for (const row of [0, 1, 2]) have.add(row);
+    const m = machine({ have });
+    m.step({ type: "frames", lengths: Uint32Array.of(10, 20, 30, 40) }, 1);
+    m.step(up(1, peerId(1)), 1);
+    const ask = (row: number, length: number): string[] =>
+      types(m.step({ type: "message", link: 1, message: { type: "request", row, length } }, 2));
+    expect(ask(1, 10)).toContain("reject");
+    m.step({ type: "message", link: 1, message: { type: "interested" } }, 2);
+    expect(ask(1, 30)).toContain("upload");
+    expect(ask(1, 29)).toContain("reject");
+    expect(ask(2, 50)).toContain("reject");
+    expect(ask(4, 40)).toContain("reject");
+  });
+
+  it("tells a peer of its bad rows and bans it at the second", () => {
+    const m = machine();
+    m.step(up(1, peerId(1)), 1);
+    const bad = [{ first: 0, count: 1 }];
+    expect(types(m.step({ type: "piece", link: 1, row: 0, good: [], bad }, 2))).toContain("bad-rows");
+    expect(closes(m.step({ type: "piece", link: 1, row: 0, good: [], bad }, 3))).toEqual(["1 banned"]);
+    expect(closes(m.step(up(2, peerId(1)), 4))).toEqual(["2 banned"]);
+  });
+
+  it("tells peers at most every 250 ms what it gained, as ascending runs", () => {
+    const m = machine();
+    m.step(up(1, peerId(1)), 1);
+    m.step({ type: "stored", runs: [{ first: 0, count: 1 }], source: "local" }, 2);
+    m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9) }, 3);
+    m.step({ type: "stored", runs: [{ first: 3, count: 1 }], source: "local" }, 4);
+    m.step({ type: "stored", runs: [{ first: 2, count: 1 }], source: "local" }, 5);
+    const haves = m
+      .step({ type: "tick" }, 260)
+      .flatMap((e) => (e.type === "send" && e.message.type === "have" ? [e.message.runs] : []));
+    expect(haves).toEqual([
+      [
+        { first: 0, count: 1 },
+        { first: 2, count: 2 },
+      ],
+    ]);
+  });
+
+  it("always names a time to look again while it wants rows, and rarely when nothing happens", () => {
+    const m = machine();
+    let looks = 0;
+    for (let now = 1; now < 100_000; looks++) {
+      m.step({ type: "tick" }, now);
+      const due = m.deadline();
+      expect(due).toBeDefined();
+      now = Math.max(now + 1, due ?? 0);
+    }
+    expect(looks).toBeLessThan(1000);
+  });
+});
