@@ -27,7 +27,7 @@ import { FrameWriter } from "./frame-writer.js";
 import { ImageWorkers } from "./image-workers.js";
 import { type PackedSectors, packSectors } from "./pack-sectors.js";
 import { mergeCodecs, PreviousVersion } from "./previous-version.js";
-import type { WorkOptions } from "./progress.js";
+import { throwIfStopped, type WorkOptions } from "./progress.js";
 import { refuseExisting } from "./refuse-existing.js";
 import { TemporaryFile } from "./temporary-file.js";
 
@@ -132,6 +132,7 @@ async function packPair(
     await index.write(part, at);
     at += part.length;
   }
+  throwIfStopped(settings.signal);
   await pack.sync();
   await index.sync();
   await pack.commit();

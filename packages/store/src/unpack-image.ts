@@ -11,7 +11,7 @@ import {
 import { ImageWorkers } from "./image-workers.js";
 import { openIndex } from "./open-index.js";
 import { openPack, type PackFile } from "./pack-file.js";
-import type { WorkOptions } from "./progress.js";
+import { throwIfStopped, type WorkOptions } from "./progress.js";
 import { rebuildDisk } from "./rebuild-disk.js";
 import { refuseExisting } from "./refuse-existing.js";
 import { TemporaryFile } from "./temporary-file.js";
@@ -133,6 +133,7 @@ async function writeFile(
     await workers.close();
   }
   await plan.writeRest(out);
+  throwIfStopped(options.signal);
 }
 
 async function writeContainer(section: Uint8Array, diskSize: number, out: TemporaryFile): Promise<void> {
