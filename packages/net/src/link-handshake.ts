@@ -93,7 +93,7 @@ export class LinkHandshake {
    * @throws {AppError} ERR_PEER_REFUSED, ERR_WIRE_MESSAGE_INVALID
    */
   onIdentity(proof: IdentityMessage, prefix: Uint8Array): void {
-    const { identity, role, versionId } = this.#options;
+    const { role, versionId } = this.#options;
     if (this.#proof !== undefined)
       throw new AppError("ERR_WIRE_MESSAGE_INVALID", "peer sent a second identity");
     const peerId = peerIdOf(proof.key);
@@ -105,7 +105,6 @@ export class LinkHandshake {
       throw refused("the peer changed its id between its handshake and its proof");
     if (!verifySignature(proof.key, this.#signedBy(otherRole(role)), proof.signature))
       throw refused("the peer cannot prove its identity on this connection");
-    if (equalBytes(peerId, identity.peerId)) throw refused("that address is this client itself", true);
     this.#proof = proof;
     this.#peerId = toHex(peerId);
     this.#sendProbe();
@@ -140,6 +139,6 @@ function otherRole(role: LinkRole): LinkRole {
   return role === "dialer" ? "listener" : "dialer";
 }
 
-function refused(what: string, isSelf = false): AppError {
-  return new AppError("ERR_PEER_REFUSED", what, { details: { reason: "refused", isSelf } });
+function refused(what: string): AppError {
+  return new AppError("ERR_PEER_REFUSED", what, { details: { reason: "refused" } });
 }

@@ -1,4 +1,4 @@
-import { AppError, type Clock, type Logger, type Random } from "@ckmesh/core";
+import { AppError, type Clock, isAppError, type Logger, type Random } from "@ckmesh/core";
 import {
   type CkMessage,
   decodeCk,
@@ -98,6 +98,7 @@ export class PeerConnection implements PeerLink {
     this.#guard = new WireGuard({
       sizes: options.sizes,
       infohash: options.infohash,
+      ownPeerId: options.identity.peerId,
       clock,
       isProven: () => this.#handshake.proof !== undefined,
       isChoking: () => this.#wire.isChoking,
@@ -218,19 +219,9 @@ export class PeerConnection implements PeerLink {
   /** What was sent before still goes out, pieces aside. */
   close(reason?: string): void {
     if (this.#isEnded) return;
-    const { logger, socket, clock } = this.#options;
-    logger.debug({ peer: this.peerId, reason: reason ?? "done" }, "peer link closed");
+    this.#options.logger.debug({ peer: this.peerId, reason: reason ?? "done" }, "peer link closed");
     this.#finish(undefined);
-    const cancel = clock.after(LINGER_MS, () => socket.destroy());
-    this.#lastWords = () => {
-      cancel();
-      socket.destroy();
-    };
-    // The wire hands out its bytes in microtasks: they are in the socket by then.
-    setImmediate(() => {
-      this.#wire.close();
-      socket.end();
-    });
+    this.#linger();
   }
 
   #request(row: number, length: number): void {
@@ -354,9 +345,26 @@ export class PeerConnection implements PeerLink {
     const { logger, socket } = this.#options;
     if (err !== undefined)
       logger.debug({ err, peer: this.peerId, address: this.address }, "peer link failed");
+    this.#finish(err);
+    // A peer that is merely the wrong one shall learn why: it reads our handshake and proof.
+    if (isAppError(err, "ERR_PEER_REFUSED")) return this.#linger();
     this.#wire.close();
     socket.destroy();
-    this.#finish(err);
+  }
+
+  /** Lets what was sent before go out, then hangs up. */
+  #linger(): void {
+    const { socket, clock } = this.#options;
+    const cancel = clock.after(LINGER_MS, () => socket.destroy());
+    this.#lastWords = () => {
+      cancel();
+      socket.destroy();
+    };
+    // The wire hands out its bytes in microtasks: they are in the socket by then.
+    setImmediate(() => {
+      this.#wire.close();
+      socket.end();
+    });
   }
 
   #finish(err: Error | undefined): void {

@@ -20,6 +20,8 @@ export interface WireGuardOptions {
   readonly sizes: RowSizes;
   /** 20 bytes. */
   readonly infohash: Uint8Array;
+  /** This client's id; whoever greets with it is this client itself. */
+  readonly ownPeerId: Uint8Array;
   readonly clock: Clock;
   /** True once the peer proved its identity. A peer is up, and speaks, only after this side answered its probes. */
   isProven(): boolean;
@@ -116,6 +118,7 @@ export class WireGuard implements FrameCheck {
     }
     if (!equalBytes(bytes.subarray(28, 48), this.#options.infohash))
       throw invalid("the handshake of another swarm");
+    if (equalBytes(bytes.subarray(48, 68), this.#options.ownPeerId.subarray(0, 20))) throw isOurselves();
     this.peerIdPrefix = new Uint8Array(bytes.subarray(48, 68));
   }
 
@@ -243,6 +246,12 @@ export class WireGuard implements FrameCheck {
   #takeSmall(): void {
     if (!this.#small.take(this.#options.clock.now())) throw invalid("far too many messages");
   }
+}
+
+function isOurselves(): AppError {
+  return new AppError("ERR_PEER_REFUSED", "that address is this client itself", {
+    details: { reason: "refused", isSelf: true },
+  });
 }
 
 function wrongLength(id: number, length: number): AppError {
