@@ -1,4 +1,5 @@
-import { type Static, Type } from "typebox";
+import { Type } from "@ckmesh/runtime";
+import type { Static } from "typebox";
 
 /** How new versions of an image are treated (DESIGN.md section 8). */
 export const POLICIES = ["auto", "suggest", "manual"] as const;

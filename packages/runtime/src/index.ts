@@ -1,3 +1,4 @@
+export { Type } from "./config-type.js";
 export { createLogger, type LoggerOptions } from "./create-logger.js";
 export { createMetrics, type PrometheusMetrics } from "./create-metrics.js";
 export { cryptoRandom } from "./crypto-random.js";

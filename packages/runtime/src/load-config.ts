@@ -1,8 +1,8 @@
 import { dirname, resolve } from "node:path";
 import { AppError } from "@ckmesh/core";
 import type { Static, TSchema } from "typebox";
-import { Value } from "typebox/value";
 import { parse as parseYaml } from "yaml";
+import { findProblem, fitsSchema, type SchemaProblem } from "./check-schema.js";
 import { didYouMean } from "./did-you-mean.js";
 import { readYamlFile } from "./read-yaml-file.js";
 import {
@@ -81,7 +81,8 @@ export function loadConfig<const S extends TSchema>(options: LoadConfigOptions<S
   applyLayer(flags, root, settings, unknown);
 
   const config: unknown = nest(settings);
-  if (!Value.Check(options.schema, config)) throw invalid(options, settings, config);
+  if (!fitsSchema(options.schema, config))
+    throw invalid(options, settings, findProblem(options.schema, config));
   deepFreeze(config);
   const sources = Object.fromEntries([...settings].map(([key, setting]) => [key, setting.source]));
   return { config, sources, warnings };
@@ -222,37 +223,29 @@ function define(target: Record<string, unknown>, key: string, value: unknown): v
 function invalid(
   options: LoadConfigOptions<TSchema>,
   settings: ReadonlyMap<string, Setting>,
-  config: unknown,
+  problem: SchemaProblem | undefined,
 ): AppError {
-  const errors = Value.Errors(options.schema, config);
-  const error = errors.find((e) => e.keyword === "anyOf" || e.keyword === "enum") ?? errors[0];
-  if (error === undefined) return new AppError("ERR_CONFIG_INVALID", "the configuration is not valid");
-  const path = error.instancePath.split("/").slice(1).map(unescapePointer);
-  if (error.keyword === "required") {
-    const missing = [...path, ...error.params.requiredProperties.slice(0, 1)];
+  if (problem === undefined) throw new Error("unreachable: an invalid configuration without a problem");
+  const { path, message } = problem;
+  if (problem.isMissing) {
     return new AppError(
       "ERR_CONFIG_INVALID",
-      `${missing.join(".")} is missing: set it in the file, as ${environmentName(options.envPrefix, missing)} or with ${flagName(missing, options.flagNames)}`,
+      `${path.join(".")} is missing: set it in the file, as ${environmentName(options.envPrefix, path)} or with ${flagName(path, options.flagNames)}`,
     );
   }
-  // The setting is the longest known prefix: an error may lie inside a list or a map.
+  // The setting is the longest known prefix: a problem may lie inside a list or a map.
   let known = path.length;
   while (known > 0 && !settings.has(path.slice(0, known).join("."))) known -= 1;
   const key = path.slice(0, known).join(".");
   const setting = settings.get(key);
   const leaf = schemaLeaves(schemaFacts(options.schema)).find((l) => l.path.join(".") === key);
   const shown = leaf?.schema.isSecret === true ? "a secret" : show(setting?.value);
-  const allowed = error.keyword === "enum" ? `: ${error.params.allowedValues.map(String).join(", ")}` : "";
   const inner = path.slice(known).join(".");
   return new AppError(
     "ERR_CONFIG_INVALID",
-    `${key} = ${shown} (from ${setting?.source ?? "default"}): ${inner === "" ? "" : `${inner} `}${error.message}${allowed}`,
+    `${key} = ${shown} (from ${setting?.source ?? "default"}): ${inner === "" ? "" : `${inner} `}${message}`,
     { details: { key, source: setting?.source } },
   );
-}
-
-function unescapePointer(part: string): string {
-  return part.replaceAll("~1", "/").replaceAll("~0", "~");
 }
 
 function show(value: unknown): string {

@@ -2,9 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { isAppError } from "@ckmesh/core";
-import { type LoadConfigOptions, loadConfig, printConfig } from "@ckmesh/runtime";
+import { type LoadConfigOptions, loadConfig, printConfig, Type } from "@ckmesh/runtime";
 import fc from "fast-check";
-import { Type } from "typebox";
 import { afterAll, describe, expect, it } from "vitest";
 
 const schema = Type.Object({
