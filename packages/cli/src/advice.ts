@@ -6,7 +6,8 @@ const ADVICE: Partial<Readonly<Record<ErrorCode, string>>> = {
   ERR_USAGE: "see the command's --help",
   ERR_AUTH_REQUIRED: "give --user and --password-file of an account that may read",
   ERR_AUTH_FORBIDDEN: "ask the origin's administrator for the right to read this image",
-  ERR_IMAGE_NOT_FOUND: "check the name; the origin lists its images at /ckmesh/catalogue",
+  ERR_IMAGE_NOT_FOUND:
+    "check the name: `ckmesh client status` lists what is here, /ckmesh/catalogue of the origin what is there",
   ERR_IMAGE_NAME_INVALID: 'choose a name without spaces and without "<>|\\/:*?',
   ERR_IMAGE_EXISTS: "a version never changes; pack the new content as the next version",
   ERR_INDEX_INVALID: "copy the .index again from its source, or pack the disk again",

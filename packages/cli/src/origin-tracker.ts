@@ -15,7 +15,7 @@ const PEER_ID_BYTES = 32;
 
 /** The fleet key of an origin that has its tracker with it and was given none: made once, kept in its state. */
 export async function ownFleetKey(config: OriginConfig): Promise<string> {
-  const state = config.state ?? `${await realpath(config.virtualDirectory.physicalPath)}.state`;
+  const state = await stateFolder(config);
   const file = join(state, "fleet.key");
   await mkdir(state, { recursive: true, mode: 0o700 });
   await writeNewFile(file, sharedKeyText(), OWNER_ONLY).catch((err: unknown) => {
@@ -23,6 +23,11 @@ export async function ownFleetKey(config: OriginConfig): Promise<string> {
     if (!isAppError(err, "ERR_USAGE")) throw err;
   });
   return file;
+}
+
+/** Where the origin keeps its state. */
+async function stateFolder(config: OriginConfig): Promise<string> {
+  return config.state ?? `${await realpath(config.virtualDirectory.physicalPath)}.state`;
 }
 
 /** Runs a tracker on the listeners of the origin. Returns what closes it. */
@@ -37,7 +42,7 @@ export async function mountTracker(
       ...(config.fleetKeyFile === undefined ? {} : { fleetKeyFile: config.fleetKeyFile }),
       // Tests and demonstrations on one machine: then loopback is the site.
       allowLoopback: listeners.every((text) => isLoopbackHost(parseListen(text).host)),
-      ...(config.state === undefined ? {} : { state: config.state }),
+      state: await stateFolder(config),
     },
     deps,
   );

@@ -45,7 +45,8 @@ export function loadProgramConfig<const S extends Schema>(
 
 /** The collaborators of a program; logs go to standard error, so that results stay alone on standard output. */
 export function programDeps(output: Output, options: CliOptions, warnings: readonly string[]): ProgramDeps {
-  const fallback = output.mode.quiet ? "error" : "info";
+  // A person sees the steps; a program that reads JSON lines gets the logs beside them.
+  const fallback = output.mode.quiet ? "error" : output.mode.json ? "info" : "warn";
   const asked = options.text("logLevel") ?? process.env["CKMESH_LOG_LEVEL"] ?? fallback;
   const level = LOG_LEVELS.find((known) => known === asked);
   if (level === undefined)

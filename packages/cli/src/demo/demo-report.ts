@@ -34,7 +34,11 @@ export function roundTable(round: Round): readonly string[] {
   const copies = sites.map((site) => {
     const wan = wanBytesOf(round, site);
     const share = (wan / round.publishedBytes).toFixed(2);
-    return `site ${site}: ${formatBytes(wan)} over the WAN = ${share} copies of pack and index`;
+    const ofNew =
+      round.newBytes < round.publishedBytes / 2
+        ? `, ${(wan / round.newBytes).toFixed(2)} of what is new`
+        : "";
+    return `site ${site}: ${formatBytes(wan)} over the WAN = ${share} copies of pack and index${ofNew}`;
   });
   return [
     "",
