@@ -31,6 +31,8 @@ export class Dialer {
   readonly #scope: { allowLoopback: boolean; peerPort: number };
   #policy: DialPolicy;
   #recentDials: number[] = [];
+  /** Nothing can be dialled before this, unless an address is added or changes its state. */
+  #quietUntil = 0;
   /** New addresses by naming peer within the running minute. */
   readonly #named = new Map<string, { since: number; count: number }>();
 
@@ -51,6 +53,7 @@ export class Dialer {
 
   /** @param namedBy the link that named them; absent for the tracker, the LAN and memory */
   add(peers: readonly PeerAddress[], now: number, namedBy?: string): void {
+    this.#quietUntil = 0;
     for (const peer of peers) {
       const key = keyOf(peer);
       const known = this.#known.get(key);
@@ -74,26 +77,33 @@ export class Dialer {
 
   /** Addresses to dial now, so that at most `wanted` more links come of it. */
   due(now: number, wanted: number): PeerAddress[] {
+    if (now < this.#quietUntil) return [];
     this.#recentDials = this.#recentDials.filter((at) => now - at < 1000);
-    const pending = [...this.#known.values()].filter((k) => k.state === "dialling").length;
+    const known = [...this.#known.values()];
+    const ready = known.filter((k) => k.state === "idle" && k.notBefore <= now);
+    if (ready.length === 0) {
+      this.#quietUntil = this.deadline(now);
+      return [];
+    }
+    const pending = known.filter((k) => k.state === "dialling").length;
     const room = Math.min(
       wanted - pending,
       MAX_PENDING_DIALS - pending,
       DIALS_PER_SECOND - this.#recentDials.length,
     );
     if (room <= 0) return [];
-    const ready = [...this.#known.values()].filter((k) => k.state === "idle" && k.notBefore <= now);
     const chosen = shuffled(this.#random, ready).slice(0, room);
-    for (const known of chosen) {
-      known.state = "dialling";
+    for (const entry of chosen) {
+      entry.state = "dialling";
       this.#recentDials.push(now);
     }
-    return chosen.map((known) => known.peer);
+    return chosen.map((entry) => entry.peer);
   }
 
   failed(peer: PeerAddress, now: number): void {
     const known = this.#known.get(keyOf(peer));
     if (known === undefined) return;
+    this.#quietUntil = 0;
     known.state = "idle";
     known.answered = true;
     const wait = Math.min(MAX_DIAL_BACKOFF_MS, DIAL_BACKOFF_MS * 2 ** Math.min(known.failures, 20));
@@ -116,6 +126,7 @@ export class Dialer {
   disconnected(peer: PeerAddress, now: number, waitMs: number): void {
     const known = this.#known.get(keyOf(peer));
     if (known === undefined) return;
+    this.#quietUntil = 0;
     known.state = "idle";
     known.notBefore = now + waitMs * (0.5 + this.#random.next());
   }
@@ -131,6 +142,7 @@ export class Dialer {
 
   /** When the next address may be dialled. */
   deadline(now: number): number {
+    if (now < this.#quietUntil) return this.#quietUntil;
     let due = Number.POSITIVE_INFINITY;
     for (const known of this.#known.values())
       if (known.state === "idle") due = Math.min(due, known.notBefore);
