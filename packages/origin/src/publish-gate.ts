@@ -1,10 +1,10 @@
-import { AppError, type Clock, describeError, isAppError, type Logger } from "@ckmesh/core";
+import { AppError, describeError, isAppError, type Logger } from "@ckmesh/core";
 import { indexFileName, packFileName } from "@ckmesh/image";
 import type { Catalogue, PublishedVersion } from "./catalogue.js";
 import type { CatalogueCache } from "./catalogue-cache.js";
 import { type FolderPair, pairFingerprint, scanFolder } from "./folder-scan.js";
-import { fileKey } from "./served-path.js";
-import { type PairToVerify, type VerifiedPair, verifyHeadOnly } from "./verify-pair.js";
+import { pairKind } from "./opaque-pack.js";
+import { type ProvenPair, type ProvePairOptions, provePair } from "./prove-pair.js";
 import { versionOf } from "./version-of.js";
 
 /** Why something in the folder is not published. */
@@ -25,16 +25,13 @@ export interface GateStatus {
   readonly folderError: string | undefined;
 }
 
-export interface PublishGateOptions {
+export interface PublishGateOptions extends ProvePairOptions {
   readonly root: string;
   readonly scanMs: number;
   /** A pair counts as complete when size, time and inode have stood still for this long. */
   readonly settleMs: number;
-  readonly publishers: readonly Uint8Array[];
   readonly catalogue: Catalogue;
   readonly cache: CatalogueCache;
-  readonly verify: (pair: PairToVerify, signal: AbortSignal) => Promise<VerifiedPair>;
-  readonly clock: Clock;
   readonly logger: Logger;
   /** After the catalogue changed; `isNew`: this content was never published before. */
   readonly onPublished: (version: PublishedVersion, isNew: boolean) => void;
@@ -48,7 +45,15 @@ interface Candidate {
   /** Monotonic ms of the last change that was seen. */
   changedAt: number;
   state: "settling" | "queued" | "published" | "refused";
+  /** One of our packs without its index: nothing to do until the index comes. */
+  isHalf: boolean;
 }
+
+/**
+ * Nothing says when a foreign pack without index is complete, so it must stand still for this many settle
+ * times before it is published as it is.
+ */
+const LONE_SETTLE_FACTOR = 10;
 
 /**
  * Watches the folder and lets only whole, proven pairs into the catalogue. Looks at names, sizes and times
@@ -131,12 +136,19 @@ export class PublishGate {
     if (known?.fingerprint !== fingerprint) {
       // What was published is no longer what was verified: out of sight until it is proven again.
       if (known !== undefined) this.#forget(key);
-      this.#candidates.set(key, { pair, fingerprint, changedAt: clock.now(), state: "settling" });
+      this.#candidates.set(key, {
+        pair,
+        fingerprint,
+        changedAt: clock.now(),
+        state: "settling",
+        isHalf: false,
+      });
     }
     const candidate = this.#candidates.get(key);
-    if (candidate?.state !== "settling" || !isComplete(pair)) return;
+    if (candidate?.state !== "settling" || candidate.isHalf || pair.pack === undefined) return;
     const isUnchanged = cache.get(key)?.fingerprint === fingerprint;
-    if (!isUnchanged && clock.now() - candidate.changedAt < settleMs) return;
+    const settle = pair.index === undefined ? settleMs * LONE_SETTLE_FACTOR : settleMs;
+    if (!isUnchanged && clock.now() - candidate.changedAt < settle) return;
     candidate.state = "queued";
     this.#queue.push(key);
     this.#working = this.#working.then(() => this.#next());
@@ -151,10 +163,19 @@ export class PublishGate {
     const started = this.#options.clock.now();
     this.#checking = fileName;
     try {
-      const verified = await this.#verify(key, pair, fingerprint);
+      const kind = await pairKind(pair);
+      if (kind === "half") {
+        candidate.isHalf = true;
+        candidate.state = "settling";
+        return;
+      }
+      const proven = await provePair(this.#options, pair, kind, this.#stop.signal, {
+        version: this.#options.cache.get(key),
+        fingerprint,
+      });
       // A change or a removal during the check has made another candidate of it.
       if (this.#candidates.get(key) !== candidate || this.#stop.signal.aborted) return;
-      await this.#publish(key, candidate, verified, started);
+      await this.#publish(key, candidate, proven, started);
     } catch (err) {
       if (this.#candidates.get(key) !== candidate || isAppError(err, "ERR_ABORTED")) return;
       this.#refuse(key, candidate, err);
@@ -163,24 +184,8 @@ export class PublishGate {
     }
   }
 
-  async #verify(key: string, pair: FolderPair, fingerprint: string): Promise<VerifiedPair> {
-    const { cache, publishers, verify } = this.#options;
-    const toVerify = {
-      name: pair.name,
-      version: pair.version,
-      packPath: pair.pack?.path ?? "",
-      indexPath: pair.index?.path ?? "",
-      publishers,
-    };
-    const remembered = cache.get(key);
-    if (remembered?.fingerprint === fingerprint) {
-      const verified = verifyHeadOnly(toVerify);
-      if (verified.id === remembered.id) return verified;
-    }
-    return verify(toVerify, this.#stop.signal);
-  }
-
-  async #publish(key: string, candidate: Candidate, verified: VerifiedPair, started: number): Promise<void> {
+  async #publish(key: string, candidate: Candidate, proven: ProvenPair, started: number): Promise<void> {
+    const { verified, publishedAt, opaque } = proven;
     const { cache, catalogue, clock, logger } = this.#options;
     const { pair, fingerprint } = candidate;
     const remembered = cache.get(key);
@@ -194,8 +199,7 @@ export class PublishGate {
     if (published !== undefined && published !== pair.name) {
       throw new AppError("ERR_IMAGE_EXISTS", `there is an image ${published}, which differs only in case`);
     }
-    const publishedAt = remembered?.publishedAt ?? Math.round(clock.wall());
-    const version = versionOf(pair, verified, publishedAt);
+    const version = versionOf(pair, verified, publishedAt, opaque);
     candidate.state = "published";
     this.#refusals.delete(key);
     const isNew = remembered === undefined;
@@ -266,17 +270,8 @@ export class PublishGate {
   }
 }
 
-function isComplete(pair: FolderPair): boolean {
-  return pair.pack !== undefined && pair.index !== undefined;
-}
-
 function waitReason(pair: FolderPair, state: Candidate["state"]): string {
   if (pair.pack === undefined) return `waits for ${packFileName(pair.name, pair.version)}`;
   if (pair.index === undefined) return `waits for ${indexFileName(pair.name, pair.version)}`;
   return state === "queued" ? "waits for its check" : "changed a moment ago";
-}
-
-/** The key of a version in scans and in the cache. */
-export function versionKey(name: string, version: number): string {
-  return fileKey(`${name}_${version}`);
 }

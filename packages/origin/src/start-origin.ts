@@ -11,6 +11,7 @@ import { Catalogue, type PublishedVersion } from "./catalogue.js";
 import { CatalogueCache } from "./catalogue-cache.js";
 import type { OriginConfig } from "./config-schema.js";
 import { type Listener, type ListenerParts, openListener, type UpgradeHandler } from "./listener.js";
+import { OpaqueIndexes } from "./opaque-pack.js";
 import { OpenFiles } from "./open-files.js";
 import { PublishGate } from "./publish-gate.js";
 import { RequestRecorder } from "./request-facts.js";
@@ -81,6 +82,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     publishers: parsePublishers(config.publishers),
     catalogue,
     cache: await CatalogueCache.load(stateDir, logger),
+    opaqueIndexes: await OpaqueIndexes.open(stateDir),
     verify: verifyInWorker,
     clock,
     logger: deps.logger.child({ component: "gate" }),
@@ -92,7 +94,8 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     },
     onRemoved: (version, movedTo) => {
       gauges();
-      for (const file of [version.pack, version.index]) openFiles.evict(file);
+      const { pack, index, framesIndex } = version;
+      for (const file of [pack, index, framesIndex]) if (file !== undefined) openFiles.evict(file);
       audit.write({ action: "unpublish", ...auditFacts(version) }, clock.wall());
       if (movedTo !== undefined) announce({ image: movedTo.name, version: movedTo.version });
     },

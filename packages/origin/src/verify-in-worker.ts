@@ -10,11 +10,22 @@ const WORKER_URL = new URL(
 /** Heap of a check; the buffers of an index are outside of it. */
 const MAX_HEAP_MIB = 128;
 
+/** Asks for an index of a foreign pack, written to `indexPath`, instead of a check. */
+export interface OpaqueJob {
+  /** Unix seconds. */
+  readonly createdAt: number;
+  /** 32 bytes. */
+  readonly secret: Uint8Array;
+}
+
 /**
  * Checks a pair in a thread of its own, so that requests are answered meanwhile.
  * @throws {AppError} as `verifyPair`; ERR_ABORTED; ERR_FILE_NOT_FOUND when a file is gone
  */
-export function verifyInWorker(pair: PairToVerify, signal: AbortSignal): Promise<VerifiedPair> {
+export function verifyInWorker(
+  pair: PairToVerify & { readonly opaque?: OpaqueJob },
+  signal: AbortSignal,
+): Promise<VerifiedPair> {
   return new Promise((resolve, reject) => {
     const worker = new Worker(WORKER_URL, {
       workerData: { ...pair },

@@ -1,32 +1,53 @@
 import { indexFileName, packFileName } from "@ckmesh/image";
-import type { FileStamp, PublishedVersion, ServedFile } from "./catalogue.js";
+import { type FileStamp, framesIndexFileName, type PublishedVersion, type ServedFile } from "./catalogue.js";
 import type { FolderPair } from "./folder-scan.js";
 import type { VerifiedPair } from "./verify-pair.js";
+
+/** A foreign pack: our index of it lies in the state folder. */
+export interface OpaqueParts {
+  readonly index: FileStamp;
+  /** SHA-256 of the foreign index that came with it, hexadecimal. */
+  readonly foreignSha256: string | undefined;
+}
 
 /** Hexadecimal characters of an entity tag: 160 bits. */
 const TAG_LENGTH = 40;
 
 /** The published form of a verified pair. */
-export function versionOf(pair: FolderPair, verified: VerifiedPair, publishedAt: number): PublishedVersion {
-  const { name, version, pack, index } = pair;
-  if (pack === undefined || index === undefined) throw new Error("unreachable: half a pair was verified");
+export function versionOf(
+  pair: FolderPair,
+  verified: VerifiedPair,
+  publishedAt: number,
+  opaque: OpaqueParts | undefined,
+): PublishedVersion {
+  const { name, version, pack } = pair;
+  const ownIndex = opaque === undefined ? pair.index : opaque.index;
+  if (pack === undefined || ownIndex === undefined) throw new Error("unreachable: half a pair was verified");
   // The date of the head is the same on every origin; one in the future must not be sent (RFC 9110 §8.8.2.1).
   const lastModified = Math.min(verified.createdAt, Math.floor(publishedAt / 1000));
-  const serve = (stamp: FileStamp, fileName: string, tag: string): ServedFile => ({
+  const serve = (stamp: FileStamp, fileName: string, hash: string, part: string): ServedFile => ({
     ...stamp,
     fileName,
-    etag: `"${tag}"`,
+    etag: `"${hash.slice(0, TAG_LENGTH)}-${part}"`,
     lastModified,
   });
-  return {
+  const indexName = indexFileName(name, version);
+  const common = {
     name,
     version,
     id: verified.id,
-    isOpaque: false,
+    isOpaque: opaque !== undefined,
     createdAt: verified.createdAt,
     publishedAt,
     // The head commits to the whole pack; the index also holds the signatures, which the id leaves out.
-    pack: serve(pack, packFileName(name, version), `${verified.id.slice(0, TAG_LENGTH)}-p`),
-    index: serve(index, indexFileName(name, version), `${verified.headSha256.slice(0, TAG_LENGTH)}-i`),
+    pack: serve(pack, packFileName(name, version), verified.id, "p"),
+  };
+  if (opaque?.foreignSha256 === undefined || pair.index === undefined) {
+    return { ...common, index: serve(ownIndex, indexName, verified.headSha256, "i") };
+  }
+  return {
+    ...common,
+    index: serve(pair.index, indexName, opaque.foreignSha256, "i"),
+    framesIndex: serve(ownIndex, framesIndexFileName(name, version), verified.headSha256, "i"),
   };
 }
