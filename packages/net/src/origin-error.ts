@@ -104,7 +104,8 @@ export function errorOfFailure(err: unknown, what: string, signal: AbortSignal |
       });
     default:
   }
-  if (code.startsWith("HPE_")) {
+  // undici gives its parser's errors a code or not, depending on the failure.
+  if (code.startsWith("HPE_") || (err instanceof Error && err.name === "HTTPParserError")) {
     return new AppError("ERR_ORIGIN_INVALID", `the origin's answer to ${what} is no valid HTTP`, {
       cause: err,
     });

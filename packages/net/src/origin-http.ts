@@ -10,12 +10,13 @@ import {
 import { type Dispatcher, Pool } from "undici";
 import { ConnectionGate } from "./connection-gate.js";
 import { type AnswerHead, errorOfAnswer, errorOfFailure } from "./origin-error.js";
+import { type OriginCredentials, originHeaders, parseOriginUrl } from "./origin-url.js";
 
 export interface OriginHttpOptions {
   /** Names the virtual directory: `https://host/MEDVImages`. */
   readonly baseUrl: string;
   /** Basic (RFC 7617); only sent over https, or with `allowBasicOverHttp`. */
-  readonly credentials?: { readonly user: string; readonly password: string };
+  readonly credentials?: OriginCredentials;
   readonly allowBasicOverHttp?: boolean;
   /** PEM of the authorities to trust in place of the system's. */
   readonly ca?: string;
@@ -88,9 +89,9 @@ export class OriginHttp {
   /** @throws {AppError} ERR_CONFIG_INVALID when the URL or the credentials cannot be used */
   constructor(options: OriginHttpOptions) {
     this.#options = options;
-    const url = parseBaseUrl(options.baseUrl);
+    const url = parseOriginUrl(options.baseUrl);
     this.#basePath = url.pathname.replace(/\/+$/, "");
-    this.#headers = commonHeaders(url, options);
+    this.#headers = originHeaders(url, options);
     const connections = options.maxConnections ?? 6;
     this.#gate = new ConnectionGate(connections);
     this.#pool = new Pool(url.origin, {
@@ -345,50 +346,6 @@ function headOf(answer: Dispatcher.ResponseData): AnswerHead {
       return typeof value === "string" ? value : value?.[0];
     },
   };
-}
-
-function parseBaseUrl(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || (url.protocol !== "https:" && url.protocol !== "http:")) {
-    throw new AppError(
-      "ERR_CONFIG_INVALID",
-      `origin ${JSON.stringify(text)} is no URL; write for example https://host/MEDVImages`,
-    );
-  }
-  if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
-    throw new AppError(
-      "ERR_CONFIG_INVALID",
-      "the origin's URL must not contain a user, a password, ? or #; pass credentials by their own settings",
-    );
-  }
-  return url;
-}
-
-function commonHeaders(url: URL, options: OriginHttpOptions): Readonly<Record<string, string>> {
-  const headers: Record<string, string> = { "accept-encoding": "identity", "user-agent": "ckmesh" };
-  if (options.site !== undefined) headers["x-ckmesh-site"] = encodeURIComponent(options.site);
-  if (options.credentials !== undefined) {
-    const { user, password } = options.credentials;
-    if (url.protocol !== "https:" && options.allowBasicOverHttp !== true) {
-      throw new AppError(
-        "ERR_CONFIG_INVALID",
-        `a password for ${url.origin} would travel readable; use https:// for the origin, or no credentials`,
-      );
-    }
-    // RFC 7617 §2: a user name cannot contain a colon; control characters cannot be sent.
-    if (user.includes(":") || hasControls(user) || hasControls(password)) {
-      throw new AppError(
-        "ERR_CONFIG_INVALID",
-        "user or password contains a character that Basic cannot carry",
-      );
-    }
-    headers["authorization"] = `Basic ${Buffer.from(`${user}:${password}`, "utf8").toString("base64")}`;
-  }
-  return headers;
-}
-
-function hasControls(text: string): boolean {
-  return /\p{Cc}/u.test(text);
 }
 
 function parseLength(header: string | undefined): number | undefined {
