@@ -34,11 +34,13 @@ it("brings six clients through crashes of a client and the tracker to identical 
     await fleet.startClients(SITES, PER_SITE, ["--wan-budget", WAN_BUDGET]);
 
     await fleet.reaches(1, 0.3);
+    const middle = fleet.progress(1);
+    expect(middle.bytesDone / middle.bytesTotal).toBeLessThan(0.9);
     const [victim] = fleet.clients;
     expect(victim).toBeDefined();
     if (victim !== undefined) await fleet.crashClient(victim);
     await fleet.crashTracker();
-    await fleet.complete("E2E", 1, () => {});
+    const first = await fleet.complete("E2E", 1, () => {});
 
     const file = openSync(disk, "r+");
     writeSync(file, randomFillSync(new Uint8Array(CHANGED_BYTES)), 0, CHANGED_BYTES, 8 * MIB);
@@ -65,11 +67,15 @@ it("brings six clients through crashes of a client and the tracker to identical 
       "E2E",
       [1, 2],
     );
+    for (const { bytes, neededBytes } of [...first, ...second]) {
+      expect(bytes.previous + bytes.peers + bytes.origin).toBe(neededBytes);
+    }
+    // A site of three without sharing would need three copies.
+    for (const site of SITES) expect(originBytesOf(first, site)).toBeLessThan(DISK_BYTES * 1.5);
     for (const { bytes } of second) {
       expect(bytes.previous).toBeGreaterThan((DISK_BYTES - CHANGED_BYTES) * 0.95);
       expect(bytes.peers + bytes.origin).toBeLessThanOrEqual(newBytes + indexBytes);
     }
-    // A site of three without sharing would need three copies of what is new.
     for (const site of SITES) expect(originBytesOf(second, site)).toBeLessThan((newBytes + indexBytes) * 1.5);
   } finally {
     await fleet.stop();

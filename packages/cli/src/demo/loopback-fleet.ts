@@ -11,6 +11,8 @@ type Source = (typeof SOURCES)[number];
 export interface ClientResult {
   readonly client: string;
   readonly site: string;
+  /** Bytes of all rows of the version. */
+  readonly neededBytes: number;
   readonly bytes: Readonly<Record<Source, number>>;
   /** What came over the WAN and was not used. */
   readonly wastedOriginBytes: number;
@@ -248,6 +250,7 @@ function resultOf(client: string, site: string, line: unknown): ClientResult {
   return {
     client,
     site,
+    neededBytes: countOf(fields, "needed"),
     bytes: {
       previous: countOf(bytes, "previous"),
       peers: countOf(bytes, "peers"),
