@@ -12,7 +12,7 @@ const MAX_UNWRITTEN_BYTES = 2 * MIB;
 
 export interface FetchRowsOptions {
   readonly files: VersionFiles;
-  readonly rows: OriginRows;
+  readonly rows: Pick<OriginRows, "fetch">;
   readonly run: Run;
   readonly waste: Waste;
   readonly meter: RateMeter;

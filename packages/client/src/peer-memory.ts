@@ -34,8 +34,10 @@ export class PeerMemory {
 
   add(peer: PeerAddress): void {
     if (peer.port === 0) return;
-    const others = this.#peers.filter((p) => p.address !== peer.address || p.port !== peer.port);
-    if (others.length === this.#peers.length - 1 && this.#peers[0]?.address === peer.address) return;
+    const isSame = (other: PeerAddress | undefined): boolean =>
+      other?.address === peer.address && other.port === peer.port;
+    if (isSame(this.#peers[0])) return;
+    const others = this.#peers.filter((other) => !isSame(other));
     this.#peers = [peer, ...others].slice(0, MAX_PEERS);
     this.#isChanged = true;
   }

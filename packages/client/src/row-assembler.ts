@@ -22,7 +22,9 @@ export class RowAssembler {
   readonly #table: RowTable;
   readonly #end: number;
   #row: number;
-  #rest: Uint8Array = new Uint8Array(0);
+  /** Of the unfinished row. */
+  #rest: Uint8Array[] = [];
+  #restBytes = 0;
 
   constructor(table: RowTable, run: Run) {
     this.#table = table;
@@ -37,13 +39,20 @@ export class RowAssembler {
 
   /** Bytes of the unfinished row. */
   get restBytes(): number {
-    return this.#rest.byteLength;
+    return this.#restBytes;
   }
 
   /** Bytes past the last row are ignored: the transport bounds them. */
   push(bytes: Uint8Array): Assembled {
-    const all = this.#rest.byteLength === 0 ? bytes : Buffer.concat([this.#rest, bytes]);
     const found = { good: new Array<RowBytes>(), bad: new Array<RowBytes>(), unknown: new Array<RowBytes>() };
+    if (this.#row >= this.#end) return found;
+    if (this.#restBytes + bytes.byteLength < this.#table.length(this.#row)) {
+      this.#keep(bytes);
+      return found;
+    }
+    const all = this.#restBytes === 0 ? bytes : Buffer.concat([...this.#rest, bytes]);
+    this.#rest = [];
+    this.#restBytes = 0;
     let at = 0;
     let open: { verdict: keyof typeof found; first: number; from: number } | undefined;
     const flush = (): void => {
@@ -66,8 +75,14 @@ export class RowAssembler {
       this.#row += 1;
     }
     flush();
-    // A copy: a view would keep the whole network buffer alive.
-    this.#rest = this.#row < this.#end ? all.slice(at) : new Uint8Array(0);
+    if (this.#row < this.#end) this.#keep(all.subarray(at));
     return found;
+  }
+
+  /** A copy: a view would keep the whole network buffer alive. */
+  #keep(bytes: Uint8Array): void {
+    if (bytes.byteLength === 0) return;
+    this.#rest.push(Uint8Array.from(bytes));
+    this.#restBytes += bytes.byteLength;
   }
 }

@@ -35,8 +35,8 @@ const RECHECK_WINDOW_MS = 60_000;
 
 export interface VersionSwarmOptions {
   readonly files: VersionFiles;
-  /** How rows come from the origin; undefined while it may not be asked (a head from an earlier run will do). */
-  readonly rows: OriginRows;
+  /** How rows come from the origin. */
+  readonly rows: Pick<OriginRows, "fetch">;
   readonly waste: Waste;
   readonly peerId: string;
   readonly peerClass: PeerClass;
@@ -393,9 +393,8 @@ export class VersionSwarm {
 
   async #takeLocal(lengths: Uint32Array): Promise<void> {
     const plan = await this.#options.planLocal();
-    this.step({ type: "frames", lengths });
+    this.step({ type: "frames", lengths, local: plan.rows });
     if (plan.rows.count === 0) return;
-    this.step({ type: "local-plan", rows: plan.rows });
     try {
       await plan.copy(this.#abort.signal, (runs) => {
         this.step({ type: "stored", runs, source: "local" });
