@@ -35,7 +35,7 @@ export async function addAccount(file: string, name: string, password: string): 
 }
 
 /** @throws {AppError} ERR_CONFIG_INVALID */
-export function loadAccounts(file: string): Accounts {
+function loadAccounts(file: string): Accounts {
   try {
     return parseAccounts(readYamlFile(file).value);
   } catch (cause) {

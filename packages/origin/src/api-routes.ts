@@ -1,7 +1,10 @@
+import type { IncomingMessage } from "node:http";
 import type { Principal } from "@ckmesh/auth";
 import { type Clock, fromHex } from "@ckmesh/core";
 import { issueTicket, TICKET_LIFETIME_MS } from "@ckmesh/wire";
-import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
+import type { FastifyInstance } from "fastify";
+import { Type } from "typebox";
 import type { Access } from "./access.js";
 import type { Catalogue, PublishedVersion, ServedFile } from "./catalogue.js";
 import { RequestError } from "./http-failure.js";
@@ -19,7 +22,7 @@ export interface ApiRoutesOptions {
   readonly anonymousEnabled: boolean;
   readonly clock: Clock;
   readonly startedAt: number;
-  readonly principalOf: (request: FastifyRequest) => Principal;
+  readonly principalOf: (request: IncomingMessage) => Principal;
   /** Prometheus' text format, where the metrics can be shown. */
   readonly metricsText: (() => Promise<string>) | undefined;
 }
@@ -29,6 +32,7 @@ const API_PATH = /^\/(?:ckmesh\/(?:catalogue|ticket|api\/status)|healthz|metrics
 /** Paths that need no credentials: they say nothing of images or users. */
 const OPEN_PATH = /^\/(?:healthz|metrics)$/;
 const PEER_ID_BYTES = 32;
+const TicketQuery = Type.Object({ peer: Type.String({ pattern: `^[0-9a-fA-F]{${PEER_ID_BYTES * 2}}$` }) });
 
 export function isApiPath(path: string): boolean {
   return API_PATH.test(path);
@@ -40,6 +44,7 @@ export function isOpenPath(path: string): boolean {
 
 /** Catalogue, tickets, status, health and metrics. All are read only. */
 export function addApiRoutes(app: FastifyInstance, options: ApiRoutesOptions): void {
+  const typed = app.withTypeProvider<TypeBoxTypeProvider>();
   app.get("/healthz", () => ({ status: "ok" }));
   app.get("/metrics", async (_request, reply) => {
     if (options.metricsText === undefined) throw new RequestError("ERR_FILE_NOT_FOUND", "metrics are off");
@@ -55,13 +60,16 @@ export function addApiRoutes(app: FastifyInstance, options: ApiRoutesOptions): v
       })),
     };
   });
-  app.get("/ckmesh/ticket", (request, reply) => {
+  typed.get("/ckmesh/ticket", { schema: { querystring: TicketQuery } }, (request, reply) => {
     reply.header("Cache-Control", "no-store");
-    return { ticket: Buffer.from(makeTicket(request, options)).toString("base64") };
+    const address = plainAddress(request.raw.socket.remoteAddress ?? "");
+    const user = options.principalOf(request.raw).user ?? "anonymous";
+    const ticket = makeTicket(request.query.peer, user, address, options);
+    return { ticket: Buffer.from(ticket).toString("base64") };
   });
   app.get("/ckmesh/api/status", (request, reply) => {
     reply.header("Cache-Control", "no-store");
-    return describeStatus(options, options.principalOf(request));
+    return describeStatus(options, options.principalOf(request.raw));
   });
 }
 
@@ -83,21 +91,17 @@ function describeFile(file: ServedFile): object {
   return { file: file.fileName, bytes: file.size, etag: file.etag };
 }
 
-function makeTicket(request: FastifyRequest, options: ApiRoutesOptions): Uint8Array {
+function makeTicket(peer: string, user: string, address: string, options: ApiRoutesOptions): Uint8Array {
   const { fleetKey, siteMap, clock } = options;
   if (fleetKey === undefined) {
     throw new RequestError("ERR_FILE_NOT_FOUND", "this origin issues no tickets: it has no fleet key");
   }
-  const query: unknown = request.query;
-  const peer = typeof query === "object" && query !== null && "peer" in query ? query.peer : undefined;
-  const peerId = typeof peer === "string" ? fromHex(peer, PEER_ID_BYTES) : undefined;
-  if (peerId === undefined) {
-    throw new RequestError("ERR_REQUEST_INVALID", `peer must be ${PEER_ID_BYTES * 2} hexadecimal characters`);
-  }
-  const site = siteMap.siteOf(plainAddress(request.raw.socket.remoteAddress ?? ""));
+  const peerId = fromHex(peer, PEER_ID_BYTES);
+  if (peerId === undefined) throw new Error("unreachable: the schema lets only peer ids pass");
+  const site = siteMap.siteOf(address);
   return issueTicket(fleetKey, {
     peerId,
-    user: options.principalOf(request).user ?? "anonymous",
+    user,
     role: "client",
     ...(site === undefined ? {} : { site }),
     expires: Math.round(clock.wall()) + TICKET_LIFETIME_MS,

@@ -32,6 +32,7 @@ export function answerFile(
     "Last-Modified": formatHttpDate(file.lastModified),
     "Cache-Control": `${scope}, ${isAlias ? "no-cache" : "immutable"}`,
     "Accept-Ranges": "bytes",
+    "X-Content-Type-Options": "nosniff",
     ...(isAlias ? { "Content-Location": encodeURIComponent(file.fileName) } : {}),
   };
   const verdict = evaluateConditions(

@@ -57,7 +57,7 @@ export function httpFailure(err: unknown): HttpFailure {
       status,
       subStatus: 0,
       code: "ERR_REQUEST_INVALID",
-      message: "the request cannot be read",
+      message: validationMessage(err) ?? "the request cannot be read",
       headers: {},
     };
   }
@@ -75,4 +75,9 @@ function clientFaultOf(err: unknown): number | undefined {
   if (typeof err !== "object" || err === null || !("statusCode" in err)) return undefined;
   const { statusCode } = err;
   return typeof statusCode === "number" && statusCode >= 400 && statusCode < 500 ? statusCode : undefined;
+}
+
+/** What a route's schema says of its input: names the parameter, shows nothing else. */
+function validationMessage(err: unknown): string | undefined {
+  return err instanceof Error && "validation" in err ? err.message : undefined;
 }

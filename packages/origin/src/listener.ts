@@ -113,7 +113,7 @@ function buildApp(parts: ListenerParts, tls: TlsFiles | undefined): FastifyInsta
   });
   addApiRoutes(app, {
     ...parts.api,
-    principalOf: (request) => parts.recorder.of(request.raw).principal ?? NOBODY,
+    principalOf: (request) => parts.recorder.of(request).principal ?? NOBODY,
   });
   const fileRoute = createFileRoute(parts.files);
   app.get(FILE_ROUTE, (request, reply) => fileRoute(request, reply, targetOf(request)));

@@ -15,7 +15,7 @@ export type RangePlan =
     }
   | { readonly type: "unsatisfiable" };
 
-export interface MultipartPart {
+interface MultipartPart {
   /** Separator and header fields before the bytes. */
   readonly heading: string;
   readonly range: ByteRange;

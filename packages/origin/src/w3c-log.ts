@@ -134,12 +134,15 @@ export function formatEntry(entry: W3cEntry, date: string, time: string): string
 
 function text(value: string): string {
   if (value === "") return "-";
+  if (value.length <= MAX_TEXT_LENGTH && PLAIN.test(value)) return value;
   return value
     .slice(0, MAX_TEXT_LENGTH)
     .replaceAll(" ", "+")
     .replaceAll(/[^\x21-\x7e]/gu, (char) => (LONE_SURROGATE.test(char) ? "?" : encodeURIComponent(char)));
 }
 
+/** What nearly every field is: nothing to replace. */
+const PLAIN = /^[\x21-\x7e]+$/;
 const LONE_SURROGATE = /^[\ud800-\udfff]$/;
 
 function dateAndTime(wall: number): readonly [string, string] {

@@ -194,7 +194,7 @@ describe("status and catalogue", () => {
     const origin = await guarded();
     expect((await origin.get("/healthz")).body.toString()).toBe('{"status":"ok"}');
     expect((await origin.get("/metrics")).body.toString()).toContain(
-      'ckmesh_origin_requests_total{status="4xx"}',
+      'ckmesh_origin_requests_total{status="2xx"}',
     );
   });
 });

@@ -43,19 +43,23 @@ export interface TestOriginOptions {
   /** Goes on in the folder of another one, for restarts. */
   readonly folder?: string;
   readonly pairs?: readonly MadePair[];
-  readonly accounts?: string;
+  /** Default: at the end of the test; given, for an origin that tests share. */
+  readonly onEnd?: OnEnd;
 }
 
+type OnEnd = (run: () => void | Promise<void>) => void;
+
 /** A folder that is gone after the test. */
-export function temporaryFolder(): string {
+export function temporaryFolder(onEnd: OnEnd = onTestFinished): string {
   const folder = mkdtempSync(join(tmpdir(), "ckmesh-origin-"));
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  onEnd(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
 /** A real origin on loopback, anonymous unless told otherwise, closed after the test. */
 export async function startTestOrigin(options: TestOriginOptions = {}): Promise<TestOrigin> {
-  const folder = options.folder ?? temporaryFolder();
+  const onEnd = options.onEnd ?? onTestFinished;
+  const folder = options.folder ?? temporaryFolder(onEnd);
   const root = join(folder, "images");
   const state = join(folder, "state");
   mkdirSync(root, { recursive: true });
@@ -87,7 +91,7 @@ export async function startTestOrigin(options: TestOriginOptions = {}): Promise<
   const logger = createLogger({ level: "debug", destination: { write: (line) => log.push(line) } });
   const metrics = createMetrics({ processMetrics: false });
   const origin = await startOrigin(config, { logger, metrics, clock: systemClock });
-  onTestFinished(() => origin.close());
+  onEnd(() => origin.close());
   const bases = origin.urls.map((url) => new URL(url));
   const plain = bases.find(({ protocol }) => protocol === "http:");
   const best = bases.find(({ protocol }) => protocol === "https:") ?? plain;

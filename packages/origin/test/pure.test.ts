@@ -1,4 +1,7 @@
-import { AppError } from "@ckmesh/core";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { AppError, silentLogger } from "@ckmesh/core";
+import { VirtualClock } from "@ckmesh/testkit";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { BufferPool } from "../src/buffer-pool.js";
@@ -7,7 +10,8 @@ import { evaluateConditions, isRangeWanted, parseHttpDate } from "../src/conditi
 import { httpFailure } from "../src/http-failure.js";
 import { planRange } from "../src/range-plan.js";
 import { SiteMap } from "../src/site-map.js";
-import { formatEntry } from "../src/w3c-log.js";
+import { formatEntry, type W3cEntry, W3cLog } from "../src/w3c-log.js";
+import { temporaryFolder } from "./origin-fixture.js";
 
 const VALIDATORS = { etag: '"a"', lastModified: 1_700_000_000, isAlias: false };
 
@@ -130,32 +134,60 @@ describe("Catalogue", () => {
   });
 });
 
+const ENTRY: W3cEntry = {
+  serverAddress: "::1",
+  serverPort: 80,
+  method: "GET",
+  target: "/",
+  user: undefined,
+  clientAddress: "::1",
+  userAgent: undefined,
+  status: 200,
+  subStatus: 0,
+  sentBytes: 1,
+  receivedBytes: 1,
+  ms: 0.4,
+};
+
 describe("formatEntry", () => {
   it("has 16 fields on one line, whatever the client sent", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary" }), fc.string({ unit: "binary" }), (target, userAgent) => {
-        const line = formatEntry(
-          {
-            serverAddress: "::1",
-            serverPort: 80,
-            method: "GET",
-            target,
-            user: undefined,
-            clientAddress: "::1",
-            userAgent,
-            status: 200,
-            subStatus: 0,
-            sentBytes: 1,
-            receivedBytes: 1,
-            ms: 0.4,
-          },
-          "2026-01-01",
-          "00:00:00",
-        );
+        const line = formatEntry({ ...ENTRY, target, userAgent }, "2026-01-01", "00:00:00");
         expect(line.trimEnd().split(" ")).toHaveLength(16);
         expect(line.split("\n")).toHaveLength(2);
       }),
     );
+  });
+});
+
+describe("W3cLog", () => {
+  it("begins a file per UTC day, with its header, and writes what waits when it is closed", async () => {
+    const folder = temporaryFolder();
+    const clock = new VirtualClock(Date.UTC(2026, 11, 31, 23, 59, 59));
+    const log = new W3cLog(folder, clock, silentLogger);
+    log.write(ENTRY);
+    clock.advance(1000);
+    log.write(ENTRY);
+    await log.close();
+    expect(readdirSync(folder)).toEqual(["u_ex261231.log", "u_ex270101.log"]);
+    const lines = readFileSync(join(folder, "u_ex270101.log"), "utf8").trim().split("\n");
+    expect(lines).toHaveLength(4);
+    expect(lines[3]).toMatch(/^2027-01-01 00:00:00 ::1 GET /);
+  });
+
+  it("says once that it cannot write, and does not stop the service", async () => {
+    const inTheWay = join(temporaryFolder(), "file");
+    writeFileSync(inTheWay, "");
+    const errors: string[] = [];
+    const logger = { ...silentLogger, error: (_fields: object, message: string) => errors.push(message) };
+    const clock = new VirtualClock();
+    const log = new W3cLog(inTheWay, clock, logger);
+    log.write(ENTRY);
+    clock.advance(1000);
+    log.write(ENTRY);
+    await log.close();
+    expect(errors).toEqual(["cannot write the request log"]);
   });
 });
 

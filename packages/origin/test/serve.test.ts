@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type MadePair, makePair } from "./make-pair.js";
 import { startTestOrigin, type TestOrigin } from "./origin-fixture.js";
 
@@ -7,9 +7,13 @@ const V2 = makePair({ name: "win7", version: 2 });
 const PACK = "/MEDVImages/win7_1.ckm";
 
 let origin: TestOrigin;
-beforeEach(async () => {
-  origin = await startTestOrigin({ pairs: [V1] });
+const endings: (() => void | Promise<void>)[] = [];
+beforeAll(async () => {
+  origin = await startTestOrigin({ pairs: [V1], onEnd: (run) => endings.unshift(run) });
   await origin.published("win7", 1);
+});
+afterAll(async () => {
+  for (const run of endings) await run(); // oxlint-disable-line no-await-in-loop -- in order
 });
 
 describe("GET and HEAD", () => {
@@ -178,28 +182,32 @@ describe("conditions", () => {
 
 describe("the alias", () => {
   it("is the newest version, revalidated each time, and moves for both files at once", async () => {
-    const before = await origin.get("/MEDVImages/win7.ckm");
+    const own = await startTestOrigin({ pairs: [V1] });
+    await own.published("win7", 1);
+    const before = await own.get("/MEDVImages/win7.ckm");
     expect(before.headers).toMatchObject({
       "cache-control": "private, no-cache",
       "content-location": "win7_1.ckm",
     });
     expect(before.body.equals(V1.pack)).toBe(true);
-    origin.drop(V2);
-    await origin.published("win7", 2);
+    own.drop(V2);
+    await own.published("win7", 2);
     const [pack, index, old] = await Promise.all(
-      ["win7.ckm", "win7.ckm.index", "win7_1.ckm"].map((name) => origin.get(`/MEDVImages/${name}`)),
+      ["win7.ckm", "win7.ckm.index", "win7_1.ckm"].map((name) => own.get(`/MEDVImages/${name}`)),
     );
     expect(pack?.body.equals(V2.pack) && index?.body.equals(V2.index) && old?.body.equals(V1.pack)).toBe(
       true,
     );
-    expect(pack?.headers.etag).toBe((await origin.get("/MEDVImages/win7_2.ckm", {}, "HEAD")).headers.etag);
+    expect(pack?.headers.etag).toBe((await own.get("/MEDVImages/win7_2.ckm", {}, "HEAD")).headers.etag);
   });
 
   it("does not answer 304 by date when its newest version is an older one again", async () => {
+    const own = await startTestOrigin({ pairs: [V1] });
+    await own.published("win7", 1);
     const newer: MadePair = makePair({ name: "win7", version: 2, createdAt: 1_600_000_000 });
-    origin.drop(newer);
-    await origin.published("win7", 2);
+    own.drop(newer);
+    await own.published("win7", 2);
     const since = new Date(1_700_000_001_000).toUTCString();
-    expect((await origin.get("/MEDVImages/win7.ckm.index", { "if-modified-since": since })).status).toBe(200);
+    expect((await own.get("/MEDVImages/win7.ckm.index", { "if-modified-since": since })).status).toBe(200);
   });
 });
