@@ -14,6 +14,20 @@ import { peerIdOf } from "@ckmesh/wire";
 /** Subject public key info of Ed25519 before the 32 raw bytes (RFC 8410 §4). */
 const SPKI_PREFIX = Buffer.from("302a300506032b6570032100", "hex");
 
+/**
+ * The y coordinates of the eight points of small order (RFC 8032 §5.1.7 leaves them in), non-canonical forms
+ * included. A key among them has signatures that fit any text, so it would be everybody's.
+ */
+const SMALL_ORDER: ReadonlySet<string> = new Set([
+  "00".repeat(32),
+  `01${"00".repeat(31)}`,
+  "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+  "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+  `ec${"ff".repeat(30)}7f`,
+  `ed${"ff".repeat(30)}7f`,
+  `ee${"ff".repeat(30)}7f`,
+]);
+
 /** This installation's Ed25519 key; its public half names the peer. */
 export class Identity {
   /** SHA-256 of the public key, 32 bytes. */
@@ -61,7 +75,7 @@ export class Identity {
 
 /** Checks an Ed25519 signature of a raw public key; false for anything malformed. */
 export function verifySignature(publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array): boolean {
-  if (publicKey.byteLength !== 32 || signature.byteLength !== 64) return false;
+  if (publicKey.byteLength !== 32 || signature.byteLength !== 64 || hasSmallOrder(publicKey)) return false;
   try {
     const key = createPublicKey({
       key: Buffer.concat([SPKI_PREFIX, publicKey]),
@@ -72,6 +86,12 @@ export function verifySignature(publicKey: Uint8Array, bytes: Uint8Array, signat
   } catch {
     return false; // no point on the curve
   }
+}
+
+function hasSmallOrder(publicKey: Uint8Array): boolean {
+  const y = new Uint8Array(publicKey);
+  y[31] = (y[31] ?? 0) & 0x7f; // the top bit is the sign of x
+  return SMALL_ORDER.has(toHex(y));
 }
 
 /** Written beside and renamed: a crash leaves no half key under `path`. */

@@ -81,6 +81,8 @@ export async function dialPsk(options: DialOptions): Promise<PeerSocket> {
 /** A TLS socket as the link uses it. */
 export function asPeerSocket(socket: TLSSocket): PeerSocket {
   socket.setNoDelay(true);
+  // Nobody else may be listening yet.
+  socket.on("error", ignore);
   const address = plainAddress(socket.remoteAddress);
   return {
     address,
@@ -100,6 +102,10 @@ export function asPeerSocket(socket: TLSSocket): PeerSocket {
     destroy: () => socket.destroy(),
     listen: ({ data, closed }) => {
       let failure: Error | undefined;
+      if (socket.destroyed) {
+        queueMicrotask(() => closed());
+        return;
+      }
       socket.on("data", data);
       socket.on("error", (err) => {
         failure = err;

@@ -4,7 +4,7 @@ import type { PeerAddress, PeerClass } from "@ckmesh/wire";
 import { ClaimVerifier } from "./claim-verifier.js";
 import type { Identity } from "./identity.js";
 import { LINK_LIMITS, type LinkLimits } from "./link-limits.js";
-import { PeerConnection } from "./peer-connection.js";
+import type { PeerConnection } from "./peer-connection.js";
 import type { PeerLink } from "./peer-link.js";
 import type { PeerSocket } from "./peer-socket.js";
 import { dialPsk } from "./peer-tls.js";
@@ -57,6 +57,12 @@ interface Entry {
   readonly claims: ClaimVerifier;
   readonly connections: Set<PeerConnection>;
 }
+
+/**
+ * The protocol library and all that hangs on it: about 100 ms to load, and nobody needs it before the first
+ * link, while the first request to the origin must leave early.
+ */
+const loadConnection = () => import("./peer-connection.js");
 
 const DEFAULT_MAX_LINKS = 256;
 
@@ -150,7 +156,9 @@ export class PeerTransport {
       throw refused("not dialled: too many peer links are open here");
     this.#links += 1;
     let socket: PeerSocket;
+    let Connection: typeof PeerConnection;
     try {
+      ({ PeerConnection: Connection } = await loadConnection());
       socket = await dialPsk({
         address: peer.address,
         port: peer.port,
@@ -166,7 +174,7 @@ export class PeerTransport {
     await new Promise<void>((resolve, reject) => {
       const abort = (): void => connection.close("aborted");
       const stop = (): void => signal.removeEventListener("abort", abort);
-      const connection = this.#connect(entry, socket, "dialer", since, {
+      const connection = this.#connect(Connection, entry, socket, "dialer", since, {
         up() {
           stop();
           resolve();
@@ -190,16 +198,27 @@ export class PeerTransport {
     }
     this.#links += 1;
     const { logger } = this.#options;
-    this.#connect(entry, socket, "listener", since, {
-      up: settled,
-      failed(err) {
-        settled();
-        logger.debug({ err, address: socket.address }, "peer connection refused");
-      },
-    });
+    const failed = (err: unknown): void => {
+      settled();
+      logger.debug({ err, address: socket.address }, "peer connection refused");
+    };
+    loadConnection()
+      .then((module) => {
+        if (this.#swarms.get(identity) !== entry) throw new Error("the swarm was closed meanwhile");
+        return this.#connect(module.PeerConnection, entry, socket, "listener", since, {
+          up: settled,
+          failed,
+        });
+      })
+      .catch((err: unknown) => {
+        this.#links -= 1;
+        socket.destroy();
+        failed(err);
+      });
   }
 
   #connect(
+    Connection: typeof PeerConnection,
     entry: Entry,
     socket: PeerSocket,
     role: "dialer" | "listener",
@@ -208,7 +227,7 @@ export class PeerTransport {
   ): PeerConnection {
     const { identity, peerClass, clock, random, logger } = this.#options;
     const { swarm } = entry;
-    const connection = new PeerConnection({
+    const connection = new Connection({
       socket,
       role,
       versionId: swarm.versionId,

@@ -44,7 +44,10 @@ const MAX_RATE = 1e12;
 const TYPES = ["have", "lost", "claim", "peers", "bad-rows", "identity", "probe"] as const;
 const STATES: readonly ClaimState[] = ["open", "moving", "done", "released"];
 
-/** @throws {AppError} ERR_WIRE_MESSAGE_INVALID when the message is too long to send */
+/**
+ * A claim that no receiver would take is a bug of this side and throws a plain error.
+ * @throws {AppError} ERR_WIRE_MESSAGE_INVALID when the message is too long to send
+ */
 export function encodeCk(message: CkMessage | LinkMessage): Uint8Array {
   const bytes = encodeMsgpack(toWire(message));
   if (bytes.byteLength > MAX_CK_MESSAGE_BYTES) throw invalid(`${message.type} of ${bytes.byteLength} bytes`);
@@ -93,6 +96,8 @@ function toWire(message: CkMessage | LinkMessage): unknown {
     case "claim": {
       // The claimer is the hash of the key: not sent, so that it cannot disagree.
       const { span, rows, epoch, bytesDone, rate, state, key, signature } = message.claim;
+      const isSound = isCount(span) && isCount(epoch) && isCount(bytesDone) && rate >= 0 && rate <= MAX_RATE;
+      if (!isSound) throw new Error(`unreachable: claim ${JSON.stringify({ span, epoch, bytesDone, rate })}`);
       const claim = { span, rows: [rows.first, rows.count], epoch, bytesDone, rate, state, key, signature };
       return { type: "claim", claim, hops: message.hops };
     }

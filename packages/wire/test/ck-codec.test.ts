@@ -118,6 +118,16 @@ describe("decodeCk", () => {
     expect(() => decodeCk(encodeMsgpack(value))).toThrow(refused);
   });
 
+  it.each([{ rate: Number.POSITIVE_INFINITY }, { rate: Number.NaN }, { rate: -1 }, { bytesDone: 0.5 }])(
+    "is not even sent a claim with %j: that is our own mistake",
+    (bad) => {
+      const [sample] = fc.sample(claim, 1);
+      expect(sample).toBeDefined();
+      if (sample === undefined) return;
+      expect(() => encodeCk({ type: "claim", claim: { ...sample, ...bad }, hops: 0 })).toThrow("unreachable");
+    },
+  );
+
   it("takes the claimer from the key, whatever the message says", () => {
     const [sample] = fc.sample(claim, 1);
     const forged = { ...sample, claimer: "00".repeat(32), rows: [0, 1] };
