@@ -47,6 +47,7 @@ const IDLE_TIMEOUT_MS = 60_000;
 /** Where every request goes that is no API: the router never sees what the client wrote. */
 const FILE_ROUTE = "/-/file";
 const RETRY_AFTER_SECONDS = "5";
+const HOP_HEADERS = new Set(["connection", "upgrade", "http2-settings"]);
 const METHODS = new Set(["GET", "HEAD"]);
 
 /**
@@ -61,9 +62,10 @@ export async function openListener(
   const app = buildApp(parts, tls);
   const { server } = app;
   server.maxConnections = parts.maxConnections;
-  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) =>
-    upgrade(parts, request, socket, head),
-  );
+  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    if (request.headers.upgrade?.toLowerCase() === "websocket") upgrade(parts, request, socket, head);
+    else ignoreUpgrade(server, request, socket, head);
+  });
   try {
     await app.listen(listen);
   } catch (cause) {
@@ -184,6 +186,21 @@ function upgrade(parts: ListenerParts, request: IncomingMessage, socket: Duplex,
     return;
   }
   handler(request, socket, head);
+}
+
+/**
+ * An upgrade that we do not offer (some clients ask for h2c by default) is to be ignored (RFC 9110 §7.8), but
+ * Node has taken its parser off the connection: the request goes in again without that wish.
+ */
+function ignoreUpgrade(server: Server, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  const { rawHeaders, method = "GET", url = "/", httpVersion } = request;
+  const lines = [`${method} ${url} HTTP/${httpVersion}`];
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? "";
+    if (!HOP_HEADERS.has(name.toLowerCase())) lines.push(`${name}: ${rawHeaders[i + 1] ?? ""}`);
+  }
+  socket.unshift(Buffer.concat([Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1"), head]));
+  server.emit("encrypted" in socket ? "secureConnection" : "connection", socket);
 }
 
 /** What Node's parser refuses never becomes a request. */

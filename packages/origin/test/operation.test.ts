@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { Agent, get } from "node:http";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
@@ -158,6 +158,50 @@ describe("connections", () => {
     };
     expect(await ask("/ckmesh/tracker?x=1")).toMatch(/^HTTP\/1\.1 101 [^]*\/ckmesh\/tracker\?x=1$/);
     expect(await ask("/ckmesh/other")).toMatch(/^HTTP\/1\.1 404 /);
+  });
+});
+
+describe("clients that ask for another protocol", () => {
+  it.each([false, true])("are answered as if they had not, over TLS: %s", async (tls) => {
+    const origin = await startTestOrigin({ pairs: [V1], tls });
+    await origin.published("win7", 1);
+    const { status, body } = await origin.get(PACK, {
+      connection: "Upgrade, HTTP2-Settings",
+      upgrade: "h2c",
+      "http2-settings": "AAMAAABkAAQAAP__",
+      range: "bytes=5-9",
+    });
+    expect([status, body]).toEqual([206, V1.pack.subarray(5, 10)]);
+  });
+});
+
+const openCount = (path: string): number =>
+  readdirSync("/proc/self/fd").filter((fd) => {
+    try {
+      return readlinkSync(join("/proc/self/fd", fd)) === path;
+    } catch {
+      return false; // The one of the listing itself.
+    }
+  }).length;
+
+describe.skipIf(!existsSync("/proc/self/fd"))("descriptors", () => {
+  it("stay one per file, however many transfers break off, and none when it is no longer published", async () => {
+    const large = makePair({ name: "large", version: 1, frames: 128 });
+    const origin = await startTestOrigin({ pairs: [large] });
+    await origin.published("large", 1);
+    const sockets = await Promise.all(Array.from({ length: 30 }, () => openSocket(origin)));
+    for (const socket of sockets) {
+      socket.write("GET /MEDVImages/large_1.ckm HTTP/1.1\r\nHost: x\r\n\r\n");
+      socket.once("data", () => socket.destroy());
+    }
+    await Promise.all(sockets.map((socket) => new Promise((resolve) => socket.once("close", resolve))));
+    const path = join(origin.root, large.packName);
+    expect(openCount(path)).toBe(1);
+    rmSync(path);
+    await eventually(() => openCount(path) + openCount(`${path} (deleted)`) === 0);
+    await eventually(async () =>
+      (await origin.get("/metrics")).body.toString().includes("ckmesh_origin_requests_underway 1\n"),
+    );
   });
 });
 
