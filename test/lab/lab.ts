@@ -6,7 +6,7 @@ import { Fields } from "@ckmesh/core";
 const LAB = fileURLToPath(new URL("lab.py", import.meta.url));
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 
-interface LabOptions {
+export interface LabOptions {
   /** Branch sites; default 1. */
   readonly sites?: number;
   /** Clients of each site; default 4. */
@@ -42,7 +42,7 @@ interface ExecOptions {
 }
 
 /** A datacenter and branch sites; hosts are `dc`, `r1`, `s1c1` …; see README.md. */
-interface Lab {
+export interface Lab {
   readonly prefix: string;
   /** IPv4 address of a host. */
   address(host: string): string;
