@@ -12,7 +12,7 @@ import {
 } from "@ckmesh/client";
 import { noMetrics, seededRandom, silentLogger } from "@ckmesh/core";
 import { createLogger, systemClock } from "@ckmesh/runtime";
-import { packImage } from "@ckmesh/store";
+import { indexOpaquePack, packImage } from "@ckmesh/store";
 import { StaticOrigin } from "./static-origin.js";
 
 const MIB = 1024 * 1024;
@@ -55,6 +55,16 @@ export class Fixture {
       ...(version > 1 && { previous: join(www, `${name}_${version - 1}.ckm.index`) }),
     });
     this.origin.publish(name, version);
+  }
+
+  /** A `.ckm` of another program with an index of its own, as the origin publishes it. */
+  async publishForeign(version: number, length: number): Promise<void> {
+    const pack = join(this.dir, "www", `Win11_${version}.ckm`);
+    await writeFile(pack, diskBytes(4).subarray(0, length));
+    await writeFile(`${pack}.index`, "MED-V's own");
+    await indexOpaquePack({ packPath: pack, indexPath: `${pack}.frames.index`, name: "Win11", version });
+    this.origin.publish("Win11", version);
+    this.origin.aliases.set("Win11.ckm.frames.index", `Win11_${version}.ckm.frames.index`);
   }
 
   store(name: string): string {

@@ -1,3 +1,5 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { RunningClient } from "@ckmesh/client";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { countedBytes, Fixture, versionOf } from "./client-fixture.js";
@@ -30,6 +32,17 @@ describe("client against a stock web server", () => {
     expect(version.bytes).toMatchObject({ peers: version.needed, origin: 0 });
     expect(version.wasted).toEqual({ rejected: 0, duplicate: 0, retried: 0, origin: 0 });
     expect(fixture.origin.served).toEqual(["Win11.ckm.index"]);
+  });
+
+  it("takes a foreign pack by the index beside the foreign one, and ends it verified", async () => {
+    await fixture.publishForeign(1, 3_000_000);
+    const version = versionOf(await fixture.once("a"), 1);
+    expect(version.state).toBe("verified");
+    expect(version.bytes.origin).toBe(version.needed);
+    const pack = await readFile(join(fixture.store("a"), "images/Win11/Win11_1.ckm"));
+    expect(Buffer.compare(pack, await readFile(join(fixture.dir, "www/Win11_1.ckm")))).toBe(0);
+    // After a restart too: the record says which of the two indexes it is.
+    expect(versionOf(await fixture.once("a"), 1).state).toBe("verified");
   });
 
   it("moves for an update only what changed", async () => {

@@ -163,7 +163,7 @@ export class ImageDriver {
       const signed = decodeHead(headBlock);
       const known = this.#record.versions.find((v) => v.version === version && v.id === signed.idHex);
       const record = known ?? newRecord(signed, isComplete ? "verified" : "fetching", false);
-      this.#add(record, headBlock, undefined, false);
+      this.#add(record, headBlock, undefined);
     }
     const isStored = (driver: VersionDriver, isComplete: boolean): boolean =>
       stored.some((s) => s.version === driver.version && s.isComplete === isComplete);
@@ -203,27 +203,35 @@ export class ImageDriver {
       this.#logger.warn({ version }, "version was published again before it was complete; it is begun anew");
       await this.#drop(known);
     }
-    const record = newRecord(offer.signed, "available", this.#context.isOriginPrivate);
-    const driver =
-      this.#versions.get(version) ?? this.#add(record, offer.block, offer.etag, offer.isFramesIndex);
+    const record = {
+      ...newRecord(offer.signed, "available", this.#context.isOriginPrivate),
+      isFramesIndex: offer.isFramesIndex,
+    };
+    const driver = await this.#privately(
+      this.#versions.get(version) ?? this.#add(record, offer.block, offer.etag),
+    );
     if (offer.etag !== undefined) await this.#save({ ...this.#record, alias: { etag: offer.etag, version } });
     if (driver.isComplete || driver.state === "fetching") return;
     if (this.#isWanted(version)) await this.#fetch(driver);
     else driver.setState(this.policy === "suggest" ? "proposed" : "available");
   }
 
-  #add(
-    record: VersionRecord,
-    headBlock: Uint8Array,
-    etag: string | undefined,
-    isFramesIndex: boolean,
-  ): VersionDriver {
+  /** A version of which only copies came so far may be shared once its head has come over TLS too. */
+  async #privately(driver: VersionDriver): Promise<VersionDriver> {
+    const { record } = driver;
+    if (record.isPrivate || !this.#context.isOriginPrivate) return driver;
+    await driver.close();
+    const again = this.#add({ ...record, isPrivate: true }, driver.headBlock, undefined);
+    if (again.state !== "available" && again.state !== "proposed") await again.start();
+    return again;
+  }
+
+  #add(record: VersionRecord, headBlock: Uint8Array, etag: string | undefined): VersionDriver {
     const driver = new VersionDriver({
       context: this.#context,
       record,
       headBlock,
       ...(etag !== undefined && { aliasEtag: etag }),
-      ...(isFramesIndex && { indexName: `${this.name}_${record.version}.ckm.frames.index` }),
       previous: () => this.#newestComplete(record.version),
       onVerified: () => {
         this.#inBackground(() => this.#verified(driver));
@@ -387,5 +395,6 @@ export class ImageDriver {
 }
 
 function newRecord(signed: SignedHead, state: VersionRecord["state"], isPrivate: boolean): VersionRecord {
-  return { version: signed.head.version, id: signed.idHex, state, isPrivate, wasted: NO_WASTE };
+  const { version } = signed.head;
+  return { version, id: signed.idHex, state, isPrivate, isFramesIndex: false, wasted: NO_WASTE };
 }

@@ -16,8 +16,8 @@ export interface OriginRowsOptions {
   readonly logger: Logger;
   /** Entity tag of the alias index whose head this is; undefined after a restart. */
   readonly aliasEtag?: string;
-  /** File name of the index, where it is not NAME_n.ckm.index. */
-  readonly indexName?: string;
+  /** The index has a name of its own, as `NAME.ckm.index` is a foreign one. */
+  readonly isFramesIndex: boolean;
   readonly budget?: TokenBucket;
 }
 
@@ -85,14 +85,18 @@ export class OriginRows {
   #versionFile(file: "index" | "pack"): RemoteFile {
     const { name, version } = this.#options.files.signed.head;
     if (file === "pack") return { name: packFileName(name, version) };
-    return { name: this.#options.indexName ?? indexFileName(name, version) };
+    const { isFramesIndex } = this.#options;
+    return {
+      name: isFramesIndex ? `${packFileName(name, version)}.frames.index` : indexFileName(name, version),
+    };
   }
 
   /** The alias, if it still is this version. */
   async #aliasFile(file: "index" | "pack", signal: AbortSignal): Promise<RemoteFile> {
-    const { files, origin, aliasEtag } = this.#options;
+    const { files, origin, aliasEtag, isFramesIndex } = this.#options;
     const { signed, table } = files;
-    const name = `${signed.head.name}.ckm${file === "index" ? ".index" : ""}`;
+    const suffix = file === "pack" ? "" : isFramesIndex ? ".frames.index" : ".index";
+    const name = `${signed.head.name}.ckm${suffix}`;
     if (file === "index" && aliasEtag !== undefined) return { name, etag: aliasEtag };
     const answer = await origin.fetchHead(name, { signal });
     if (answer.status !== "found") throw new AppError("ERR_ORIGIN_INVALID", `no head of ${name} was sent`);

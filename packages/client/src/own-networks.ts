@@ -9,11 +9,16 @@ export interface OwnNetworks {
   readonly subnets: readonly string[];
 }
 
-/** Addresses and subnets of the interfaces; loopback only with `allowLoopback`. */
+/** Bridges of containers and virtual machines: every such host has the same ones, so they say little of the site. */
+const VIRTUAL = /^(?:docker|br-|virbr|veth|vmnet|vboxnet|lxcbr|lxdbr|cni|podman|vEthernet)/;
+
+/** Addresses and subnets of the interfaces, virtual bridges last; loopback only with `allowLoopback`. */
 export function ownNetworks(allowLoopback: boolean): OwnNetworks {
   const addresses = new Set<string>();
   const subnets = new Set<string>();
-  for (const entries of Object.values(networkInterfaces())) {
+  const interfaces = Object.entries(networkInterfaces());
+  const byMeaning = interfaces.toSorted(([a], [b]) => Number(VIRTUAL.test(a)) - Number(VIRTUAL.test(b)));
+  for (const [, entries] of byMeaning) {
     for (const entry of entries ?? []) {
       const ip = parseIp(entry.address);
       const prefix = Number(entry.cidr?.split("/")[1]);

@@ -29,8 +29,6 @@ export interface VersionDriverOptions {
   readonly record: VersionRecord;
   readonly headBlock: Uint8Array;
   readonly aliasEtag?: string;
-  /** File name of the index at the origin, where it is not NAME_n.ckm.index. */
-  readonly indexName?: string;
   /** The newest complete version of the image, if any. */
   readonly previous: () => VersionFiles | undefined;
   /** Every byte is proven and the pack has its final name. */
@@ -82,6 +80,10 @@ export class VersionDriver {
     return this.signed.head.version;
   }
 
+  get headBlock(): Uint8Array {
+    return this.#options.headBlock;
+  }
+
   get state(): VersionState {
     return this.#state;
   }
@@ -118,6 +120,7 @@ export class VersionDriver {
       id: this.signed.idHex,
       state: this.#state,
       isPrivate: this.#options.record.isPrivate,
+      isFramesIndex: this.#options.record.isFramesIndex,
       wasted: this.#waste.bytes,
       ...(this.#disk !== undefined && { disk: this.#disk }),
       ...(this.#error !== undefined && { error: this.#error }),
@@ -317,13 +320,13 @@ export class VersionDriver {
   }
 
   #originRows(files: VersionFiles): OriginRows {
-    const { context, aliasEtag, indexName } = this.#options;
+    const { context, aliasEtag, record } = this.#options;
     return new OriginRows({
       origin: context.origin,
       files,
       logger: this.#logger,
       ...(aliasEtag !== undefined && { aliasEtag }),
-      ...(indexName !== undefined && { indexName }),
+      isFramesIndex: record.isFramesIndex,
       ...(context.budget !== undefined && { budget: context.budget }),
     });
   }

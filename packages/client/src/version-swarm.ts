@@ -29,6 +29,8 @@ import type { Waste } from "./waste.js";
 
 /** An upload counts as gone once no more than this waits in its link. */
 const UPLOAD_QUEUE_BYTES = MIB / 2;
+/** Pieces of all peers that are not on the disk yet; beyond it nothing more is read from them. */
+const MAX_UNSTORED_BYTES = 32 * MIB;
 /** Rows that one peer may have us hash again, per minute. */
 const MAX_RECHECK_ROWS = 256;
 const RECHECK_WINDOW_MS = 60_000;
@@ -79,6 +81,7 @@ export class VersionSwarm {
   readonly peersRate: RateMeter;
   readonly originRate: RateMeter;
   #lastLink = 0;
+  #unstoredBytes = 0;
   #isStepping = false;
   #isClosed = false;
   #framesTold = false;
@@ -262,19 +265,35 @@ export class VersionSwarm {
   /** Hashes each row of an answer, stores the good ones, then tells the machine. */
   async #piece(id: LinkId, row: number, bytes: Uint8Array): Promise<void> {
     const { files, waste } = this.#options;
-    this.peersRate.add(bytes.byteLength);
     const count = files.table.rowsIn(row, bytes.byteLength);
     if (count === undefined) return; // the transport lets no such piece through
+    this.peersRate.add(bytes.byteLength);
     const { good, bad, unknown } = new RowAssembler(files.table, { first: row, count }).push(bytes);
-    const fresh = good.flatMap((part) => freshParts(part, files));
     for (const part of unknown) waste.add("retried", part.bytes.byteLength, "peers");
     for (const part of bad) waste.add("rejected", part.bytes.byteLength, "peers");
-    for (const part of fresh) {
-      if (part.isHeld) waste.add("duplicate", part.bytes.byteLength, "peers");
-      else await files.write(part.run, part.bytes, "peers");
+    this.#unstored(bytes.byteLength);
+    try {
+      for (const part of good.flatMap((rows) => freshParts(rows, files))) {
+        if (part.isHeld) waste.add("duplicate", part.bytes.byteLength, "peers");
+        else await files.write(part.run, part.bytes, "peers");
+      }
+    } finally {
+      this.#unstored(-bytes.byteLength);
     }
     this.step({ type: "piece", link: id, row, good: runsOf(good), bad: runsOf(bad) });
     this.#advanced();
+  }
+
+  /** A disk slower than the LAN holds the peers back. */
+  #unstored(bytes: number): void {
+    const wasFull = this.#unstoredBytes > MAX_UNSTORED_BYTES;
+    this.#unstoredBytes += bytes;
+    const isFull = this.#unstoredBytes > MAX_UNSTORED_BYTES;
+    if (isFull === wasFull) return;
+    for (const { link } of this.#links.values()) {
+      if (isFull) link.pause();
+      else link.resume();
+    }
   }
 
   async #upload(id: LinkId, row: number, length: number): Promise<void> {

@@ -33,6 +33,8 @@ export interface VersionRecord {
   readonly state: VersionState;
   /** Whether the head came over TLS: only then it may be swarmed without `allowOpenSwarm`. */
   readonly isPrivate: boolean;
+  /** At the origin its index is `NAME_n.ckm.frames.index`, as `NAME_n.ckm.index` is a foreign one. */
+  readonly isFramesIndex: boolean;
   readonly wasted: WastedBytes;
   /** File name of the rebuilt disk beside the pack. */
   readonly disk?: string;
@@ -108,6 +110,7 @@ function parseVersion(value: unknown): VersionRecord {
     id: f.string("id", 64),
     state: f.oneOf("state", VERSION_STATES),
     isPrivate: f.boolean("isPrivate"),
+    isFramesIndex: f.boolean("isFramesIndex"),
     wasted: {
       rejected: wasted.int("rejected", 0, MAX),
       duplicate: wasted.int("duplicate", 0, MAX),

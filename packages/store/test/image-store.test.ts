@@ -48,7 +48,16 @@ describe("image store", () => {
       active: 2,
       highest: { version: 3, id: "ab" },
       alias: { etag: '"x"', version: 3 },
-      versions: [{ version: 3, id: "ab", state: "verified" as const, isPrivate: true, wasted: NO_WASTE }],
+      versions: [
+        {
+          version: 3,
+          id: "ab",
+          state: "verified" as const,
+          isPrivate: true,
+          isFramesIndex: false,
+          wasted: NO_WASTE,
+        },
+      ],
     };
     await store.loadRecord("Win");
     await store.saveRecord("Win", record);
