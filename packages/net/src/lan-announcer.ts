@@ -17,7 +17,7 @@ export interface LanAnnouncerOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
-  /** TCP port of this client's peer listener. */
+  /** TCP port of this client's peer listener; 0: only listen to others. */
   readonly port: number;
   /** Default 7650; the same for everybody who shall hear each other. */
   readonly udpPort?: number;
@@ -151,6 +151,7 @@ export class LanAnnouncer {
   }
 
   #announce(entries: readonly Announced[]): void {
+    if (this.#options.port === 0) return;
     const { clock, random } = this.#options;
     const live = new Set(this.#swarms.values());
     const ids: Uint8Array[] = [];
@@ -182,7 +183,8 @@ export class LanAnnouncer {
       .filter((id): id is Uint8Array => id !== undefined);
     if (common.length === 0) return;
     for (const id of common) this.#tell(id, { address: from, port: heard.port });
-    if (!heard.isAnswer && this.#answers.take(now)) answer(this.#encode(common, true));
+    if (!heard.isAnswer && this.#options.port !== 0 && this.#answers.take(now))
+      answer(this.#encode(common, true));
   }
 
   /** A listener that throws is our bug: a datagram must not end the process. */

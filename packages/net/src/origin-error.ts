@@ -16,7 +16,7 @@ const DEFAULT_RETRY_MS = 5_000;
  * Ms from a Retry-After header (RFC 9110 §10.2.3: seconds or an HTTP date), within an hour;
  * undefined when it is absent or neither.
  */
-export function parseRetryAfter(header: string | undefined, wallMs: number): number | undefined {
+function parseRetryAfter(header: string | undefined, wallMs: number): number | undefined {
   if (header === undefined) return undefined;
   if (/^\d{1,9}$/.test(header)) return Math.min(MAX_RETRY_MS, Number(header) * 1000);
   const at = Date.parse(header);

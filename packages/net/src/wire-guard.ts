@@ -32,7 +32,7 @@ export interface WireGuardOptions {
 }
 
 /** Message ids: BEP 3, BEP 6 (13 to 17), BEP 10 (20). */
-export const MESSAGE_ID = {
+const MESSAGE_ID = {
   choke: 0,
   unchoke: 1,
   interested: 2,
@@ -73,8 +73,8 @@ const LENGTHS: ReadonlyMap<number, number> = new Map([
 ]);
 
 /** Open requests of one peer, in number and bytes (specs: peer wire 1.4.4); beyond, they are rejected. */
-export const MAX_OPEN_REQUESTS = 64;
-export const MAX_OPEN_BYTES = 8 * 1024 * 1024;
+const MAX_OPEN_REQUESTS = 64;
+const MAX_OPEN_BYTES = 8 * 1024 * 1024;
 /** Requests that had to be rejected: a peer may be out of step for a moment, not for long. */
 const REFUSALS = { ratePerSec: 50, burst: 4 * MAX_OPEN_REQUESTS };
 /** All other small messages: choke, have, ck … */

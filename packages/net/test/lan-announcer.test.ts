@@ -5,7 +5,7 @@ import { decodeLanAnnouncement, encodeLanAnnouncement, LAN_GROUP, type PeerAddre
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { LanAnnouncer } from "../src/lan-announcer.js";
 import type { LanPort, LanSocketsOptions } from "../src/lan-sockets.js";
-import { realClock, realRandom } from "./test-clock.js";
+import { eventually, realClock, realRandom } from "./test-clock.js";
 
 const swarm = (n: number): Uint8Array => new Uint8Array(32).fill(n);
 
@@ -238,13 +238,10 @@ describe.skipIf(trouble !== undefined)(`LanAnnouncer on the loopback interface${
     const b: PeerAddress[] = [];
     start(udpPort, 1111, (_, peer) => a.push(peer)).setSwarms([swarm(1)]);
     start(udpPort, 2222, (_, peer) => b.push(peer)).setSwarms([swarm(1), swarm(2)]);
-    await vi.waitFor(
-      () => {
-        expect(a).toContainEqual({ address: "127.0.0.1", port: 2222 });
-        expect(b).toContainEqual({ address: "127.0.0.1", port: 1111 });
-      },
-      { timeout: 5000 },
-    );
+    await eventually(() => {
+      expect(a).toContainEqual({ address: "127.0.0.1", port: 2222 });
+      expect(b).toContainEqual({ address: "127.0.0.1", port: 1111 });
+    });
   });
 
   it("survives garbage and goes on", async () => {
@@ -259,19 +256,16 @@ describe.skipIf(trouble !== undefined)(`LanAnnouncer on the loopback interface${
       swarms: [swarm(1)],
     });
     const random = seededRandom(5);
-    await vi.waitFor(
-      async () => {
-        for (let i = 0; i < 20; i += 1) {
-          const bytes = Buffer.from(valid);
-          bytes[Math.floor(random.next() * bytes.length)] = Math.floor(random.next() * 256);
-          await sendTo(sender, bytes, udpPort);
-        }
-        await sendTo(sender, Buffer.from("BT-SEARCH * HTTP/1.1"), udpPort);
-        await sendTo(sender, valid, udpPort);
-        expect(found).toContainEqual({ address: "127.0.0.1", port: 3333 });
-      },
-      { timeout: 5000 },
-    );
+    await eventually(async () => {
+      for (let i = 0; i < 20; i += 1) {
+        const bytes = Buffer.from(valid);
+        bytes[Math.floor(random.next() * bytes.length)] = Math.floor(random.next() * 256);
+        await sendTo(sender, bytes, udpPort);
+      }
+      await sendTo(sender, Buffer.from("BT-SEARCH * HTTP/1.1"), udpPort);
+      await sendTo(sender, valid, udpPort);
+      expect(found).toContainEqual({ address: "127.0.0.1", port: 3333 });
+    });
     sender.close();
   });
 
@@ -285,9 +279,7 @@ describe.skipIf(trouble !== undefined)(`LanAnnouncer on the loopback interface${
       logger: { ...silentLogger, warn },
     }).setSwarms([swarm(1)]);
     start(udpPort, 2222, () => {}).setSwarms([swarm(1)]);
-    await vi.waitFor(() => expect(found).toContainEqual({ address: "127.0.0.1", port: 2222 }), {
-      timeout: 5000,
-    });
+    await eventually(() => expect(found).toContainEqual({ address: "127.0.0.1", port: 2222 }));
     expect(warn).toHaveBeenCalledTimes(1);
   });
 });

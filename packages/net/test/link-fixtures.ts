@@ -12,13 +12,13 @@ import { realRandom } from "./test-clock.js";
 export const ROW_BYTES = 1024;
 export const ROWS = 10_000;
 /** Rows of 1 KiB each. */
-export const sizes: RowSizes = {
+const sizes: RowSizes = {
   rows: ROWS,
   rowsLength: (first, length) =>
     length % ROW_BYTES === 0 && first + length / ROW_BYTES <= ROWS ? length / ROW_BYTES : undefined,
 };
 export const versionId = new Uint8Array(32).fill(7);
-export const swarmId = new Uint8Array(32).fill(8);
+const swarmId = new Uint8Array(32).fill(8);
 export const infohash = swarmId.subarray(0, 20);
 
 /** A handler that writes everything down. */

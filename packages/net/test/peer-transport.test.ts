@@ -3,14 +3,14 @@ import { connect as connectTcp, createServer as createTcpServer, type Server } f
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { type AppError, silentLogger, toHex } from "@ckmesh/core";
 import type { PeerMessage } from "@ckmesh/wire";
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { Identity } from "../src/identity.js";
 import type { PeerLink } from "../src/peer-link.js";
 import { dialPsk, PSK_CIPHERS } from "../src/peer-tls.js";
 import { PeerTransport, type PeerTransportOptions, type SwarmEndpoint } from "../src/peer-transport.js";
 import { Recorder } from "./link-fixtures.js";
 import { testCertificate } from "./test-certificate.js";
-import { realClock, realRandom } from "./test-clock.js";
+import { eventually, realClock, realRandom } from "./test-clock.js";
 
 const KIB = 1024;
 const keys = { versionId: randomBytes(32), psk: randomBytes(32), swarm: randomBytes(32) };
@@ -77,7 +77,7 @@ describe("PeerTransport", () => {
   it("links two clients of a swarm both ways, with proven identity and a round trip", async () => {
     const [a, b] = [await node(), await node({ peerClass: "wifi" })];
     await a.swarm.dial(at(b.port), forever);
-    await vi.waitFor(() => expect(b.links.length).toBe(1));
+    await eventually(() => expect(b.links.length).toBe(1));
     expect(a.links[0]).toMatchObject({
       peerId: b.identity.peerIdHex,
       address: "127.0.0.1",
@@ -99,11 +99,11 @@ describe("PeerTransport", () => {
       b.links[0]?.send({ type: "piece", row: m.row, bytes: content.subarray(from, from + m.length) });
     };
     await a.swarm.dial(at(b.port), forever);
-    await vi.waitFor(() => expect(b.links.length).toBe(1));
+    await eventually(() => expect(b.links.length).toBe(1));
     b.links[0]?.send({ type: "unchoke" });
-    await vi.waitFor(() => expect(a.recorder.types).toEqual(["unchoke"]));
+    await eventually(() => expect(a.recorder.types).toEqual(["unchoke"]));
     for (let row = 0; row < 64; row += 16) a.links[0]?.send({ type: "request", row, length: 1024 * KIB });
-    await vi.waitFor(() => expect(a.recorder.messages.length).toBe(5), { timeout: 5000 });
+    await eventually(() => expect(a.recorder.messages.length).toBe(5));
     const received = a.recorder.messages.flatMap((m) => (m.type === "piece" ? [m.bytes] : []));
     expect(Buffer.concat(received).equals(content)).toBe(true);
   });
@@ -114,7 +114,7 @@ describe("PeerTransport", () => {
     const links: PeerLink[] = [];
     b.transport.addSwarm({ ...keys, layout, onPeer: (link) => links.push(link) });
     await a.swarm.dial(at(b.port), forever);
-    await vi.waitFor(() => expect(links.length).toBe(1));
+    await eventually(() => expect(links.length).toBe(1));
     expect(b.links).toEqual([]);
   });
 
@@ -122,7 +122,7 @@ describe("PeerTransport", () => {
     const [a, b] = [await node(), await node()];
     await a.swarm.dial(at(b.port), forever);
     await b.swarm.close();
-    await vi.waitFor(() => expect(a.recorder.closings).toEqual([undefined]));
+    await eventually(() => expect(a.recorder.closings).toEqual([undefined]));
     expect(await codeOf(a.swarm.dial(at(b.port), forever))).toBe("ERR_PEER_REFUSED");
   });
 
@@ -138,14 +138,14 @@ describe("PeerTransport", () => {
   it("stops reading while paused and goes on after", async () => {
     const [a, b] = [await node(), await node()];
     await a.swarm.dial(at(b.port), forever);
-    await vi.waitFor(() => expect(b.links.length).toBe(1));
+    await eventually(() => expect(b.links.length).toBe(1));
     a.links[0]?.pause();
     b.links[0]?.send({ type: "have-all" });
     b.links[0]?.send({ type: "unchoke" });
-    await vi.waitFor(() => expect(b.links[0]?.queuedBytes).toBe(0));
+    await eventually(() => expect(b.links[0]?.queuedBytes).toBe(0));
     expect(a.recorder.types).toEqual([]);
     a.links[0]?.resume();
-    await vi.waitFor(() => expect(a.recorder.types).toEqual(["have-all", "unchoke"]));
+    await eventually(() => expect(a.recorder.types).toEqual(["have-all", "unchoke"]));
   });
 
   it("says who uses its port", async () => {
@@ -207,7 +207,7 @@ describe("PeerTransport", () => {
     cleanups.push(() => {
       for (const socket of sockets) socket.destroy();
     });
-    await vi.waitFor(() => expect(closed).toBeGreaterThanOrEqual(29));
+    await eventually(() => expect(closed).toBeGreaterThanOrEqual(29));
     expect(closed).toBeLessThanOrEqual(31);
   });
 });
@@ -360,7 +360,7 @@ describe("a member that talks TLS well and the protocol badly", () => {
     socket.write(randomBytes(200_000), () => {});
     await closed;
     b.links[0]?.send({ type: "interested" });
-    await vi.waitFor(() => expect(a.recorder.types).toEqual(["interested"]));
+    await eventually(() => expect(a.recorder.types).toEqual(["interested"]));
   });
 });
 
