@@ -18,7 +18,7 @@ const BALLAST = Array.from({ length: 2048 }, () => 0);
 export class FrameReader {
   readonly table: FrameTable;
   readonly #fd: number;
-  readonly #checked: Uint8Array;
+  readonly #checked: Uint8Array | undefined;
   readonly #codec: FrameCodec;
   readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES);
   /**
@@ -81,7 +81,7 @@ export class FrameReader {
     if (!decode) return packed.subarray(0, 0);
     this.ballast = BALLAST.slice();
     const raw = this.#codec.unpack(packed, this.table.rawLength(frame));
-    if (this.#checked[frame] !== 1) {
+    if (this.#checked?.[frame] === 0) {
       if (!equalBytes(sha256(raw).subarray(0, RAW_HASH_BYTES), this.table.rawHash(frame))) {
         throw new AppError(
           "ERR_PACK_INVALID",

@@ -12,6 +12,8 @@ import type { ImageWorkers } from "./image-workers.js";
 import type { TemporaryFile } from "./temporary-file.js";
 
 const BATCH_FRAMES = 8;
+/** Bytes of pack after which it is flushed in the background. */
+const FLUSH_BYTES = 32 << 20;
 const BATCH_SECTORS = BATCH_FRAMES * FRAME_SECTORS;
 
 /** Writes the frames of a pack in order while worker threads compress them; keeps their records and hash. */
@@ -22,6 +24,7 @@ export class FrameWriter {
   readonly #batches: BufferPool<FrameBatch>;
   readonly #hash = createHash("sha256");
   #position = PACK_HEADER_BYTES;
+  #flushed = 0;
   #spooled = 0;
   #frames = 0;
   #batch: FrameBatch | undefined;
@@ -130,6 +133,10 @@ export class FrameWriter {
     this.#hash.update(bytes);
     await this.#file.write(bytes, this.#position);
     this.#position += bytes.length;
+    if (this.#position - this.#flushed >= FLUSH_BYTES) {
+      this.#flushed = this.#position;
+      this.#file.flushSoon();
+    }
     await this.#spool.write(records, this.#spooled);
     this.#spooled += records.length;
   }

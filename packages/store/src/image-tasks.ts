@@ -12,8 +12,11 @@ export interface WorkerSetup {
     readonly head: Pick<IndexHead, "disk" | "counts" | "pack">;
     /** The `frames` section, in shared memory. */
     readonly frames: Uint8Array;
-    /** One byte per frame, shared: set when it was checked. */
-    readonly checked: Uint8Array;
+    /**
+     * One byte per frame, shared: set when the frame was decoded and its raw hash checked. Absent: raw hashes
+     * are not checked, as the hashes of the pages prove what is rebuilt.
+     */
+    readonly checked?: Uint8Array;
   };
   /** The file that is written. */
   readonly out?: { readonly fd: number; readonly extents: ExtentArrays };

@@ -1,7 +1,7 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { AppError } from "@ckmesh/core";
 import { checkPackHeader, type IndexFile, PACK_HEADER_BYTES } from "@ckmesh/image";
-import { shareCopy, sharedBytes } from "./buffer-pool.js";
+import { shareCopy } from "./buffer-pool.js";
 import { fileError } from "./file-error.js";
 import type { WorkerSetup } from "./image-tasks.js";
 
@@ -18,7 +18,7 @@ export interface PackFile {
  */
 export async function openPack(path: string, index: IndexFile): Promise<PackFile> {
   const { disk, counts, pack } = index.head;
-  const table = await index.frames();
+  await index.frames(); // refuses what is damaged before a thread reads it
   const handle = await open(path, "r").catch((err: unknown) => {
     throw fileError(err, path);
   });
@@ -39,7 +39,6 @@ export async function openPack(path: string, index: IndexFile): Promise<PackFile
       fd: handle.fd,
       head: { ...(disk === undefined ? {} : { disk }), counts, pack },
       frames: shareCopy(await index.section("frames")),
-      checked: sharedBytes(table.count),
     };
     return { handle, setup, close: async () => await handle.close() };
   } catch (err) {

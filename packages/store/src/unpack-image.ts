@@ -11,13 +11,16 @@ import {
 import { ImageWorkers } from "./image-workers.js";
 import { openIndex } from "./open-index.js";
 import { openPack, type PackFile } from "./pack-file.js";
-import { throwIfStopped, type WorkOptions } from "./progress.js";
+import { type Progress, throwIfStopped, type WorkOptions } from "./progress.js";
 import { rebuildDisk } from "./rebuild-disk.js";
 import { refuseExisting } from "./refuse-existing.js";
 import { TemporaryFile } from "./temporary-file.js";
 
 /** Bytes of a constant run that are written at once. */
 const FILL_BYTES = 1 << 20;
+
+/** Bytes after which the file is flushed in the background. */
+const FLUSH_BYTES = 64 << 20;
 
 /** `original`: the packed file byte for byte; `vhd`: a fixed VHD. */
 export type UnpackFormat = "original" | "raw" | "vhd";
@@ -128,7 +131,15 @@ async function writeFile(
     options.threads,
   );
   try {
-    await rebuildDisk(index, workers, options);
+    let flushed = 0;
+    const onProgress = (progress: Progress): void => {
+      if (progress.bytesDone - flushed >= FLUSH_BYTES) {
+        flushed = progress.bytesDone;
+        out.flushSoon();
+      }
+      options.onProgress?.(progress);
+    };
+    await rebuildDisk(index, workers, { ...options, onProgress });
   } finally {
     await workers.close();
   }

@@ -1,10 +1,11 @@
 import { AppError } from "@ckmesh/core";
 import { decodeKept, diskPages, type FrameTable, type IndexFile, PACK_HEADER_BYTES } from "@ckmesh/image";
+import { sharedBytes } from "./buffer-pool.js";
 import { hashPack } from "./hash-pack.js";
 import { ImageWorkers } from "./image-workers.js";
 import { openIndex } from "./open-index.js";
 import { runOrdered } from "./ordered-tasks.js";
-import { openPack, type PackFile } from "./pack-file.js";
+import { openPack } from "./pack-file.js";
 import { throwIfStopped, type WorkOptions } from "./progress.js";
 import { RandomAccessFile } from "./random-access-file.js";
 import { rebuildDisk } from "./rebuild-disk.js";
@@ -38,11 +39,12 @@ export async function verifyImage(indexPath: string, options: VerifyOptions = {}
   const packPath = options.packPath ?? indexPath.slice(0, -".index".length);
   const pack = await openPack(packPath, index);
   try {
-    const workers = new ImageWorkers({ level: 1, pack: pack.setup }, options.threads);
+    const checked = sharedBytes(frames.count);
+    const workers = new ImageWorkers({ level: 1, pack: { ...pack.setup, checked } }, options.threads);
     try {
       const isFull = options.depth !== "hashes";
       if (isFull) await rebuildDisk(index, workers, options);
-      await checkFrames(workers, frames, pack, isFull, options);
+      await checkFrames(workers, frames, checked, isFull, options);
       await checkPack(packPath, index, options);
     } finally {
       await workers.close();
@@ -72,13 +74,13 @@ async function checkSections(index: IndexFile): Promise<FrameTable> {
 async function checkFrames(
   workers: ImageWorkers,
   frames: FrameTable,
-  pack: PackFile,
+  checked: Uint8Array,
   decode: boolean,
   options: WorkOptions,
 ): Promise<void> {
   const tasks: number[] = [];
   for (let first = 0; first < frames.count; first += FRAMES_PER_TASK) {
-    if (pack.setup.checked.subarray(first, first + FRAMES_PER_TASK).includes(0)) tasks.push(first);
+    if (checked.subarray(first, first + FRAMES_PER_TASK).includes(0)) tasks.push(first);
   }
   await runOrdered(
     tasks.length,
