@@ -7,6 +7,13 @@ import { pairKind } from "./opaque-pack.js";
 import { type ProvenPair, type ProvePairOptions, provePair } from "./prove-pair.js";
 import { versionOf } from "./version-of.js";
 
+export interface PublishNews {
+  /** This content was never published before. */
+  readonly isNew: boolean;
+  /** The alias stands for another version than before; not told for what a restart publishes again. */
+  readonly hasAliasMoved: boolean;
+}
+
 /** Why something in the folder is not published. */
 export interface Refusal {
   readonly file: string;
@@ -33,8 +40,8 @@ export interface PublishGateOptions extends ProvePairOptions {
   readonly catalogue: Catalogue;
   readonly cache: CatalogueCache;
   readonly logger: Logger;
-  /** After the catalogue changed; `isNew`: this content was never published before. */
-  readonly onPublished: (version: PublishedVersion, isNew: boolean) => void;
+  /** After the catalogue changed. */
+  readonly onPublished: (version: PublishedVersion, news: PublishNews) => void;
   readonly onRemoved: (version: PublishedVersion, aliasMovedTo: PublishedVersion | undefined) => void;
 }
 
@@ -45,6 +52,8 @@ interface Candidate {
   /** Monotonic ms of the last change that was seen. */
   changedAt: number;
   state: "settling" | "queued" | "published" | "refused";
+  /** Monotonic ms: a refusal that may not be the files' fault is looked at again. */
+  retryAt: number;
   /** One of our packs without its index: nothing to do until the index comes. */
   isHalf: boolean;
 }
@@ -54,6 +63,14 @@ interface Candidate {
  * times before it is published as it is.
  */
 const LONE_SETTLE_FACTOR = 10;
+/** What can go right without a change of the files: rights are given, a share comes back. */
+const TRANSIENT: ReadonlySet<string> = new Set([
+  "ERR_FILE_DENIED",
+  "ERR_FILE_NOT_FOUND",
+  "ERR_INTERNAL",
+  "ERR_STORE_FULL",
+]);
+const RETRY_MS = 10_000;
 
 /**
  * Watches the folder and lets only whole, proven pairs into the catalogue. Looks at names, sizes and times
@@ -71,6 +88,7 @@ export class PublishGate {
   #working: Promise<void> = Promise.resolve();
   #scanning: Promise<void> = Promise.resolve();
   #folderError: string | undefined;
+  #isStarted = false;
 
   constructor(options: PublishGateOptions) {
     this.#options = options;
@@ -79,6 +97,8 @@ export class PublishGate {
   /** Publishes what is unchanged since it was verified, then watches. */
   async start(): Promise<void> {
     await this.#scan();
+    await this.#working;
+    this.#isStarted = true;
     this.#schedule();
   }
 
@@ -123,7 +143,7 @@ export class PublishGate {
       for (const key of this.#candidates.keys()) if (!scan.pairs.has(key)) this.#forget(key);
       for (const [key, pair] of scan.pairs) this.#look(key, pair);
     } catch (err) {
-      const reason = describeError(err);
+      const reason = withoutFolder(describeError(err), root);
       if (this.#folderError !== reason) logger.error({ root, err }, "image folder cannot be read");
       this.#folderError = reason;
     }
@@ -141,10 +161,12 @@ export class PublishGate {
         fingerprint,
         changedAt: clock.now(),
         state: "settling",
+        retryAt: Infinity,
         isHalf: false,
       });
     }
     const candidate = this.#candidates.get(key);
+    if (candidate?.state === "refused" && clock.now() >= candidate.retryAt) candidate.state = "settling";
     if (candidate?.state !== "settling" || candidate.isHalf || pair.pack === undefined) return;
     const isUnchanged = cache.get(key)?.fingerprint === fingerprint;
     const settle = pair.index === undefined ? settleMs * LONE_SETTLE_FACTOR : settleMs;
@@ -209,27 +231,28 @@ export class PublishGate {
       logger.error({ err, reason: describeError(err) }, "cannot save the catalogue cache");
     }
     if (this.#candidates.get(key) !== candidate) return;
-    catalogue.publish(version);
+    const hasAliasMoved = catalogue.publish(version) && this.#isStarted;
     const { name, id, pack } = version;
     const ms = Math.round(clock.now() - started);
     logger.info(
       { image: name, version: version.version, id, bytes: pack.size, ms, isNew },
       "image version published",
     );
-    this.#options.onPublished(version, isNew);
+    this.#options.onPublished(version, { isNew, hasAliasMoved });
   }
 
   #refuse(key: string, candidate: Candidate, err: unknown): void {
-    const { clock, logger } = this.#options;
+    const { clock, logger, root } = this.#options;
     const { pair } = candidate;
     const code = isAppError(err) ? err.code : "ERR_INTERNAL";
     const refusal = {
       file: packFileName(pair.name, pair.version),
       code,
-      reason: describeError(err),
+      reason: withoutFolder(describeError(err), root),
       since: Math.round(clock.wall()),
     };
     candidate.state = "refused";
+    candidate.retryAt = TRANSIENT.has(code) ? clock.now() + RETRY_MS : Infinity;
     this.#refusals.set(key, refusal);
     logger.warn(
       { image: pair.name, version: pair.version, code, reason: refusal.reason },
@@ -268,6 +291,11 @@ export class PublishGate {
         this.#options.logger.warn({ file, reason }, "file in the image folder is not usable");
     }
   }
+}
+
+/** The status shows reasons to readers: where the folder lies is not for them. */
+function withoutFolder(reason: string, root: string): string {
+  return reason.replaceAll(root, "").replaceAll(/'[/\\]+/g, "'");
 }
 
 function waitReason(pair: FolderPair, state: Candidate["state"]): string {

@@ -86,11 +86,10 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     verify: verifyInWorker,
     clock,
     logger: deps.logger.child({ component: "gate" }),
-    onPublished: (version, isNew) => {
+    onPublished: (version, { isNew, hasAliasMoved }) => {
       gauges();
-      if (!isNew) return;
-      audit.write({ action: "publish", ...auditFacts(version) }, clock.wall());
-      announce({ image: version.name, version: version.version });
+      if (isNew) audit.write({ action: "publish", ...auditFacts(version) }, clock.wall());
+      if (isNew || hasAliasMoved) announce({ image: version.name, version: version.version });
     },
     onRemoved: (version, movedTo) => {
       gauges();

@@ -1,6 +1,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import {
   appendFileSync,
+  chmodSync,
   mkdirSync,
   readFileSync,
   renameSync,
@@ -127,6 +128,9 @@ describe("a pair in the folder", () => {
     await origin.published("win7", 1);
     expect([await statusOf(origin, V2.packName), await statusOf(origin, V1.packName)]).toEqual([404, 200]);
     expect(told).toEqual([1]);
+    writeFileSync(join(origin.root, V2.indexName), V2.index);
+    await origin.published("win7", 2);
+    expect(told).toEqual([1, 2]);
   });
 
   it("is out of sight from the moment its bytes change", async () => {
@@ -247,6 +251,15 @@ describe("the gate refuses", () => {
   });
 });
 
+describe.skipIf(process.getuid?.() === 0)("a pair that may not be read", () => {
+  it("is refused without a word of where the folder lies", async () => {
+    const origin = await startTestOrigin();
+    origin.drop(V1);
+    chmodSync(join(origin.root, V1.packName), 0);
+    expect((await refusal(origin))?.reason).not.toContain(origin.root);
+  });
+});
+
 describe("a restart", () => {
   it("publishes unchanged files at once, without hashing them", async () => {
     const folder = temporaryFolder();
@@ -262,7 +275,7 @@ describe("a restart", () => {
     writeFileSync(path, damaged(V1.pack, 70_000), { flag: "r+" });
     utimesSync(path, 1000, 1000);
     const second = await startTestOrigin({ folder, flags: { "publish.settleMs": 600_000 } });
-    await second.published("win7", 1);
+    expect((await status(second)).versions).toBe(1);
     expect(second.log.some((line) => line.includes('"isNew":true'))).toBe(false);
   });
 
