@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { basename, join } from "node:path";
 import { parseRangeHeader } from "@ckmesh/core";
@@ -7,10 +7,17 @@ import { parseRangeHeader } from "@ckmesh/core";
 /** What a fault does with a request; `undefined`: nothing, it is served. */
 export type Fault = (request: IncomingMessage, response: ServerResponse, name: string) => boolean;
 
+interface CachedFile {
+  readonly bytes: Buffer;
+  readonly etag: string;
+  readonly mtimeMs: number;
+}
+
 /** A stock web server over a folder: ranges and entity tags, nothing else. Counts what it sends. */
 export class StaticOrigin {
   readonly #server: Server;
   readonly #dir: string;
+  readonly #files = new Map<string, CachedFile>();
   /** File names of all answers, in order. */
   readonly served: string[] = [];
   /** Body bytes of packs and indexes sent. */
@@ -58,18 +65,32 @@ export class StaticOrigin {
     });
   }
 
+  /** Kept in memory while the file stays the same. */
+  async #read(path: string): Promise<CachedFile | undefined> {
+    try {
+      const { mtimeMs, size } = await stat(path);
+      const known = this.#files.get(path);
+      if (known?.mtimeMs === mtimeMs && known.bytes.length === size) return known;
+      const bytes = await readFile(path);
+      const etag = `"${createHash("sha256").update(bytes).digest("hex").slice(0, 16)}"`;
+      const file = { bytes, etag, mtimeMs };
+      this.#files.set(path, file);
+      return file;
+    } catch {
+      return undefined; // not there
+    }
+  }
+
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const asked = basename(decodeURIComponent(new URL(request.url ?? "/", "http://x").pathname));
     if (this.fault?.(request, response, asked) === true) return;
     const name = this.aliases.get(asked) ?? asked;
-    let bytes: Buffer;
-    try {
-      bytes = await readFile(join(this.#dir, name));
-    } catch {
+    const file = await this.#read(join(this.#dir, name));
+    if (file === undefined) {
       response.writeHead(404).end();
       return;
     }
-    const etag = `"${createHash("sha256").update(bytes).digest("hex").slice(0, 16)}"`;
+    const { bytes, etag } = file;
     const { range } = request.headers;
     if (request.headers["if-none-match"] === etag) {
       response.writeHead(304, { etag }).end();

@@ -5,7 +5,7 @@ import { unpackImage, type VersionFiles } from "@ckmesh/store";
 import type { MaterializeFormat } from "./config-schema.js";
 
 /** File name of a rebuilt disk. */
-export function diskFileName(name: string, version: number, format: MaterializeFormat): string {
+function diskFileName(name: string, version: number, format: MaterializeFormat): string {
   return `${name}_${version}.${format === "vhd" ? "vhd" : "img"}`;
 }
 

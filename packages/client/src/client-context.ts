@@ -34,7 +34,7 @@ export interface ClientContext {
   readonly openPacks: Map<string, VersionFiles>;
 }
 
-export interface PeerAccess {
+interface PeerAccess {
   readonly identity: Pick<Identity, "peerIdHex" | "publicKey" | "sign">;
   readonly transport: Pick<PeerTransport, "addSwarm">;
   readonly peerClass: PeerClass;

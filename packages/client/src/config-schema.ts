@@ -2,10 +2,10 @@ import { Type } from "@ckmesh/runtime";
 import type { Static } from "typebox";
 
 /** How new versions of an image are treated (DESIGN.md section 8). */
-export const POLICIES = ["auto", "suggest", "manual"] as const;
+const POLICIES = ["auto", "suggest", "manual"] as const;
 export type Policy = (typeof POLICIES)[number];
 
-export const MATERIALIZE_FORMATS = ["off", "original", "raw", "vhd"] as const;
+const MATERIALIZE_FORMATS = ["off", "original", "raw", "vhd"] as const;
 export type MaterializeFormat = (typeof MATERIALIZE_FORMATS)[number];
 
 const file = (description: string) => Type.String({ description, isPath: true });

@@ -50,7 +50,7 @@ export async function controlStore(
 }
 
 /** What the folder says. @throws {AppError} ERR_FILE_NOT_FOUND when it is no store */
-export async function offlineStatus(storeDir: string, logger: Logger): Promise<ClientStatus> {
+async function offlineStatus(storeDir: string, logger: Logger): Promise<ClientStatus> {
   const dir = resolve(storeDir);
   const images: ImageStatus[] = [];
   for (const name of await listImages(dir)) {

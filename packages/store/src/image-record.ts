@@ -5,7 +5,7 @@ import { fileErrorCode } from "./store-error.js";
 import { writeAtomic } from "./write-atomic.js";
 
 /** DESIGN.md section 8. A version that is not known is `available` at the earliest. */
-export const VERSION_STATES = [
+const VERSION_STATES = [
   "available",
   "proposed",
   "fetching",
@@ -54,7 +54,7 @@ export interface ImageRecord {
   readonly versions: readonly VersionRecord[];
 }
 
-export const NEW_IMAGE: ImageRecord = { versions: [] };
+const NEW_IMAGE: ImageRecord = { versions: [] };
 
 const FILE = "state.json";
 const MAX_VERSIONS = 10_000;
@@ -80,7 +80,7 @@ export async function loadImageRecord(folder: string, logger: Logger): Promise<I
 }
 
 /** @throws {AppError} ERR_STORE_CORRUPT */
-export function parseImageRecord(text: string): ImageRecord {
+function parseImageRecord(text: string): ImageRecord {
   let value: unknown;
   try {
     value = JSON.parse(text);
