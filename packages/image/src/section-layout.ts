@@ -17,7 +17,7 @@ import { diskPages, diskSectors } from "./disk-grid.js";
 import { type IndexHead, SECTION_KINDS, type Section, type SectionKind } from "./index-head.js";
 
 /** Smallest power of two ≥ 64 KiB that cuts `length` bytes into at most 128 pieces. */
-export function pieceLengthFor(length: number): number {
+function pieceLengthFor(length: number): number {
   let piece = MIN_PIECE_BYTES;
   while (piece * MAX_SECTION_PIECES < length) piece *= 2;
   return piece;

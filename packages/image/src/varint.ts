@@ -62,6 +62,6 @@ export function zigzagEncode(value: number): number {
   return value < 0 ? -value * 2 - 1 : value * 2;
 }
 
-export function zigzagDecode(value: number): number {
+function zigzagDecode(value: number): number {
   return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
 }

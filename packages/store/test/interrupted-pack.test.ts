@@ -47,9 +47,9 @@ describe("full disk", () => {
       const folder = await testFolder();
       const small = join(folder, "small");
       await mkdir(small);
-      execFileSync("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", small]);
+      run("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", small]);
       onTestFinished(() => {
-        execFileSync("umount", [small]);
+        run("umount", [small]);
       });
       const diskPath = join(folder, "disk.img");
       await writeFile(diskPath, testDisk(4000));
@@ -65,17 +65,21 @@ describe("full disk", () => {
   );
 });
 
+function run(command: string, args: readonly string[]): void {
+  execFileSync(command, args, { stdio: "ignore" });
+}
+
 function canMount(): boolean {
   const probe = join(tmpdir(), `ckmesh-mount-${process.pid}`);
   try {
-    execFileSync("mkdir", [probe]);
-    execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", probe], { stdio: "ignore" });
-    execFileSync("umount", [probe]);
+    run("mkdir", [probe]);
+    run("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", probe]);
+    run("umount", [probe]);
     return true;
   } catch {
     process.stderr.write("skipped: a full disk cannot be made here, mounting a tmpfs is not permitted\n");
     return false;
   } finally {
-    execFileSync("rm", ["-rf", probe]);
+    run("rm", ["-rf", probe]);
   }
 }
