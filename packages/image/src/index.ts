@@ -1,5 +1,5 @@
 export type { ByteSource } from "./byte-source.js";
-export { type CarriedPiece, carryOverPieces, type NewIndex, type OldIndex } from "./carry-over.js";
+export { carryOverPieces, type NewIndex, type OldIndex } from "./carry-over.js";
 export {
   FRAME_BYTES,
   FRAME_RECORD_BYTES,
@@ -7,9 +7,7 @@ export {
   HASH_BYTES,
   HEAD_BYTES,
   MAX_CODECS,
-  MAX_DISK_BYTES,
   MAX_LEVEL,
-  MAX_PACKED_FRAME_BYTES,
   MAX_ROWS,
   PACK_HEADER_BYTES,
   PAGE_BYTES,
@@ -21,15 +19,13 @@ export { containerSegments } from "./container.js";
 export { DiskExtents, type ExtentArrays } from "./disk-extents.js";
 export { type DiskFile, describeDiskFile } from "./disk-file.js";
 export { type DiskShape, diskPages, diskSectors, gridPad, pageBytes } from "./disk-grid.js";
-export { FrameLookup } from "./frame-lookup.js";
 export { FrameTable, writeFrameRecord } from "./frame-table.js";
-export { decodeHead, encodeHead, hasIndexMagic } from "./head-codec.js";
+export { decodeHead, hasIndexMagic } from "./head-codec.js";
 export {
   indexFileName,
   packFileName,
   parseImageName,
   parseServedName,
-  type ServedName,
 } from "./image-name.js";
 export { type BuiltIndex, buildIndex } from "./index-builder.js";
 export { IndexFile, indexLength } from "./index-file.js";
@@ -37,9 +33,9 @@ export type { CodecEntry, DiskFormat, IndexHead, Section, SectionKind, SignedHea
 export { decodeKept } from "./kept-frames.js";
 export { checkPackHeader, encodePackHeader, hasPackMagic } from "./pack-header.js";
 export { PieceHashes } from "./piece-hashes.js";
-export { type Piece, RowLayout } from "./row-layout.js";
+export { RowLayout } from "./row-layout.js";
 export { SectorMapCursor, SectorMapWriter } from "./sector-map.js";
-export { deriveSwarmKeys, type SwarmKeys } from "./swarm-keys.js";
+export { deriveSwarmKeys } from "./swarm-keys.js";
 export { checkTrust, publicKeyBytes, type TrustPolicy } from "./trust.js";
-export { fixedVhdFooter, MAX_VHD_BYTES, VHD_FOOTER_BYTES, VHD_SECTOR_BYTES } from "./vhd.js";
+export { fixedVhdFooter, MAX_VHD_BYTES, VHD_SECTOR_BYTES } from "./vhd.js";
 export { checkZstdFrame } from "./zstd-frame.js";

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { FRAME_RECORD_BYTES, FrameLookup, FrameTable, writeFrameRecord } from "../src/index.js";
+import { FRAME_RECORD_BYTES, FrameTable, writeFrameRecord } from "../src/index.js";
 import { outcome } from "./outcome.js";
 
 type Shape = readonly { readonly packed: number; readonly sectors: number; readonly hash?: Uint8Array }[];
@@ -124,30 +124,5 @@ describe("FrameTable", () => {
         expect(outcome(() => FrameTable.decode(section, head))).toMatch(/^(?:ok|ERR_INDEX_INVALID)$/);
       }),
     );
-  });
-});
-
-describe("FrameLookup", () => {
-  it("finds each frame by its hash, the first of equal ones, and nothing else", () => {
-    fc.assert(
-      fc.property(fc.array(fc.nat(30), { minLength: 1, maxLength: 60 }), (ids) => {
-        // Hashes that differ in their last byte alone: what an author may write into an index.
-        const hashes = ids.map((id) => Uint8Array.of(...new Uint8Array(31), id));
-        const lookup = new FrameLookup(table(hashes.map((hash) => ({ packed: 9, sectors: 1, hash }))));
-        for (const [i, id] of ids.entries())
-          expect(lookup.find(hashes[i] ?? new Uint8Array(32))).toBe(ids.indexOf(id));
-        expect(lookup.find(new Uint8Array(32).fill(200))).toBe(-1);
-      }),
-    );
-  });
-
-  it("stays fast when all hashes begin alike", () => {
-    const frames = Array.from({ length: 20_000 }, (_, i) => {
-      const hash = new Uint8Array(32);
-      new DataView(hash.buffer).setUint32(28, i);
-      return { packed: 9, sectors: 1, hash };
-    });
-    const lookup = new FrameLookup(table(frames));
-    expect(frames.every(({ hash }, i) => lookup.find(hash) === i)).toBe(true);
   });
 });

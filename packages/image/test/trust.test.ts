@@ -1,6 +1,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { checkTrust, decodeHead, deriveSwarmKeys, encodeHead, publicKeyBytes } from "../src/index.js";
+import { encodeHead } from "../src/head-codec.js";
+import { checkTrust, decodeHead, deriveSwarmKeys, publicKeyBytes } from "../src/index.js";
 import { outcome } from "./outcome.js";
 import { sampleIndex } from "./sample-index.js";
 
