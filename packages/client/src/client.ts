@@ -1,12 +1,12 @@
 import { AppError, type Logger, randomInt } from "@ckmesh/core";
 import type { VersionState } from "@ckmesh/store";
+import { asAppError } from "./as-app-error.js";
 import type { ClientContext } from "./client-context.js";
 import type { ControlRequest } from "./control-request.js";
 import { fetchCatalogue } from "./fetch-catalogue.js";
 import { ImageDriver } from "./image-driver.js";
 import { unknownVersion } from "./rollback-target.js";
 import type { ClientStatus, ImageStatus, StatusError } from "./status.js";
-import { asAppError } from "./version-swarm.js";
 
 /** With --once: so long without a new row, and it is given up. */
 const ONCE_STALL_MS = 120_000;

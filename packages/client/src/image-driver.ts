@@ -9,13 +9,13 @@ import {
   type VersionState,
 } from "@ckmesh/store";
 import { rebuildDisk } from "./activation.js";
+import { asAppError } from "./as-app-error.js";
 import type { ClientContext } from "./client-context.js";
 import { askConsent } from "./consent-hook.js";
 import { checkVersionRule, fetchOffer, type Offer } from "./image-offer.js";
 import { rollbackTarget, unknownVersion } from "./rollback-target.js";
 import type { ImageStatus, StatusError } from "./status.js";
 import { VersionDriver } from "./version-driver.js";
-import { asAppError } from "./version-swarm.js";
 
 /** Changes of counters are saved at most this often. */
 const SAVE_MS = 2000;

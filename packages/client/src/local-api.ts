@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type AppError, type Clock, describeError, type Logger } from "@ckmesh/core";
 import { writeAtomic } from "@ckmesh/store";
+import { asAppError } from "./as-app-error.js";
 import { type ControlRequest, parseControlRequest } from "./control-request.js";
-import { asAppError } from "./version-swarm.js";
 
 /** Longest path of a Unix socket that every system takes (sun_path: 104 on macOS, 108 on Linux). */
 const MAX_SOCKET_PATH = 100;

@@ -4,6 +4,7 @@ import { Identity, OriginHttp, PeerTransport } from "@ckmesh/net";
 import { parseListen, readKeyFile } from "@ckmesh/runtime";
 import { ImageStore, type VersionFiles } from "@ckmesh/store";
 import { PollSchedule } from "@ckmesh/swarm";
+import { asAppError } from "./as-app-error.js";
 import { Client, type OnceResult } from "./client.js";
 import type { ClientContext, ClientDeps } from "./client-context.js";
 import { type ClientMetrics, createClientMetrics } from "./client-metrics.js";
@@ -16,7 +17,6 @@ import { PollLoop } from "./poll-loop.js";
 import type { ClientStatus } from "./status.js";
 import { SwarmDirectory } from "./swarm-directory.js";
 import { TokenBucket, wait } from "./token-bucket.js";
-import { asAppError } from "./version-swarm.js";
 
 /** Networks, remembered peers and reports are looked after this often. */
 const HOUSEKEEPING_MS = 10_000;

@@ -10,12 +10,13 @@ import {
   type WastedBytes,
 } from "@ckmesh/store";
 import { Backoff } from "@ckmesh/swarm";
+import { asAppError } from "./as-app-error.js";
 import type { ClientContext } from "./client-context.js";
 import { IndexCarry } from "./index-carry.js";
 import { planLocal } from "./local-plan.js";
 import { OriginRows } from "./origin-rows.js";
 import type { StatusError, VersionStatus } from "./status.js";
-import { asAppError, VersionSwarm } from "./version-swarm.js";
+import { VersionSwarm } from "./version-swarm.js";
 import { Waste } from "./waste.js";
 
 /** Pauses between attempts after a local fault, such as a full disk. */

@@ -1,5 +1,5 @@
 import {
-  AppError,
+  type AppError,
   type Clock,
   describeError,
   isAppError,
@@ -19,6 +19,7 @@ import {
   SwarmMachine,
 } from "@ckmesh/swarm";
 import { claimSigningBytes, type PeerAddress, type PeerClass, type PeerMessage } from "@ckmesh/wire";
+import { asAppError, isLocalFault } from "./as-app-error.js";
 import { fetchRows, freshParts } from "./fetch-rows.js";
 import type { IndexCarry } from "./index-carry.js";
 import type { LocalPlan } from "./local-plan.js";
@@ -412,7 +413,12 @@ export class VersionSwarm {
 
   async #takeLocal(lengths: Uint32Array): Promise<void> {
     const plan = await this.#options.planLocal();
-    this.step({ type: "frames", lengths, local: plan.rows });
+    // Frames that lay here before the frame table was known: after a crash, or when the index was damaged.
+    const held = [...this.#options.files.have.runs(true, this.#options.files.table.layout.pieceRows)];
+    const local = plan.rows.clone();
+    for (const { first, count } of held) for (let row = first; row < first + count; row++) local.add(row);
+    this.step({ type: "frames", lengths, local });
+    if (held.length > 0) this.step({ type: "stored", runs: held, source: "local" });
     if (plan.rows.count === 0) return;
     try {
       await plan.copy(this.#abort.signal, (runs) => {
@@ -443,19 +449,4 @@ function pieceSections(files: VersionFiles): PieceSection[] {
     const lengths = Uint32Array.from({ length: run.count }, (_, i) => layout.piece(run.first + i).length);
     return { lengths, wanted: true };
   });
-}
-
-/** Errors that another source of rows does not help against. */
-function isLocalFault(err: AppError): boolean {
-  return (
-    err.code === "ERR_STORE_FULL" ||
-    err.code === "ERR_STORE_CORRUPT" ||
-    err.code === "ERR_INDEX_INVALID" ||
-    err.code === "ERR_CONFIG_INVALID" ||
-    err.code === "ERR_INTERNAL"
-  );
-}
-
-export function asAppError(err: unknown): AppError {
-  return isAppError(err) ? err : new AppError("ERR_INTERNAL", describeError(err), { cause: err });
 }

@@ -26,6 +26,8 @@ import { syncFolder } from "./write-atomic.js";
 const WRITE_WINDOW_BYTES = 8 * MIB;
 /** Rows are read back and hashed in runs of this size. */
 const SCAN_BYTES = MIB;
+/** A pack that takes no more than this on the disk has no frame yet: its header, and what rounds it up. */
+const EMPTY_PACK_BYTES = 64 * 1024;
 const ZEROS = Buffer.alloc(SCAN_BYTES);
 
 export interface VersionFilesOptions {
@@ -54,6 +56,8 @@ export class VersionFiles {
   #index: RandomAccessFile | undefined;
   #notes: RandomAccessFile | undefined;
   #isComplete = false;
+  /** After a crash: takes the frames that lie here, once it is known where they are. */
+  #keepFrames: (() => Promise<void>) | undefined;
   #learning: Promise<void> = Promise.resolve();
   /** Bytes held, by source code. */
   readonly #totals = new Float64Array(ROW_SOURCES.length + 1);
@@ -242,10 +246,10 @@ export class VersionFiles {
       (await sizeOf(paths.pack)) === head.pack.length &&
       (await sizeOf(paths.index)) === indexLength(head)
     ) {
-      await this.#openComplete();
-      return;
+      if (await this.#openComplete()) return;
+      this.#options.logger.warn({ file: paths.index }, "a proven index is damaged; it is fetched again");
     }
-    // A crash between the two renames, or a foreign file: what is right in it is kept.
+    // A crash between the two renames, a damaged or a foreign file: what is right in it is kept.
     if ((await sizeOf(paths.pack)) !== undefined) await rename(paths.pack, paths.packPartial);
     if ((await sizeOf(paths.index)) !== undefined) await rename(paths.index, paths.indexPartial);
     const isResumed =
@@ -264,11 +268,16 @@ export class VersionFiles {
     this.#checkpoint.start();
   }
 
-  async #openComplete(): Promise<void> {
+  /** @returns false when the index is no longer what the head says; nothing is open then */
+  async #openComplete(): Promise<boolean> {
     this.#pack = await RandomAccessFile.open(this.paths.pack, "read");
     this.#index = await RandomAccessFile.open(this.paths.index, "read");
+    if (!(await this.#learnComplete())) {
+      await this.#pack.close();
+      await this.#index.close();
+      return false;
+    }
     this.#isComplete = true;
-    await this.#learnComplete();
     this.#notes = await RandomAccessFile.open(this.paths.sources, "create");
     await this.#notes.setSize(this.#have.length);
     const notes = await this.#notes.read(0, this.#have.length);
@@ -278,35 +287,32 @@ export class VersionFiles {
       await this.#notes.write(0, notes);
     }
     for (let row = 0; row < this.#have.length; row++) this.#take(row, notes[row] ?? 0);
+    return true;
   }
 
-  /** Takes the checkpoint as given, and hashes every other row where it lies. */
+  /** Takes the frames of the checkpoint as given, and hashes every other row where it lies. */
   async #resume(): Promise<void> {
     const saved = await this.#loadCheckpoint();
     const notes = await this.#notes?.read(0, this.#sources.byteLength);
-    const keep = async (run: Run): Promise<void> => {
-      for (const held of saved.runs(true, run.first, run.count)) {
-        for (let row = held.first; row < held.first + held.count; row++) this.#take(row, notes?.[row] ?? 0);
-      }
-      for (const other of saved.runs(false, run.first, run.count)) {
-        await this.#scan(other, (row, isGood) => {
-          if (isGood) this.#take(row, notes?.[row] ?? 0);
-        });
-      }
-    };
-    const { layout } = this.table;
-    const hashes = layout.section("hashes");
-    if (hashes !== undefined) {
-      // Never from the checkpoint: all else hangs on it, and it is one small piece.
-      await this.#scan(hashes, (row, isGood) => {
+    const keep = (run: Run): Promise<void> =>
+      this.#scan(run, (row, isGood) => {
         if (isGood) this.#take(row, notes?.[row] ?? 0);
       });
-      await this.#learn();
-    }
-    if (!this.table.knowsPieces) return;
-    await keep({ first: 0, count: layout.pieceRows });
+    const { pieceRows, frameRows } = this.table.layout;
+    this.#keepFrames = async () => {
+      for (const held of saved.runs(true, pieceRows, frameRows)) {
+        for (let row = held.first; row < held.first + held.count; row++) this.#take(row, notes?.[row] ?? 0);
+      }
+      const written = await this.#pack?.allocatedBytes();
+      if (written === undefined || written <= EMPTY_PACK_BYTES) return;
+      for (const other of saved.runs(false, pieceRows, frameRows)) await keep(other);
+    };
+    // Pieces are few, and all else hangs on them: never from the checkpoint. The hashes come first.
+    const hashes = this.table.layout.section("hashes");
+    if (hashes !== undefined) await keep(hashes);
     await this.#learn();
-    if (this.table.frames !== undefined) await keep({ first: layout.pieceRows, count: layout.frameRows });
+    await keep({ first: 0, count: pieceRows });
+    await this.#learn();
   }
 
   async #loadCheckpoint(): Promise<Bitfield> {
@@ -323,16 +329,21 @@ export class VersionFiles {
     }
   }
 
-  /** A version under its final names whose own index does not fit together is damaged: it starts again. */
-  async #learnComplete(): Promise<void> {
+  /** Learns from the index of a complete version, each piece proven; false when one is damaged. */
+  async #learnComplete(): Promise<boolean> {
     const { layout } = this.table;
-    for (const kind of ["hashes", "frames"] as const) {
-      const run = layout.section(kind);
-      if (run === undefined) continue;
-      const bytes = await this.read(run);
-      if (kind === "hashes") this.table.learnHashes(bytes);
-      else this.table.learnFrames(bytes);
-    }
+    const hashes = layout.section("hashes");
+    const frames = layout.section("frames");
+    if (hashes === undefined || frames === undefined) return false;
+    const section = await this.read(hashes);
+    if (this.table.check(hashes.first, section) !== "good") return false;
+    this.table.learnHashes(section);
+    let isSound = true;
+    await this.#scan({ first: 0, count: layout.pieceRows }, (_row, isGood) => {
+      isSound &&= isGood;
+    });
+    if (isSound) this.table.learnFrames(await this.read(frames));
+    return isSound;
   }
 
   /** Reads the sections that say more about the others, as soon as all their rows are held. */
@@ -351,6 +362,8 @@ export class VersionFiles {
     const frames = layout.section("frames");
     if (this.table.frames === undefined && this.#holds(frames)) {
       this.table.learnFrames(await this.read(frames));
+      await this.#keepFrames?.();
+      this.#keepFrames = undefined;
     }
   }
 

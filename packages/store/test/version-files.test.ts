@@ -141,6 +141,22 @@ describe("version files", () => {
     expect(Buffer.compare(await readFile(files.paths.pack), pair.pack)).toBe(0);
   });
 
+  it("keeps all frames of a complete version whose index was damaged, and wants only that piece again", async () => {
+    await pair.fill(files);
+    await files.finish();
+    const section = files.table.layout.section("frames") ?? { first: 0, count: 1 };
+    const piece = { first: section.first, count: 1 };
+    await files.close();
+    await damage(files.paths.index, files.table.locate(piece).offset + 20);
+    files = await pair.open();
+    expect(files.isComplete).toBe(false);
+    expect(files.have.has(piece.first)).toBe(false);
+    await files.write(piece, pair.bytes(files, piece), "peers");
+    expect(files.have.isFull).toBe(true);
+    await files.finish();
+    expect(Buffer.compare(await readFile(files.paths.index), pair.index)).toBe(0);
+  });
+
   it("writes the checkpoint 5 s after a row, once its data is durable", async () => {
     await pair.fill(files, 3);
     pair.clock.advance(4999);
