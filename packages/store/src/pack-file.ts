@@ -1,13 +1,13 @@
-import { type FileHandle, open } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { AppError } from "@ckmesh/core";
-import { checkPackHeader, type IndexFile, PACK_HEADER_BYTES } from "@ckmesh/image";
+import { checkPackHeader, FrameTable, type IndexFile, PACK_HEADER_BYTES } from "@ckmesh/image";
 import { shareCopy } from "./buffer-pool.js";
 import { fileError } from "./file-error.js";
 import type { WorkerSetup } from "./image-tasks.js";
 
 /** A pack that is open for reading, as worker threads need it. */
 export interface PackFile {
-  readonly handle: FileHandle;
+  readonly frames: FrameTable;
   readonly setup: NonNullable<WorkerSetup["pack"]>;
   close(): Promise<void>;
 }
@@ -18,7 +18,9 @@ export interface PackFile {
  */
 export async function openPack(path: string, index: IndexFile): Promise<PackFile> {
   const { disk, counts, pack } = index.head;
-  await index.frames(); // refuses what is damaged before a thread reads it
+  // One copy for all threads; read before the pack, so that a damaged table is named first.
+  const section = shareCopy(await index.section("frames"));
+  const frames = FrameTable.decode(section, index.head);
   const handle = await open(path, "r").catch((err: unknown) => {
     throw fileError(err, path);
   });
@@ -38,9 +40,9 @@ export async function openPack(path: string, index: IndexFile): Promise<PackFile
     const setup = {
       fd: handle.fd,
       head: { ...(disk === undefined ? {} : { disk }), counts, pack },
-      frames: shareCopy(await index.section("frames")),
+      frames: section,
     };
-    return { handle, setup, close: async () => await handle.close() };
+    return { frames, setup, close: async () => await handle.close() };
   } catch (err) {
     await handle.close();
     throw fileError(err, path);

@@ -30,9 +30,9 @@ export class PreviousVersion {
   readonly frames: FrameTable;
   readonly #pack: PackFile;
 
-  private constructor(index: IndexFile, frames: FrameTable, pack: PackFile) {
+  private constructor(index: IndexFile, pack: PackFile) {
     this.index = index;
-    this.frames = frames;
+    this.frames = pack.frames;
     this.#pack = pack;
   }
 
@@ -49,9 +49,8 @@ export class PreviousVersion {
     if (index.head.disk === undefined) {
       throw new AppError("ERR_USAGE", `${indexPath} describes an opaque pack: nothing of it can be kept`);
     }
-    const frames = await index.frames();
     const pack = await openPack(indexPath.slice(0, -".index".length), index);
-    return new PreviousVersion(index, frames, pack);
+    return new PreviousVersion(index, pack);
   }
 
   /**

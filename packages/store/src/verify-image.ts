@@ -35,16 +35,16 @@ export interface VerifyResult {
  */
 export async function verifyImage(indexPath: string, options: VerifyOptions = {}): Promise<VerifyResult> {
   const index = await openIndex(indexPath);
-  const frames = await checkSections(index);
+  await checkSections(index);
   const packPath = options.packPath ?? indexPath.slice(0, -".index".length);
   const pack = await openPack(packPath, index);
   try {
-    const checked = sharedBytes(frames.count);
+    const checked = sharedBytes(pack.frames.count);
     const workers = new ImageWorkers({ level: 1, pack: { ...pack.setup, checked } }, options.threads);
     try {
       const isFull = options.depth !== "hashes";
       if (isFull) await rebuildDisk(index, workers, options);
-      await checkFrames(workers, frames, checked, isFull, options);
+      await checkFrames(workers, pack.frames, checked, isFull, options);
       await checkPack(packPath, index, options);
     } finally {
       await workers.close();
@@ -54,20 +54,19 @@ export async function verifyImage(indexPath: string, options: VerifyOptions = {}
   }
   return {
     index,
-    frames: frames.count,
+    frames: index.head.counts.frames,
     pages: index.head.disk === undefined ? 0 : diskPages(index.head.disk),
   };
 }
 
 /** Every section by its hashes, and what can be said of each alone. */
-async function checkSections(index: IndexFile): Promise<FrameTable> {
+async function checkSections(index: IndexFile): Promise<void> {
   const kept = await index.section("kept");
   if (index.head.previous !== undefined) decodeKept(kept, index.head, kept.length * 8);
   await index.section("container");
   await index.section("ids");
   const map = await index.map();
   while (map.next());
-  return await index.frames();
 }
 
 /** The frames that rebuilding the disk did not need. */
