@@ -28,6 +28,7 @@ export class RequestRecorder {
   readonly #seconds;
   readonly #underway;
   #count = 0;
+  #whenIdle: (() => void) | undefined;
 
   constructor(options: RequestRecorderOptions) {
     this.#options = options;
@@ -54,7 +55,6 @@ export class RequestRecorder {
     const { localAddress = "", localPort = 0, remoteAddress = "" } = socket;
     this.#underway.set((this.#count += 1));
     response.once("close", () => {
-      this.#underway.set((this.#count -= 1));
       const sentBytes = socket.bytesWritten - sentBefore;
       const ms = clock.now() - startedAt;
       this.#requests.add(1, { status: `${Math.floor(response.statusCode / 100)}xx` });
@@ -74,8 +74,22 @@ export class RequestRecorder {
         receivedBytes: socket.bytesRead - receivedBefore,
         ms,
       });
+      this.#underway.set((this.#count -= 1));
+      if (this.#count === 0) this.#whenIdle?.();
     });
     return facts;
+  }
+
+  /** Resolves when every request has been written down, after `limitMs` at the latest. */
+  async idle(limitMs: number): Promise<void> {
+    if (this.#count === 0) return;
+    await new Promise<void>((resolve) => {
+      const cancel = this.#options.clock.after(limitMs, resolve);
+      this.#whenIdle = () => {
+        cancel();
+        resolve();
+      };
+    });
   }
 
   of(request: IncomingMessage): RequestFacts {

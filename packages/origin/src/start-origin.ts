@@ -50,6 +50,8 @@ export interface Origin {
   close(): Promise<void>;
 }
 
+/** For answers that were cut at a stop: their ends are told a moment later. */
+const LAST_WORDS_MS = 1000;
 const DEFAULT_LISTEN = "0.0.0.0:8080";
 
 /**
@@ -149,6 +151,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     isClosing = true;
     stopTlsWatch();
     await Promise.all([gate.close(), ...opened.map((listener) => listener.close(config.limits.drainMs))]);
+    await parts.recorder.idle(LAST_WORDS_MS);
     openFiles.close();
     await Promise.all([log?.close(), audit.close()]);
     logger.info({}, "origin has stopped");

@@ -40,6 +40,7 @@ export class W3cLog {
   #cancelFlush: (() => void) | undefined;
   #writing: Promise<void> = Promise.resolve();
   #isFailing = false;
+  #isClosed = false;
 
   constructor(directory: string, clock: Clock, logger: Logger) {
     this.#directory = directory;
@@ -48,6 +49,7 @@ export class W3cLog {
   }
 
   write(entry: W3cEntry): void {
+    if (this.#isClosed) return;
     const [date, time] = dateAndTime(this.#clock.wall());
     const line = formatEntry(entry, date, time);
     if (this.#pendingChars + line.length > MAX_PENDING_CHARS) {
@@ -65,8 +67,9 @@ export class W3cLog {
     });
   }
 
-  /** Writes what waits. */
+  /** Writes what waits; later entries are dropped. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#cancelFlush?.();
     this.#cancelFlush = undefined;
     this.#flush();

@@ -105,6 +105,7 @@ describe("a stop", () => {
     await new Promise((resolve) => socket.once("readable", resolve));
     await Promise.all([origin.origin.close(), origin.origin.close()]);
     expect((await untilEnd(socket)).length).toBeLessThan(large.pack.length);
+    expect(requestLog(origin).some((line) => line.includes("GET /MEDVImages/large_1.ckm -"))).toBe(true);
   });
 });
 
