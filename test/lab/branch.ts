@@ -90,6 +90,7 @@ export class Branch {
     );
   }
 
+  /** Starts the origin, which publishes what was packed, and the tracker. */
   async startServers(): Promise<void> {
     const [cert, key] = [join(this.folder, "cert.pem"), join(this.folder, "key.pem")];
     const subject = ["-subj", "/CN=dc", "-addext", `subjectAltName=IP:${this.lab.address("dc")}`];
@@ -115,18 +116,22 @@ export class Branch {
     );
     const tls = ["--tls-cert", cert, "--tls-key", key];
     const at = this.lab.address("dc");
-    await this.#ready("dc", [
-      "origin",
-      "--root",
-      this.root,
-      "--state",
-      join(this.folder, "origin"),
-      "--tls-listen",
-      `${at}:8443`,
-      ...tls,
-      "--anonymous",
-      ...this.#fleetKey(),
-    ]);
+    await this.#ready(
+      "dc",
+      [
+        "origin",
+        "--root",
+        this.root,
+        "--state",
+        join(this.folder, "origin"),
+        "--tls-listen",
+        `${at}:8443`,
+        ...tls,
+        "--anonymous",
+        ...this.#fleetKey(),
+      ],
+      "published",
+    );
     if (this.options.hasTracker !== false) await this.startTracker();
   }
 
@@ -218,16 +223,17 @@ export class Branch {
     return this.lab.spawn(host, [process.execPath, MAIN, ...args], { stdio: ["ignore", "pipe", "pipe"] });
   }
 
-  async #ready(host: string, args: readonly string[]): Promise<ChildProcess> {
+  /** Starts a server and waits for an event of it. */
+  async #ready(host: string, args: readonly string[], event = "ready"): Promise<ChildProcess> {
     const child = this.#spawn(host, [...args, "--json"]);
     child.stderr?.resume();
     for await (const line of lines(child)) {
-      if (line.has("event") && line.string("event", 100) === "ready") {
+      if (line.has("event") && line.string("event", 100) === event) {
         child.stdout?.resume();
         return child;
       }
     }
-    throw new Error(`${args[0]} ended before it was ready`);
+    throw new Error(`${args[0]} ended before it was ${event}`);
   }
 
   #watch(client: BranchClient): void {
