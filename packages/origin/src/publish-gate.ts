@@ -7,7 +7,7 @@ import { pairKind } from "./opaque-pack.js";
 import { type ProvenPair, type ProvePairOptions, provePair } from "./prove-pair.js";
 import { versionOf } from "./version-of.js";
 
-export interface PublishNews {
+interface PublishNews {
   /** This content was never published before. */
   readonly isNew: boolean;
   /** The alias stands for another version than before; not told for what a restart publishes again. */
