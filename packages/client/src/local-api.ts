@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
-import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm, unlink } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { type AppError, type Clock, describeError, type Logger } from "@ckmesh/core";
-import { writeAtomic } from "@ckmesh/store";
+import { fileErrorCode, writeAtomic } from "@ckmesh/store";
 import { asAppError } from "./as-app-error.js";
 import { type ControlRequest, parseControlRequest } from "./control-request.js";
 
@@ -82,10 +82,22 @@ async function socketPath(storeDir: string): Promise<{ path: string; temporary?:
     return { path: `\\\\.\\pipe\\ckmesh-${name}` };
   }
   const path = join(resolve(storeDir), "api.sock");
-  await rm(path, { force: true });
+  await removeDeadSocket(path);
   if (Buffer.byteLength(path) <= MAX_SOCKET_PATH) return { path };
   const temporary = await mkdtemp(join(tmpdir(), "ckmesh-")); // mode 0700
   return { path: join(temporary, "api.sock"), temporary };
+}
+
+/**
+ * `unlink`, not `rm`: `rm` looks at the file first, and on Node 20 the module loader takes the last such look at
+ * a socket for a part of the next package that it resolves (realpathSync stops early), which then is not found.
+ */
+async function removeDeadSocket(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (err) {
+    if (fileErrorCode(err) !== "ENOENT") throw err;
+  }
 }
 
 function serve(

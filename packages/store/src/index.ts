@@ -20,6 +20,7 @@ export { type PackOptions, type PackResult, packImage } from "./pack-image.js";
 export type { Progress, WorkOptions } from "./progress.js";
 export { NO_SOURCE_BYTES, type RowSource, type SourceBytes } from "./row-source.js";
 export type { RowTable } from "./row-table.js";
+export { fileErrorCode } from "./store-error.js";
 export { versionPaths } from "./store-layout.js";
 export { storedSourceBytes } from "./stored-source-bytes.js";
 export { type UnpackFormat, type UnpackOptions, type UnpackResult, unpackImage } from "./unpack-image.js";
