@@ -20,6 +20,8 @@ export const MAX_HOPS = 4;
 export const RELAY_FANOUT = 4;
 /** Rule 3: haves are gathered this long: one message per link and interval. */
 export const HAVE_INTERVAL_MS = 250;
+/** Rows a peer may name in its haves over a link's life, in copies of the version: it gains each once, or loses it. */
+export const MAX_NAMED_COPIES = 8;
 /** Runs in one have message; the rest goes with the next. */
 export const MAX_HAVE_RUNS = 2000;
 /** Rule 3: claims relayed per link and second; more is a flood and is dropped. */

@@ -30,6 +30,8 @@ export class Link {
   readonly upAt: number;
   /** Rows that the peer offers. */
   bits: Bitfield;
+  /** Rows that it named in haves and losses so far. */
+  namedRows = 0;
   /** It has said what it holds. */
   hasGreeted = false;
 

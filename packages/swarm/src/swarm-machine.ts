@@ -1,5 +1,5 @@
 import { Bitfield, type Random, type Run } from "@ckmesh/core";
-import type { Claim, PeerAddress, PeerClass } from "@ckmesh/wire";
+import type { Claim, PeerAddress, PeerClass, PeerMessage } from "@ckmesh/wire";
 import { Bans } from "./bans.js";
 import { ClaimGossip } from "./claim-gossip.js";
 import {
@@ -8,6 +8,7 @@ import {
   DIAL_BACKOFF_MS,
   MAX_BAD_ROWS,
   MAX_LINKS,
+  MAX_NAMED_COPIES,
   MAX_SITE_RTT_MS,
   MIN_GOSSIP_MS,
   SETTLE_MS,
@@ -340,25 +341,10 @@ export class SwarmMachine {
         return;
       case "bitfield":
       case "have-all":
-        link.hasGreeted = true;
-        link.bits =
-          message.type === "have-all"
-            ? Bitfield.full(this.#config.rows)
-            : Bitfield.from(message.bits, this.#config.rows);
-        this.#picker.offerAll(link);
-        return;
       case "have-none":
-        link.hasGreeted = true;
-        return;
       case "have":
-        for (const run of message.runs) {
-          for (let row = run.first; row < run.first + run.count; row++) link.bits.add(row);
-          this.#picker.offered(link, run);
-        }
-        return;
       case "lost":
-        for (const run of message.runs)
-          for (let row = run.first; row < run.first + run.count; row++) link.bits.delete(row);
+        this.#offers(link, message, now);
         return;
       case "request":
         this.#slots.request(link, message.row, message.length);
@@ -379,6 +365,29 @@ export class SwarmMachine {
       case "bad-rows":
         // The driver reads those rows again and reports `lost` if the peer was right.
         return;
+    }
+  }
+
+  /** What a peer holds, gained or lost. One that names rows without end only costs time: it is shut out. */
+  #offers(link: Link, message: OfferMessage, now: number): void {
+    const { rows } = this.#config;
+    link.hasGreeted = true;
+    link.namedRows += message.type === "have" || message.type === "lost" ? countOf(message.runs) : rows;
+    if (link.namedRows > MAX_NAMED_COPIES * rows) {
+      this.#bans.add(link.peerId, SHUT_OUT_MS, now);
+      this.#close(link, "misbehaved", now);
+      return;
+    }
+    if (message.type === "bitfield") link.bits = Bitfield.from(message.bits, rows);
+    if (message.type === "have-all") link.bits = Bitfield.full(rows);
+    if (message.type === "bitfield" || message.type === "have-all") this.#picker.offerAll(link);
+    if (message.type !== "have" && message.type !== "lost") return;
+    for (const run of message.runs) {
+      for (let row = run.first; row < run.first + run.count; row++) {
+        if (message.type === "have") link.bits.add(row);
+        else link.bits.delete(row);
+      }
+      if (message.type === "have") this.#picker.offered(link, run);
     }
   }
 
@@ -420,4 +429,10 @@ export class SwarmMachine {
     for (const link of this.#links.values()) if (link.peerId === peerId) return link.peerClass;
     return "wired";
   }
+}
+
+type OfferMessage = Extract<PeerMessage, { type: "bitfield" | "have-all" | "have-none" | "have" | "lost" }>;
+
+function countOf(runs: readonly Run[]): number {
+  return runs.reduce((sum, run) => sum + run.count, 0);
 }

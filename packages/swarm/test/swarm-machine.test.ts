@@ -140,6 +140,16 @@ describe("SwarmMachine", () => {
     ]);
   });
 
+  it("shuts out a peer that names rows without end", () => {
+    const m = machine();
+    m.step(up(1, peerId(1)), 1);
+    const have = { type: "have", runs: [{ first: 0, count: 5 }] } as const;
+    const effects = Array.from({ length: 20 }, (_, i) =>
+      m.step({ type: "message", link: 1, message: have }, 2 + i),
+    ).flat();
+    expect(closes(effects)).toEqual(["1 misbehaved"]);
+  });
+
   it("always names a time to look again while it wants rows, and rarely when nothing happens", () => {
     const m = machine();
     let looks = 0;
