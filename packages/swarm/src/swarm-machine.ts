@@ -1,5 +1,5 @@
-import { Bitfield, type Random, type Run } from "@ckmesh/core";
-import type { Claim, PeerAddress, PeerClass, PeerMessage } from "@ckmesh/wire";
+import type { Bitfield, Random, Run } from "@ckmesh/core";
+import type { Claim, PeerAddress, PeerClass } from "@ckmesh/wire";
 import { Bans } from "./bans.js";
 import { ClaimGossip } from "./claim-gossip.js";
 import {
@@ -8,7 +8,6 @@ import {
   DIAL_BACKOFF_MS,
   MAX_BAD_ROWS,
   MAX_LINKS,
-  MAX_NAMED_COPIES,
   MAX_SITE_RTT_MS,
   MIN_GOSSIP_MS,
   SETTLE_MS,
@@ -18,6 +17,7 @@ import {
 import { Dialer } from "./dialer.js";
 import { HaveGossip } from "./have-gossip.js";
 import { Link } from "./link.js";
+import { type OfferMessage, takeOffer } from "./offers.js";
 import { PeerExchange } from "./peer-exchange.js";
 import { CLASS_WEIGHT, spanScore } from "./rank.js";
 import { RequestPicker } from "./request-picker.js";
@@ -368,27 +368,10 @@ export class SwarmMachine {
     }
   }
 
-  /** What a peer holds, gained or lost. One that names rows without end only costs time: it is shut out. */
   #offers(link: Link, message: OfferMessage, now: number): void {
-    const { rows } = this.#config;
-    link.hasGreeted = true;
-    link.namedRows += message.type === "have" || message.type === "lost" ? countOf(message.runs) : rows;
-    if (link.namedRows > MAX_NAMED_COPIES * rows) {
-      this.#bans.add(link.peerId, SHUT_OUT_MS, now);
-      this.#close(link, "misbehaved", now);
-      return;
-    }
-    if (message.type === "bitfield") link.bits = Bitfield.from(message.bits, rows);
-    if (message.type === "have-all") link.bits = Bitfield.full(rows);
-    if (message.type === "bitfield" || message.type === "have-all") this.#picker.offerAll(link);
-    if (message.type !== "have" && message.type !== "lost") return;
-    for (const run of message.runs) {
-      for (let row = run.first; row < run.first + run.count; row++) {
-        if (message.type === "have") link.bits.add(row);
-        else link.bits.delete(row);
-      }
-      if (message.type === "have") this.#picker.offered(link, run);
-    }
+    if (takeOffer(link, message, this.#config.rows, this.#picker)) return;
+    this.#bans.add(link.peerId, SHUT_OUT_MS, now);
+    this.#close(link, "misbehaved", now);
   }
 
   #piece(event: Extract<SwarmEvent, { type: "piece" }>, now: number): void {
@@ -429,10 +412,4 @@ export class SwarmMachine {
     for (const link of this.#links.values()) if (link.peerId === peerId) return link.peerClass;
     return "wired";
   }
-}
-
-type OfferMessage = Extract<PeerMessage, { type: "bitfield" | "have-all" | "have-none" | "have" | "lost" }>;
-
-function countOf(runs: readonly Run[]): number {
-  return runs.reduce((sum, run) => sum + run.count, 0);
 }
