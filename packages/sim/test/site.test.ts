@@ -86,6 +86,13 @@ describe("a site takes one copy over the WAN", () => {
     expect(slowest(where)).toBeLessThan(2.5);
   });
 
+  it("when the link is so thin that a row takes many seconds", () => {
+    const where = new SimSite({ image: simImage(3 * MIB), seed: 1, wan: 0.25e6 });
+    starts(where, 6);
+    expect(where.run(600_000)).toBe(true);
+    expect(copies(where)).toBeLessThanOrEqual(1.05);
+  });
+
   it("when gossip takes a second", () => {
     const where = site(32, { lanMs: 4 });
     starts(where, 8, { bend: (m) => m });

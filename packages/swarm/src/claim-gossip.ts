@@ -8,6 +8,9 @@ import type { RowTable } from "./row-table.js";
 import type { LinkId, SwarmEffect } from "./swarm-messages.js";
 import type { UnsignedClaim } from "./wan-claims.js";
 
+/** A frame's size, raw: for rows whose length is not known yet. */
+const FRAME_BYTES = 65_536;
+
 interface GossipOptions {
   readonly peerId: string;
   readonly table: RowTable;
@@ -123,6 +126,15 @@ export class ClaimGossip {
       return Math.min(claim.bytesDone, offered);
     }
     return claim.bytesDone;
+  }
+
+  #largestRow({ span, rows }: Claim): number {
+    const { grid } = this.#options.table;
+    if (span >= grid.count) return FRAME_BYTES;
+    let largest = 0;
+    for (let row = rows.first; row < rows.first + rows.count; row++)
+      largest = Math.max(largest, grid.rowBytes(row));
+    return largest;
   }
 
   #send(link: Link, claim: Claim, hops: number): void {

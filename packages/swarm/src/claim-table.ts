@@ -7,6 +7,8 @@ import {
   MAX_CLAIMS,
   MAX_OPEN_CLAIMS,
   MAX_VOID_CLAIMS,
+  MAX_VOID_MS,
+  UNRATED_VOID_MS,
 } from "./constants.js";
 import { compareRank } from "./rank.js";
 
@@ -20,6 +22,8 @@ export interface KnownClaim {
   progressAt: number;
   /** Most bytes that the claimer has ever shown on this span: opening again without more is no progress. */
   readonly mostBytes: number;
+  /** Without progress for this long it is void. */
+  readonly voidMs: number;
   isVoid: boolean;
 }
 
@@ -40,8 +44,9 @@ export class ClaimTable {
   /**
    * Files a verified claim. "new" and "progress" are relayed, the rest is not.
    * @param backedBytes how much of `bytesDone` the claimer's haves bear out; more counts as no progress
+   * @param rowBytes largest row of the claim: twice its time at the claimed rate may pass without progress
    */
-  add(claim: Claim, score: number, now: number, backedBytes = claim.bytesDone): ClaimNews {
+  add(claim: Claim, score: number, now: number, backedBytes = claim.bytesDone, rowBytes = 65_536): ClaimNews {
     if ((this.#barred.get(claim.claimer) ?? 0) > now) return "excess";
     const claims = this.#spans.get(claim.span) ?? new Map<string, KnownClaim>();
     const known = claims.get(claim.claimer);
@@ -60,6 +65,7 @@ export class ClaimTable {
       firstSeen: now,
       progressAt: hasMoved ? now : known.progressAt,
       mostBytes: Math.max(known?.mostBytes ?? 0, backedBytes),
+      voidMs: voidMsOf(claim, rowBytes),
       isVoid: hasMoved ? false : known.isVoid,
     });
     this.#spans.set(claim.span, claims);
@@ -101,18 +107,19 @@ export class ClaimTable {
     return best;
   }
 
-  /** Voids claims without progress for `voidMs`; returns the spans that became free. */
-  expire(now: number, voidMs: number): number[] {
+  /** Voids claims that stand still, at the earliest after `gossipMs`; returns the spans that became free. */
+  expire(now: number, gossipMs: number): number[] {
     const freed: number[] = [];
     for (const [span, claims] of this.#spans) {
       for (const [claimer, known] of claims) {
         const age = now - known.progressAt;
-        if (isActive(known.claim) && !known.isVoid && age >= Math.max(CLAIM_VOID_MS, voidMs)) {
+        const mayVoid = isActive(known.claim) && !known.isVoid;
+        if (mayVoid && age >= Math.max(known.voidMs, gossipMs)) {
           known.isVoid = true;
           freed.push(span);
           this.#countVoid(claimer, now);
         }
-        if (age >= DONE_CLAIM_MS) this.#delete(span, claimer, claims);
+        if (age >= DONE_CLAIM_MS && !(mayVoid && !known.isVoid)) this.#delete(span, claimer, claims);
       }
     }
     return freed;
@@ -131,15 +138,22 @@ export class ClaimTable {
   }
 
   /** When `expire` next has something to do. */
-  deadline(voidMs: number): number {
+  deadline(gossipMs: number): number {
     let due = Number.POSITIVE_INFINITY;
     for (const claims of this.#spans.values()) {
       for (const known of claims.values()) {
         const mayVoid = isActive(known.claim) && !known.isVoid;
-        due = Math.min(due, known.progressAt + (mayVoid ? Math.max(CLAIM_VOID_MS, voidMs) : DONE_CLAIM_MS));
+        due = Math.min(due, known.progressAt + (mayVoid ? Math.max(known.voidMs, gossipMs) : DONE_CLAIM_MS));
       }
     }
     return due;
+  }
+
+  /** The longest void time of the claims that hold: what patience has to outlast. */
+  longestVoidMs(now: number): number {
+    let longest = CLAIM_VOID_MS;
+    for (const known of this.active(now)) longest = Math.max(longest, known.voidMs);
+    return longest;
   }
 
   #activeOf(claimer: string): number {
@@ -202,6 +216,11 @@ export function compareClaims(a: Contender, b: Contender): number {
     { score: a.score, peerId: a.claim.claimer },
     { score: b.score, peerId: b.claim.claimer },
   );
+}
+
+function voidMsOf(claim: Claim, rowBytes: number): number {
+  const rowsMs = claim.rate > 0 ? (2000 * rowBytes) / claim.rate : UNRATED_VOID_MS;
+  return Math.min(MAX_VOID_MS, Math.max(CLAIM_VOID_MS, rowsMs));
 }
 
 function isActive(claim: Claim): boolean {

@@ -31,6 +31,10 @@ export const MAX_CLAIMS_PER_SECOND = 60;
 export const MAX_OPEN_CLAIMS = 2;
 /** Rule 6: a claim without progress is void after this, or after 4 gossip delays. */
 export const CLAIM_VOID_MS = 3000;
+/** Rule 6: a claimer whose rate is not known yet has this long: its first row may come over a very thin link. */
+export const UNRATED_VOID_MS = 10_000;
+/** Rule 6: and two rows at the claimed rate, but no longer than this, whatever rate is claimed. */
+export const MAX_VOID_MS = 300_000;
 /** Rule 6: own claims are repeated this often while their bytes move. */
 export const CLAIM_PROGRESS_MS = 1000;
 /** Rule 3: own claims are repeated this often when nothing moved. */
@@ -58,6 +62,8 @@ export const MAX_MOVING_CLAIMS = 4;
 
 /** Rule 12: a client without a verified byte for this long stops waiting for claims and busy peers. */
 export const PATIENCE_MS = 15_000;
+/** Rule 12: or three void times of the claims in the view, but no longer than this. */
+export const MAX_PATIENCE_MS = 120_000;
 /** Rule 12: spread of that moment, so that a whole site does not lose patience at once. */
 export const PATIENCE_JITTER_MS = 5000;
 

@@ -13,6 +13,7 @@ import {
   MAX_FETCH_BACKOFF_MS,
   MAX_MOVING_CLAIMS,
   MAX_OPEN_CLAIMS,
+  MAX_PATIENCE_MS,
   PATIENCE_JITTER_MS,
   PATIENCE_MS,
 } from "./constants.js";
@@ -64,7 +65,7 @@ interface OwnClaim {
 export class WanClaims {
   readonly #context: WanContext;
   readonly #backoff: Backoff;
-  readonly #patienceMs: number;
+  readonly #patienceJitterMs: number;
   #own: OwnClaim[] = [];
   readonly #order = new SpanOrder();
   #nextFetch: FetchId = 1;
@@ -80,7 +81,7 @@ export class WanClaims {
     this.#epoch = epoch;
     this.#lastVerifiedAt = now;
     this.#backoff = new Backoff(FETCH_BACKOFF_MS, MAX_FETCH_BACKOFF_MS, context.random);
-    this.#patienceMs = PATIENCE_MS + context.random.next() * PATIENCE_JITTER_MS;
+    this.#patienceJitterMs = context.random.next() * PATIENCE_JITTER_MS;
     this.reorder();
   }
 
@@ -163,7 +164,7 @@ export class WanClaims {
       if (this.#own.length < MAX_OPEN_CLAIMS) due = Math.min(due, Math.max(handover, now + 20));
     }
     if (this.#context.table.missing === 0) return due;
-    const patience = this.#lastVerifiedAt + this.#patienceMs;
+    const patience = this.#impatientAt(now);
     return Math.min(due, patience > now ? patience : now + CLAIM_PROGRESS_MS);
   }
 
@@ -206,7 +207,7 @@ export class WanClaims {
 
   /** Opens claims while there is room for them. */
   #open(now: number): number {
-    const isImpatient = now - this.#lastVerifiedAt >= this.#patienceMs;
+    const isImpatient = now >= this.#impatientAt(now);
     while (this.#own.length < MAX_OPEN_CLAIMS) {
       const moving = this.#own.find((own) => own.fetch !== undefined);
       if (this.#own.length > 0 && (moving === undefined || now < this.#handoverAt(moving, now)))
@@ -234,6 +235,12 @@ export class WanClaims {
       this.#advance(own, now);
     }
     return Number.POSITIVE_INFINITY;
+  }
+
+  /** Rule 12: when this client stops to wait for others. */
+  #impatientAt(now: number): number {
+    const voidTimes = Math.min(MAX_PATIENCE_MS, 3 * this.#context.claims.longestVoidMs(now));
+    return this.#lastVerifiedAt + Math.max(PATIENCE_MS, voidTimes) + this.#patienceJitterMs;
   }
 
   /** Rule 5: a machine measured at less than a quarter of the others leaves the WAN to them. */

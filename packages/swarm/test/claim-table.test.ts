@@ -8,6 +8,7 @@ import {
   MAX_CLAIMS,
   MAX_OPEN_CLAIMS,
   MAX_VOID_CLAIMS,
+  MAX_VOID_MS,
 } from "../src/constants.js";
 
 const claim = (over: Partial<Claim> = {}): Claim => ({
@@ -16,7 +17,7 @@ const claim = (over: Partial<Claim> = {}): Claim => ({
   claimer: "aa",
   epoch: 1,
   bytesDone: 0,
-  rate: 0,
+  rate: 1_000_000,
   state: "open",
   key: new Uint8Array(32),
   signature: new Uint8Array(64),
@@ -59,6 +60,16 @@ describe("ClaimTable", () => {
     expect(covered(table, 30, CLAIM_VOID_MS)).toBe(false);
     table.add(claim({ epoch: 3, state: "moving", bytesDone: 1 }), 1, CLAIM_VOID_MS + 1);
     expect(covered(table, 30, CLAIM_VOID_MS + 1)).toBe(true);
+  });
+
+  it("gives a claimer time for two rows at the rate that it claims, and ten seconds while that is unknown", () => {
+    const table = new ClaimTable();
+    table.add(claim({ claimer: "slow", rate: 8192 }), 1, 0);
+    table.add(claim({ claimer: "new", rate: 0 }), 1, 0);
+    table.add(claim({ claimer: "liar", rate: 1 }), 1, 0);
+    const voidAt = (now: number): number => table.expire(now, 0).length;
+    expect([voidAt(9999), voidAt(10_000), voidAt(15_999), voidAt(16_000)]).toEqual([0, 1, 0, 1]);
+    expect([voidAt(MAX_VOID_MS - 1), voidAt(MAX_VOID_MS)]).toEqual([0, 1]);
   });
 
   it("counts only the progress that the claimer's haves bear out", () => {
