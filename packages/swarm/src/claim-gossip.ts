@@ -76,6 +76,7 @@ export class ClaimGossip {
       this.#options.score(claim.span, claim.claimer),
       now,
       this.#backed(claim),
+      this.#largestRow(claim),
     );
     if (news !== "new" && news !== "progress") return false;
     this.hasNews = true;
