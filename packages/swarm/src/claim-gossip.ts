@@ -51,8 +51,8 @@ export class ClaimGossip {
   }
 
   /** Tells a new peer the claims that hold. */
-  greet(link: Link, now: number): void {
-    for (const { claim } of this.claims.active(now))
+  greet(link: Link): void {
+    for (const { claim } of this.claims.active())
       if (claim.claimer !== link.peerId) this.#send(link, claim, 1);
   }
 

@@ -37,6 +37,9 @@ export class ClaimTable {
   /** By span, then claimer. */
   readonly #spans = new Map<number, Map<string, KnownClaim>>();
   #size = 0;
+  #longestVoidMs = CLAIM_VOID_MS;
+  /** Answer of `active` until something changes. */
+  #active: readonly KnownClaim[] | undefined;
   /** Claims in a row that moved nothing, by claimer; and who may not claim until when. */
   readonly #voids = new Map<string, number>();
   readonly #barred = new Map<string, number>();
@@ -59,6 +62,7 @@ export class ClaimTable {
       this.#size += 1;
     }
     const hasMoved = known === undefined || backedBytes > known.mostBytes || claim.state === "done";
+    this.#active = undefined;
     claims.set(claim.claimer, {
       claim,
       score,
@@ -69,6 +73,7 @@ export class ClaimTable {
       isVoid: hasMoved ? false : known.isVoid,
     });
     this.#spans.set(claim.span, claims);
+    this.#longestVoidMs = Math.max(this.#longestVoidMs, voidMsOf(claim, rowBytes));
     if (backedBytes > 0) this.#voids.delete(claim.claimer);
     return known === undefined ? "new" : "progress";
   }
@@ -87,14 +92,12 @@ export class ClaimTable {
     }
   }
 
-  /** Open and moving claims of all peers that are valid. */
-  *active(now: number): Generator<KnownClaim> {
-    for (const claims of this.#spans.values()) {
-      for (const known of claims.values()) {
-        if (isValid(known, now) && (known.claim.state === "open" || known.claim.state === "moving"))
-          yield known;
-      }
-    }
+  /** Open and moving claims of all peers that are not void. */
+  active(): readonly KnownClaim[] {
+    this.#active ??= [...this.#spans.values()].flatMap((claims) =>
+      [...claims.values()].filter((known) => isActive(known.claim) && !known.isVoid),
+    );
+    return this.#active;
   }
 
   /** The best valid active claim of a span by rule 9: moving first, then rank. */
@@ -116,6 +119,7 @@ export class ClaimTable {
         const mayVoid = isActive(known.claim) && !known.isVoid;
         if (mayVoid && age >= Math.max(known.voidMs, gossipMs)) {
           known.isVoid = true;
+          this.#active = undefined;
           freed.push(span);
           this.#countVoid(claimer, now);
         }
@@ -140,20 +144,20 @@ export class ClaimTable {
   /** When `expire` next has something to do. */
   deadline(gossipMs: number): number {
     let due = Number.POSITIVE_INFINITY;
+    this.#longestVoidMs = CLAIM_VOID_MS;
     for (const claims of this.#spans.values()) {
       for (const known of claims.values()) {
         const mayVoid = isActive(known.claim) && !known.isVoid;
+        if (mayVoid) this.#longestVoidMs = Math.max(this.#longestVoidMs, known.voidMs);
         due = Math.min(due, known.progressAt + (mayVoid ? Math.max(known.voidMs, gossipMs) : DONE_CLAIM_MS));
       }
     }
     return due;
   }
 
-  /** The longest void time of the claims that hold: what patience has to outlast. */
-  longestVoidMs(now: number): number {
-    let longest = CLAIM_VOID_MS;
-    for (const known of this.active(now)) longest = Math.max(longest, known.voidMs);
-    return longest;
+  /** The longest void time of the claims that held at the last `deadline`, and of those since: what patience outlasts. */
+  get longestVoidMs(): number {
+    return this.#longestVoidMs;
   }
 
   #activeOf(claimer: string): number {
@@ -188,6 +192,7 @@ export class ClaimTable {
   }
 
   #delete(span: number, claimer: string, claims: Map<string, KnownClaim>): void {
+    this.#active = undefined;
     claims.delete(claimer);
     this.#size -= 1;
     if (claims.size === 0) this.#spans.delete(span);

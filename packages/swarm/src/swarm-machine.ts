@@ -292,7 +292,7 @@ export class SwarmMachine {
     this.#dialer.connected(link, now);
     this.#haves.greet(link);
     for (const claim of this.#wan.current(now)) this.#gossip.announce(claim, link);
-    this.#gossip.greet(link, now);
+    this.#gossip.greet(link);
   }
 
   #refusal(link: Link, now: number): CloseReason | undefined {

@@ -164,7 +164,7 @@ export class WanClaims {
       if (this.#own.length < MAX_OPEN_CLAIMS) due = Math.min(due, Math.max(handover, now + 20));
     }
     if (this.#context.table.missing === 0) return due;
-    const patience = this.#impatientAt(now);
+    const patience = this.#impatientAt();
     return Math.min(due, patience > now ? patience : now + CLAIM_PROGRESS_MS);
   }
 
@@ -199,7 +199,7 @@ export class WanClaims {
     const rival = this.#context.claims.best(own.span, now);
     if (rival !== undefined && compareClaims(mine, rival) > 0) return false;
     const ahead = new Set<string>();
-    for (const known of this.#context.claims.active(now)) {
+    for (const known of this.#context.claims.active()) {
       if (known.claim.state === "moving" || compareClaims(known, mine) < 0) ahead.add(known.claim.claimer);
     }
     return ahead.size < MAX_MOVING_CLAIMS;
@@ -207,13 +207,12 @@ export class WanClaims {
 
   /** Opens claims while there is room for them. */
   #open(now: number): number {
-    const isImpatient = now >= this.#impatientAt(now);
+    const isImpatient = now >= this.#impatientAt();
     while (this.#own.length < MAX_OPEN_CLAIMS) {
       const moving = this.#own.find((own) => own.fetch !== undefined);
       if (this.#own.length > 0 && (moving === undefined || now < this.#handoverAt(moving, now)))
         return Infinity;
-      if (this.#own.length === 0 && !isImpatient && (this.#isSlow(now) || !this.#hasRoom(now)))
-        return Infinity;
+      if (this.#own.length === 0 && !isImpatient && (this.#isSlow(now) || !this.#hasRoom())) return Infinity;
       const found = this.#nextSpan(now, isImpatient) ?? this.#slowSpan(now);
       if (found === undefined) return this.#order.isUnderWay ? now + 1 : Infinity;
       const alone = this.#context.links() === 0;
@@ -238,14 +237,17 @@ export class WanClaims {
   }
 
   /** Rule 12: when this client stops to wait for others. */
-  #impatientAt(now: number): number {
-    const voidTimes = Math.min(MAX_PATIENCE_MS, 3 * this.#context.claims.longestVoidMs(now));
+  #impatientAt(): number {
+    const voidTimes = Math.min(MAX_PATIENCE_MS, 3 * this.#context.claims.longestVoidMs);
     return this.#lastVerifiedAt + Math.max(PATIENCE_MS, voidTimes) + this.#patienceJitterMs;
   }
 
   /** Rule 5: a machine measured at less than a quarter of the others leaves the WAN to them. */
   #isSlow(now: number): boolean {
-    const rates = [...this.#context.claims.active(now)].map((k) => k.claim.rate).filter((r) => r > 0);
+    const rates = this.#context.claims
+      .active()
+      .map((k) => k.claim.rate)
+      .filter((r) => r > 0);
     const median = rates.toSorted((a, b) => a - b)[Math.floor(rates.length / 2)] ?? 0;
     const rate = this.#rate.value(now);
     return rate > 0 && rate * FASTER <= median;
@@ -255,7 +257,7 @@ export class WanClaims {
   #slowSpan(now: number): { span: number; rows: Run } | undefined {
     if (this.#own.length > 0) return undefined;
     const own = this.#rate.value(now);
-    for (const { claim } of this.#context.claims.active(now)) {
+    for (const { claim } of this.#context.claims.active()) {
       const leftMs = (this.#context.table.grid.runBytes(claim.rows) - claim.bytesDone) / (claim.rate / 1000);
       const isSlow = claim.rate > 0 && own >= FASTER * claim.rate && leftMs >= HEDGE_MS;
       if (!isSlow || claim.span >= this.#context.table.grid.count) continue;
@@ -266,9 +268,9 @@ export class WanClaims {
   }
 
   /** Rule 10, before a first claim: fewer than four others fetch or mean to. */
-  #hasRoom(now: number): boolean {
+  #hasRoom(): boolean {
     const others = new Set<string>();
-    for (const known of this.#context.claims.active(now)) others.add(known.claim.claimer);
+    for (const known of this.#context.claims.active()) others.add(known.claim.claimer);
     return others.size < MAX_MOVING_CLAIMS;
   }
 

@@ -114,7 +114,7 @@ describe("ClaimTable", () => {
     const table = new ClaimTable();
     table.add(claim(), 1, 0);
     expect(table.drop("aa")).toEqual([3]);
-    expect([...table.active(0)]).toEqual([]);
+    expect([...table.active()]).toEqual([]);
   });
 });
 
