@@ -35,7 +35,7 @@ export interface RunningClient {
 
 /**
  * Starts a client on its store.
- * @throws {AppError} ERR_CONFIG_INVALID, ERR_STORE_BUSY
+ * @throws {AppError} ERR_CONFIG_INVALID, ERR_ADDRESS_IN_USE, ERR_STORE_BUSY
  */
 export async function startClient(config: ClientConfig, deps: ClientDeps): Promise<RunningClient> {
   const settings = await readSettings(config);

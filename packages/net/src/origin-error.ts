@@ -43,7 +43,11 @@ export function errorOfAnswer(head: AnswerHead, what: string, wallMs: number): A
       );
     }
     case 403:
-      return new AppError("ERR_AUTH_FORBIDDEN", `the origin forbids ${what} to this user`, { details });
+      return new AppError(
+        "ERR_AUTH_FORBIDDEN",
+        `the origin forbids ${what} to this user, or to everybody who gives no credentials over https`,
+        { details },
+      );
     case 404:
     case 410:
       return new AppError("ERR_IMAGE_NOT_FOUND", `the origin has no ${what}`, { details });

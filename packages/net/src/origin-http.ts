@@ -63,6 +63,8 @@ export interface RangeRequest extends ByteRange {
    * promise is open, nothing more is read from the connection.
    */
   onData(bytes: Uint8Array, offset: number): void | Promise<void>;
+  /** Bytes that came though nobody asked for them: the server ignores ranges and sends from the beginning. */
+  onSkipped?(count: number): void;
 }
 
 /** The head of an index (specs: image format). */
@@ -318,6 +320,8 @@ export class OriginHttp {
           throw new ConsumerFailure("onData failed", { cause });
         }
       }
+      const skipped = part.byteLength - Math.max(0, to - from);
+      if (skipped > 0) request.onSkipped?.(skipped);
       offset += part.byteLength;
       if (!exact && offset >= end) return;
       if (request.signal?.aborted === true) throw new AppError("ERR_ABORTED", `${what} aborted`);

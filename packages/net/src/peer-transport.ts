@@ -95,7 +95,7 @@ export class PeerTransport {
 
   /**
    * Opens the listener; port 0 in the answer when none is configured.
-   * @throws {AppError} ERR_CONFIG_INVALID when the address cannot be listened on
+   * @throws {AppError} ERR_ADDRESS_IN_USE; ERR_CONFIG_INVALID when the address cannot be listened on
    */
   async listen(): Promise<{ port: number }> {
     const { listen, clock, logger } = this.#options;

@@ -1,7 +1,7 @@
 import { constants } from "node:crypto";
 import { createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from "node:tls";
-import { AppError, type Clock } from "@ckmesh/core";
+import { AppError, type Clock, describeError } from "@ckmesh/core";
 import { HandshakeLimits } from "./handshake-limits.js";
 import type { PeerSocket } from "./peer-socket.js";
 import { asPeerSocket, ignore, PSK_CIPHERS, plainAddress, type SwarmKey } from "./peer-tls.js";
@@ -61,7 +61,7 @@ export class PskListener {
 
   /**
    * Begins to listen; answers with the port.
-   * @throws {AppError} ERR_CONFIG_INVALID when that address cannot be listened on
+   * @throws {AppError} ERR_ADDRESS_IN_USE; ERR_CONFIG_INVALID when that address cannot be listened on
    */
   async open(host: string, port: number): Promise<number> {
     const server = this.#server;
@@ -73,9 +73,12 @@ export class PskListener {
         resolve();
       });
     }).catch((cause: unknown) => {
+      const isTaken = cause instanceof Error && "code" in cause && cause.code === "EADDRINUSE";
       throw new AppError(
-        "ERR_CONFIG_INVALID",
-        `cannot listen for peers on ${host} port ${port}; is another client running? Choose another address with --listen`,
+        isTaken ? "ERR_ADDRESS_IN_USE" : "ERR_CONFIG_INVALID",
+        isTaken
+          ? `cannot listen for peers on ${host} port ${port}: another program does; for a second client on this machine give another --listen (port 0 takes a free one)`
+          : `cannot listen for peers on ${host} port ${port}: ${describeError(cause)}; choose another address with --listen`,
         { cause },
       );
     });

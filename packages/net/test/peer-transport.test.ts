@@ -151,7 +151,7 @@ describe("PeerTransport", () => {
   it("says who uses its port", async () => {
     const a = await node();
     await expect(node({ listen: { host: "127.0.0.1", port: a.port } })).rejects.toMatchObject({
-      code: "ERR_CONFIG_INVALID",
+      code: "ERR_ADDRESS_IN_USE",
     });
   });
 
