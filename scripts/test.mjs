@@ -11,7 +11,7 @@ const pnpm = (...args) => run("npx", [...PNPM, ...args]);
 
 function fail(step, status) {
   console.log(`\n${step} failed with exit code ${status}`);
-  console.log("0 passed, 1 failed");
+  console.log("0 passed, 1 failed, 0 skipped");
   process.exit(status || 1);
 }
 

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { jsonLines, runCkmesh } from "./run-ckmesh.js";
+import { jsonLines, nodeStartMs, runCkmesh } from "./run-ckmesh.js";
 import { useTempFolder } from "./temp-folder.js";
 
 const tempFolder = useTempFolder();
@@ -14,8 +14,9 @@ async function bestOf(runs: number, args: readonly string[]): Promise<number> {
 }
 
 describe("help", () => {
-  it("answers in less than 300 ms", async () => {
-    expect(await bestOf(5, ["--help"])).toBeLessThan(300);
+  it("answers in less than 300 ms, or in four starts of Node on a machine that is slow or busy", async () => {
+    const nodeMs = Math.min(await nodeStartMs(), await nodeStartMs(), await nodeStartMs());
+    expect(await bestOf(5, ["--help"])).toBeLessThan(Math.max(300, 4 * nodeMs));
   });
 
   it.each([
@@ -39,6 +40,7 @@ describe("help", () => {
     const run = await runCkmesh(args);
     expect(run.exitCode).toBe(0);
     expect(run.stdout).toMatch(/Examples:\n {2}\$ ckmesh /);
+    expect(run.stdout, "a line that goes on must survive copy and paste").not.toMatch(/^ {2}\$ {2}/m);
   });
 
   it("does not name what is not there yet", async () => {
@@ -124,6 +126,45 @@ describe("a missing file", () => {
   ])("ends %j with 4 and names the file", async (args) => {
     const run = await runCkmesh(args, { cwd: tempFolder() });
     expect([run.exitCode, run.stderr]).toEqual([4, expect.stringContaining("nowhere.")]);
+  });
+});
+
+describe("a wrong file", () => {
+  it("where a folder belongs, or a folder where a file belongs, ends with 2", async () => {
+    const folder = tempFolder();
+    writeFileSync(join(folder, "disk"), "x");
+    const out = await runCkmesh(["pack", "disk", "--name", "A", "--out", "disk"], { cwd: folder });
+    expect([out.exitCode, out.stderr]).toEqual([2, expect.stringContaining("(ERR_USAGE)")]);
+    const index = await runCkmesh(["inspect", "."], { cwd: folder });
+    expect([index.exitCode, index.stderr]).toEqual([2, expect.stringContaining("(ERR_USAGE)")]);
+  });
+
+  it("in place of a certificate ends with 78 and names both files", async () => {
+    const folder = tempFolder();
+    writeFileSync(join(folder, "a.pem"), "no certificate");
+    const tls = ["--tls-listen", "127.0.0.1:0", "--tls-cert", "a.pem", "--tls-key", "a.pem"];
+    for (const args of [
+      ["origin", "--root", "."],
+      ["tracker", "--open"],
+    ]) {
+      const run = await runCkmesh([...args, ...tls], { cwd: folder });
+      expect([run.exitCode, run.stderr]).toEqual([78, expect.stringContaining("tlsCert and tlsKey")]);
+    }
+  });
+
+  it("with broken YAML is quoted once", async () => {
+    const folder = tempFolder();
+    writeFileSync(join(folder, "t.yaml"), "{[\n");
+    const run = await runCkmesh(["tracker", "--config", "t.yaml"], { cwd: folder });
+    expect(run.exitCode).toBe(78);
+    expect(run.stderr.match(/line 2, column 1/g)).toHaveLength(1);
+  });
+});
+
+describe("a store that is not there", () => {
+  it.each(["status", "check"])("ends client %s with 4", async (command) => {
+    const run = await runCkmesh(["client", command, "--store", join(tempFolder(), "none")]);
+    expect([run.exitCode, run.stderr]).toEqual([4, expect.stringContaining("ERR_FILE_NOT_FOUND")]);
   });
 });
 

@@ -1,9 +1,8 @@
-import { spawn } from "node:child_process";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { runCkmesh } from "./run-ckmesh.js";
+import { nodeStartMs, runCkmesh } from "./run-ckmesh.js";
 import { useTempFolder } from "./temp-folder.js";
 
 const tempFolder = useTempFolder();
@@ -11,15 +10,6 @@ const RUNS = 5;
 const GOAL_MS = 800;
 /** A busy machine starts everything slower: the goal then grows with what Node itself needs. */
 const NODE_STARTS = 10;
-
-/** ms that Node needs to start and end with nothing to do. */
-async function nodeStartMs(): Promise<number> {
-  const start = performance.now();
-  await new Promise((resolve) =>
-    spawn(process.execPath, ["-e", ""], { stdio: "ignore" }).once("close", resolve),
-  );
-  return performance.now() - start;
-}
 
 function isAddress(address: unknown): address is AddressInfo {
   return typeof address === "object" && address !== null && "port" in address;

@@ -52,3 +52,12 @@ export function jsonLines(run: Finished): readonly Readonly<Record<string, unkno
       return Object.fromEntries(Object.entries(Object(value)));
     });
 }
+
+/** ms that Node needs to start and end with nothing to do. */
+export async function nodeStartMs(): Promise<number> {
+  const start = performance.now();
+  await new Promise((resolve) =>
+    spawn(process.execPath, ["-e", ""], { stdio: "ignore" }).once("close", resolve),
+  );
+  return performance.now() - start;
+}

@@ -5,15 +5,17 @@ const ADVICE: Partial<Readonly<Record<ErrorCode, string>>> = {
   ERR_CONFIG_INVALID: "correct the named key; --print-config shows every value and where it comes from",
   ERR_USAGE: "see the command's --help",
   ERR_AUTH_REQUIRED: "give --user and --password-file of an account that may read",
-  ERR_AUTH_FORBIDDEN: "ask the origin's administrator for the right to read this image",
+  ERR_AUTH_FORBIDDEN:
+    "use https:// with --user and --password-file, or ask the origin's administrator for the right to read",
   ERR_IMAGE_NOT_FOUND:
     "check the name: `ckmesh client status` lists what is here, /ckmesh/catalogue of the origin what is there",
   ERR_IMAGE_NAME_INVALID: 'choose a name without spaces and without "<>|\\/:*?',
-  ERR_IMAGE_EXISTS: "a version never changes; pack the new content as the next version",
+  ERR_IMAGE_EXISTS: "nothing is overwritten: write to another file, and pack new content as the next version",
   ERR_INDEX_INVALID: "copy the .index again from its source, or pack the disk again",
   ERR_PACK_INVALID: "copy the .ckm again from its source, or pack the disk again",
   ERR_DISK_INVALID: "give a raw disk or a fixed or dynamic VHD file",
-  ERR_FORMAT_UNSUPPORTED: "update ckmesh on this machine, or use a raw or VHD disk",
+  ERR_FORMAT_UNSUPPORTED:
+    "check that it is the right file; if a newer ckmesh made it, update this one; other disk formats: convert to raw or VHD",
   ERR_SIGNATURE_INVALID: "add the publisher's public key to `publishers`, or find out who made this version",
   ERR_VERSION_REFUSED: "publish the older content as a new version, or use `ckmesh client rollback`",
   ERR_RATE_LIMITED: "the origin is busy; try again later",

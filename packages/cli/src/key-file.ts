@@ -17,8 +17,12 @@ export function sharedKeyText(): string {
  */
 export async function writeNewFile(file: string, text: string, mode: number): Promise<void> {
   const handle = await open(file, "wx", mode).catch((cause: unknown) => {
+    // The cause adds nothing: the name says it all.
     if (cause instanceof Error && "code" in cause && cause.code === "EEXIST")
-      throw new AppError("ERR_USAGE", `${file} exists; a key is never overwritten`, { cause });
+      throw new AppError(
+        "ERR_USAGE",
+        `${file} exists; a key is never overwritten: give another FILE, or move this one away first`,
+      );
     throw cause;
   });
   try {

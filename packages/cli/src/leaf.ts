@@ -16,7 +16,7 @@ export function leaf(
   return command
     .option("--json", "one JSON object per line on standard output (docs/json-output.md)")
     .option("--quiet", "only the last line")
-    .addHelpText("after", `\nExamples:\n${examples.map((example) => `  $ ${example}`).join("\n")}`)
+    .addHelpText("after", `\nExamples:\n${examples.map(exampleLine).join("\n")}`)
     .action(async () => {
       const [{ runCommand }, { CliOptions: Options }] = await Promise.all([
         import("./run-command.js"),
@@ -26,6 +26,11 @@ export function leaf(
       const mode = { json: options.flag("json") ?? false, quiet: options.flag("quiet") ?? false };
       await runCommand(mode, kind, async (context) => (await load())(context, options));
     });
+}
+
+/** A line of an example; one that begins with a space goes on with the line before it. */
+function exampleLine(example: string): string {
+  return example.startsWith(" ") ? `  ${example}` : `  $ ${example}`;
 }
 
 /** For options that may be given several times. */

@@ -50,6 +50,7 @@ describe("toAppError", () => {
     ["EACCES", "ERR_FILE_DENIED"],
     ["ENOSPC", "ERR_STORE_FULL"],
     ["EADDRINUSE", "ERR_ADDRESS_IN_USE"],
+    ["EEXIST", "ERR_USAGE"],
     ["EWHATEVER", "ERR_INTERNAL"],
   ])("calls the system's %s %s", (system, code) => {
     expect(toAppError(Object.assign(new Error("x"), { code: system })).code).toBe(code);

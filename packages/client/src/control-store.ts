@@ -1,5 +1,5 @@
-import { copyFile, mkdir, rename, rm } from "node:fs/promises";
-import { resolve } from "node:path";
+import { copyFile, mkdir, rename, rm, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
 import { AppError, type Clock, isAppError, type Logger } from "@ckmesh/core";
 import { decodeHead, RowLayout } from "@ckmesh/image";
 import {
@@ -52,6 +52,8 @@ export async function controlStore(
 /** What the folder says. @throws {AppError} ERR_FILE_NOT_FOUND when it is no store */
 async function offlineStatus(storeDir: string, logger: Logger): Promise<ClientStatus> {
   const dir = resolve(storeDir);
+  if (!(await isFolder(join(dir, "images"))))
+    throw new AppError("ERR_FILE_NOT_FOUND", `${storeDir} is no store: no client has run on it yet`);
   const images: ImageStatus[] = [];
   for (const name of await listImages(dir)) {
     const record = await readRecord(dir, name, logger);
@@ -62,6 +64,13 @@ async function offlineStatus(storeDir: string, logger: Logger): Promise<ClientSt
     images.push({ name, ...(record.active !== undefined && { active: record.active }), versions });
   }
   return { store: dir, running: false, images };
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
 }
 
 async function offlineVersion(

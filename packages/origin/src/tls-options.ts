@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from "node:fs";
-import type { SecureContextOptions } from "node:tls";
+import { createSecureContext, type SecureContextOptions } from "node:tls";
 import { AppError, describeError } from "@ckmesh/core";
 
 /** Forward secrecy and authenticated encryption only; AES-128 first, which costs least. */
@@ -30,13 +30,23 @@ export interface TlsFiles {
   readonly stamp: string;
 }
 
-/** @throws {AppError} ERR_CONFIG_INVALID naming the file */
+/** @throws {AppError} ERR_CONFIG_INVALID naming the file, or both where they do not belong together */
 export function readTlsFiles(certFile: string, keyFile: string): TlsFiles {
-  return {
+  const files = {
     cert: readFile("tlsCert", certFile),
     key: readFile("tlsKey", keyFile),
     stamp: tlsStamp(certFile, keyFile),
   };
+  try {
+    createSecureContext({ cert: files.cert, key: files.key });
+  } catch (cause) {
+    throw new AppError(
+      "ERR_CONFIG_INVALID",
+      `tlsCert and tlsKey: ${certFile} and ${keyFile} are no matching pair in PEM: ${describeError(cause)}`,
+      { cause },
+    );
+  }
+  return files;
 }
 
 /** Changes with either file; empty while one of them is missing. */

@@ -21,7 +21,7 @@ export function readYamlFile(file: string): YamlFile {
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, prettyErrors: true });
   const problem = document.errors[0];
   if (problem !== undefined) {
-    throw new AppError("ERR_CONFIG_INVALID", `${file}: ${problem.message.trimEnd()}`, { cause: problem });
+    throw new AppError("ERR_CONFIG_INVALID", `${file}: ${problem.message.trimEnd()}`);
   }
   return {
     value: toPlain(document, file),
