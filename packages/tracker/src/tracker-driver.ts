@@ -74,8 +74,8 @@ export class TrackerDriver {
       const swarms = await this.#store.load(this.#clock.wall());
       this.#machine.remember(swarms, this.#clock.now());
       if (swarms.length > 0) this.#logger.info({ swarms: swarms.length }, "tracker starts warm");
-      this.#every("snapshot", SNAPSHOT_MS, () => this.#save());
     }
+    this.#every("snapshot", SNAPSHOT_MS, () => this.#save());
     this.#every("ping", PING_MS, () => this.hub.checkLife());
     this.#every("gauges", GAUGES_MS, () => this.refreshGauges());
     this.#arm();
@@ -171,9 +171,9 @@ export class TrackerDriver {
   /** One save after the other; a failed one is logged, for the snapshot is only a hint. */
   #save(): void {
     const store = this.#store;
-    if (store === undefined) return;
+    // Without a store, too: what nobody takes would grow with every swarm that was ever announced.
     const changed = this.#machine.takeChanged();
-    if (changed.length === 0) return;
+    if (store === undefined || changed.length === 0) return;
     const wall = this.#clock.wall();
     this.#saving = this.#saving
       .then(() => store.save(changed, wall))
