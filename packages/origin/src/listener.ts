@@ -5,6 +5,7 @@ import { AppError, describeError, type Logger } from "@ckmesh/core";
 import { formatListen, type ListenAddress } from "@ckmesh/runtime";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Access } from "./access.js";
+import { AnswerTurns } from "./answer-turns.js";
 import { type ApiRoutesOptions, addApiRoutes, isApiPath, isOpenPath } from "./api-routes.js";
 import { createFileRoute, type FileRouteOptions, isExpectedFailure } from "./file-route.js";
 import { httpFailure, RequestError } from "./http-failure.js";
@@ -44,6 +45,8 @@ const REQUEST_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_MS = 65_000;
 /** A connection on which nothing moves in either direction. */
 const IDLE_TIMEOUT_MS = 60_000;
+/** How long a client may take to read that its request was refused for good. */
+const LINGER_MS = 2000;
 /** Where every request goes that is no API: the router never sees what the client wrote. */
 const FILE_ROUTE = "/-/file";
 const RETRY_AFTER_SECONDS = "5";
@@ -108,7 +111,11 @@ function buildApp(parts: ListenerParts, tls: TlsFiles | undefined): FastifyInsta
       : fastify({ ...options, https: { ...limits, ...TLS_SETTINGS, cert: tls.cert, key: tls.key } });
   const isTls = tls !== undefined;
 
-  app.addHook("onRequest", (request, reply) => admit(parts, request, reply, isTls));
+  const turns = new AnswerTurns();
+  app.addHook("onRequest", async (request, reply) => {
+    if (await turns.next(request.raw, reply.raw)) await admit(parts, request, reply, isTls);
+    else reply.hijack(); // Nobody is there to be answered.
+  });
   app.setErrorHandler((err, request, reply) => sendFailure(parts, err, request, reply));
   app.setNotFoundHandler((request, reply) => {
     throw refusedMethod(request, reply);
@@ -182,7 +189,7 @@ function upgrade(parts: ListenerParts, request: IncomingMessage, socket: Duplex,
   const handler = parts.upgrades.get(pathOf(originForm(request.url ?? "/")).toLowerCase());
   if (parts.isClosing() || handler === undefined) {
     const status = handler === undefined ? "404 Not Found" : "503 Service Unavailable";
-    socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+    endWith(socket, `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
     return;
   }
   handler(request, socket, head);
@@ -216,9 +223,21 @@ function answerUnreadable(err: Error & { code?: string }, socket: Socket): void 
         ? "408 Request Timeout"
         : "400 Bad Request";
   const body = JSON.stringify({ code: "ERR_REQUEST_INVALID", message: "the request cannot be read" });
-  socket.end(
+  endWith(
+    socket,
     `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
   );
+}
+
+/**
+ * The last words on a connection that Node does not look after any more. The other side may never close its
+ * half: what it still sends is dropped, and soon the connection too.
+ */
+function endWith(socket: Duplex, text: string): void {
+  const cut = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once("close", () => clearTimeout(cut));
+  socket.end(text);
+  socket.resume();
 }
 
 async function closeApp(app: FastifyInstance, server: Server, drainMs: number): Promise<void> {

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync } from "nod
 import { Agent, get } from "node:http";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { makePair } from "./make-pair.js";
 import { eventually, startTestOrigin, type TestOrigin } from "./origin-fixture.js";
 
@@ -159,6 +159,55 @@ describe("connections", () => {
     };
     expect(await ask("/ckmesh/tracker?x=1")).toMatch(/^HTTP\/1\.1 101 [^]*\/ckmesh\/tracker\?x=1$/);
     expect(await ask("/ckmesh/other")).toMatch(/^HTTP\/1\.1 404 /);
+  });
+});
+
+describe("clients that send requests ahead", () => {
+  it("are answered in order", async () => {
+    const origin = await startTestOrigin({ pairs: [V1] });
+    await origin.published("win7", 1);
+    const socket = await openSocket(origin);
+    const at = Array.from({ length: 40 }, (_, i) => i);
+    const requests = at.map((i) => `GET ${PACK} HTTP/1.1\r\nHost: x\r\nRange: bytes=${i}-${i}\r\n`);
+    socket.write(`${requests.join("\r\n")}Connection: close\r\n\r\n`);
+    const text = await untilEnd(socket);
+    expect([...text.matchAll(/Content-Range: bytes (\d+)-/g)].map((m) => Number(m[1]))).toEqual(at);
+  });
+
+  it("and read no answer hold one buffer, and are cut off when they go too far", async () => {
+    const large = makePair({ name: "large", version: 1, frames: 128 });
+    const origin = await startTestOrigin({ pairs: [large] });
+    await origin.published("large", 1);
+    const socket = await openSocket(origin);
+    socket.on("error", () => {});
+    const before = process.memoryUsage().arrayBuffers;
+    socket.write("GET /MEDVImages/large_1.ckm HTTP/1.1\r\nHost: x\r\n\r\n".repeat(5000));
+    await untilEnd(socket);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(64 * 1024 * 1024);
+    expect((await origin.get("/MEDVImages/large_1.ckm", {}, "HEAD")).status).toBe(200);
+  });
+});
+
+describe("clients that never hang up", () => {
+  it.each([
+    [
+      "a WebSocket that nobody offers",
+      "GET /nope HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+      404,
+    ],
+    ["no HTTP", "GARBAGE\r\n\r\n", 400],
+  ])("are let go after %s, so that the origin can stop", async (_, request, status) => {
+    const origin = await startTestOrigin();
+    const { hostname, port } = new URL(origin.origin.urls[0] ?? "");
+    const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true });
+    socket.on("error", () => {});
+    onTestFinished(() => void socket.destroy());
+    socket.write(request);
+    const answer = await new Promise<string>((resolve) =>
+      socket.once("data", (data) => resolve(String(data))),
+    );
+    expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    await origin.origin.close();
   });
 });
 
