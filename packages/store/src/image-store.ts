@@ -1,4 +1,5 @@
-import { chmod, mkdir, open, readdir, rm, stat, statfs } from "node:fs/promises";
+import type { Dirent } from "node:fs";
+import { chmod, type FileHandle, mkdir, open, readdir, rm, stat, statfs } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { AppError, type Clock, formatBytes, isAppError, type Logger, MIB } from "@ckmesh/core";
 import { decodeHead, HEAD_BYTES, packFileName, parseImageName, parseServedName } from "@ckmesh/image";
@@ -6,6 +7,7 @@ import { FrameHints } from "./frame-hints.js";
 import { type ImageRecord, loadImageRecord, saveImageRecord } from "./image-record.js";
 import { fileErrorCode, onDisk } from "./store-error.js";
 import { versionPaths } from "./store-layout.js";
+import { isTemporaryName } from "./temporary-file.js";
 import { indexLength, VersionFiles } from "./version-files.js";
 import { writeAtomic } from "./write-atomic.js";
 
@@ -51,7 +53,14 @@ export class ImageStore {
       await mkdir(join(root, "hints"), { recursive: true, mode: 0o700 });
       if (process.platform !== "win32") await chmod(root, 0o700);
     });
-    return new ImageStore(root, await FrameHints.open(join(root, "hints"), options.logger), options);
+    const store = new ImageStore(root, await FrameHints.open(join(root, "hints"), options.logger), options);
+    try {
+      await onDisk(root, () => store.#removeLeftovers());
+    } catch (err) {
+      await store.close();
+      throw err;
+    }
+    return store;
   }
 
   /** The folder of an image. */
@@ -138,6 +147,17 @@ export class ImageStore {
   async close(): Promise<void> {
     await this.hints.close();
   }
+
+  /** Disks whose rebuilding a crash ended: as large as the disk, and nobody else writes here. */
+  async #removeLeftovers(): Promise<void> {
+    for (const image of await this.images()) {
+      for (const entry of await readdirOrNone(this.folder(image))) {
+        if (!entry.isFile() || !isTemporaryName(entry.name)) continue;
+        this.#options.logger.info({ image, file: entry.name }, "unfinished disk removed");
+        await rm(join(this.folder(image), entry.name), { force: true });
+      }
+    }
+  }
 }
 
 /** The name of a pack in the hints. */
@@ -153,8 +173,9 @@ export function imageFolder(dir: string, image: string): string {
 export async function listImages(dir: string): Promise<readonly string[]> {
   const names: string[] = [];
   for (const entry of await readdirOrNone(join(dir, "images"))) {
+    if (!entry.isDirectory()) continue;
     try {
-      names.push(parseImageName(entry));
+      names.push(parseImageName(entry.name));
     } catch (err) {
       if (!isAppError(err)) throw err; // a folder that is none of ours
     }
@@ -170,7 +191,9 @@ export async function listVersions(
 ): Promise<readonly StoredVersion[]> {
   const folder = imageFolder(dir, image);
   const found = new Map<number, StoredVersion>();
-  for (const file of await readdirOrNone(folder)) {
+  for (const entry of await readdirOrNone(folder)) {
+    if (!entry.isFile()) continue;
+    const file = entry.name;
     const isPartial = file.endsWith(".partial");
     const served = parseServedName(isPartial ? file.slice(0, -".partial".length) : file);
     if (served?.kind !== "index" || served.name !== image) continue;
@@ -195,25 +218,27 @@ async function readHead(
   version: number,
   logger: Logger,
 ): Promise<Uint8Array | undefined> {
-  const file = await open(path, "r");
+  let file: FileHandle | undefined;
   try {
+    file = await open(path, "r");
     const block = new Uint8Array(HEAD_BYTES);
     const { bytesRead } = await file.read(block, 0, HEAD_BYTES, 0);
     const { head } = decodeHead(block.subarray(0, bytesRead));
     if (head.name === image && head.version === version) return block;
     logger.warn({ file: path }, "index of another version under this name is left alone");
   } catch (err) {
-    if (!isAppError(err)) throw err;
+    // Without the lock it may also have been renamed or removed since the folder was read.
+    if (!isAppError(err) && fileErrorCode(err) === undefined) throw err;
     logger.warn({ err, file: path }, "unreadable index is left alone");
   } finally {
-    await file.close();
+    await file?.close();
   }
   return undefined;
 }
 
-async function readdirOrNone(path: string): Promise<readonly string[]> {
+async function readdirOrNone(path: string): Promise<readonly Dirent[]> {
   try {
-    return await readdir(path);
+    return await readdir(path, { withFileTypes: true });
   } catch (err) {
     if (fileErrorCode(err) === "ENOENT" || fileErrorCode(err) === "ENOTDIR") return [];
     throw err;

@@ -18,6 +18,7 @@ export { indexOpaquePack, type OpaqueOptions } from "./opaque-index.js";
 export { openIndex } from "./open-index.js";
 export { type PackOptions, type PackResult, packImage } from "./pack-image.js";
 export type { Progress, WorkOptions } from "./progress.js";
+export { refuseExisting } from "./refuse-existing.js";
 export { NO_SOURCE_BYTES, type RowSource, type SourceBytes } from "./row-source.js";
 export type { RowTable } from "./row-table.js";
 export { fileErrorCode } from "./store-error.js";

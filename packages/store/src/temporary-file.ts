@@ -134,9 +134,14 @@ export class TemporaryFile {
   }
 }
 
+/** True for the name that a `TemporaryFile` has until it is complete. */
+export function isTemporaryName(name: string): boolean {
+  return /^\..+\.[0-9a-f]{12}\.tmp$/.test(name);
+}
+
 async function removeAbandoned(folder: string, name: string): Promise<void> {
   for (const entry of await readdir(folder)) {
-    if (!entry.startsWith(`.${name}.`) || !/\.[0-9a-f]{12}\.tmp$/.test(entry)) continue;
+    if (!entry.startsWith(`.${name}.`) || !isTemporaryName(entry)) continue;
     const path = join(folder, entry);
     const stats = await stat(path).catch(() => undefined); // gone: another process cleaned up
     if (stats !== undefined && Date.now() - stats.mtimeMs > ABANDONED_MS) await rm(path, { force: true });

@@ -119,6 +119,22 @@ describe("image store", () => {
     }
   });
 
+  it("leaves alone folders and files that stand where an index or an image would", async () => {
+    await mkdir(join(store.folder("Win11"), "Win11_1.ckm.index"), { recursive: true });
+    await writeFile(join(store.dir, "images", "file"), "");
+    expect(await store.images()).toEqual(["Win11"]);
+    expect(await store.versions("Win11")).toEqual([]);
+  });
+
+  it("removes what a crash left of a disk that was being rebuilt", async () => {
+    const left = join(store.folder("Win11"), ".Win11_1.img.0123456789ab.tmp");
+    await mkdir(store.folder("Win11"), { recursive: true });
+    await writeFile(left, "half");
+    await store.close();
+    store = await ImageStore.open(join(dir, "s"), deps);
+    expect(await readdir(store.folder("Win11"))).toEqual([]);
+  });
+
   it("switches the active version by one file that others may read", async () => {
     await store.loadRecord("Win");
     await store.setActive("Win", 2, "Win_2.img");
