@@ -38,7 +38,7 @@ export async function fetchRows(options: FetchRowsOptions): Promise<FetchRowsRes
   const writer = new RowWriter(files, "origin", options.onStored);
   let failure: unknown;
   try {
-    await options.rows.fetch(run, signal, (bytes) => {
+    const take = (bytes: Uint8Array): Promise<void> | undefined => {
       options.meter.add(bytes.byteLength);
       const { good, bad, unknown } = assembler.push(bytes);
       for (const part of good) addFresh(part, files, writer, waste);
@@ -46,6 +46,9 @@ export async function fetchRows(options: FetchRowsOptions): Promise<FetchRowsRes
       for (const part of bad) waste.add("rejected", part.bytes.byteLength, "origin");
       if (bad.length > 0) throw wrongContent(files, bad);
       return writer.unwrittenBytes > MAX_UNWRITTEN_BYTES ? writer.flush() : undefined;
+    };
+    await options.rows.fetch(run, signal, take, (count) => {
+      waste.add("retried", count, "origin");
     });
   } catch (err) {
     failure = err;

@@ -42,16 +42,18 @@ export class OriginRows {
 
   /**
    * Streams the bytes of a run of rows of one file.
+   * @param onSkipped bytes that a server without ranges sent beside them
    * @throws {AppError} as `OriginHttp.fetchRange`; ERR_ORIGIN_CHANGED when the alias names another version
    */
   async fetch(
     run: Run,
     signal: AbortSignal,
     onData: (bytes: Uint8Array) => void | Promise<void>,
+    onSkipped?: (count: number) => void,
   ): Promise<void> {
     const { files, origin, budget } = this.#options;
     const { file, offset, length } = files.table.locate(run);
-    const range = { first: offset, last: offset + length - 1, signal };
+    const range = { first: offset, last: offset + length - 1, signal, ...(onSkipped && { onSkipped }) };
     const take = async (bytes: Uint8Array): Promise<void> => {
       await onData(bytes);
       await budget?.take(bytes.byteLength, signal);
