@@ -1,5 +1,4 @@
 import { AppError, type Logger, randomInt } from "@ckmesh/core";
-import type { VersionState } from "@ckmesh/store";
 import { asAppError } from "./as-app-error.js";
 import type { ClientContext } from "./client-context.js";
 import type { ControlRequest } from "./control-request.js";
@@ -128,8 +127,16 @@ export class Client {
 
   /** Something resumed or begun is still on its way. */
   get isFetching(): boolean {
-    const fetching: VersionState = "fetching";
-    return this.images.some((d) => d.newest?.state === fetching && d.newest.error === undefined);
+    return this.images.some(({ newest }) => {
+      // An error of the origin, of this run or the one before, is none of the peers.
+      return newest?.state === "fetching" && !newest.isFailed && !newest.isStopped;
+    });
+  }
+
+  /** Of some image that it is to keep, this machine has seen nothing yet. */
+  get isMissingImages(): boolean {
+    const names = this.#names.length === 0 ? [...this.#open.keys()] : this.#names;
+    return names.length === 0 || names.some((name) => this.#open.get(name)?.newest === undefined);
   }
 
   async close(): Promise<void> {

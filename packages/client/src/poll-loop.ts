@@ -8,20 +8,24 @@ export class PollLoop {
   readonly #clock: Clock;
   readonly #check: (signal: AbortSignal) => Promise<void>;
   readonly #logger: Logger;
+  readonly #retryMs: ((err: unknown) => number | undefined) | undefined;
   readonly #abort = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #cancelTimer: (() => void) | undefined;
 
+  /** @param retryMs when to try a failed check again if that is before the next is due; undefined: only then */
   constructor(
     schedule: PollSchedule,
     clock: Clock,
     logger: Logger,
     check: (signal: AbortSignal) => Promise<void>,
+    retryMs?: (err: unknown) => number | undefined,
   ) {
     this.#schedule = schedule;
     this.#clock = clock;
     this.#logger = logger;
     this.#check = check;
+    this.#retryMs = retryMs;
   }
 
   /** Unix ms of the next check as known now. */
@@ -56,12 +60,15 @@ export class PollLoop {
   }
 
   async #run(): Promise<void> {
+    let retryMs: number | undefined;
     try {
       await this.#check(this.#abort.signal);
     } catch (err) {
+      retryMs = this.#retryMs?.(err);
       this.#logger.warn({ reason: describeError(err) }, "check failed");
     }
     this.#schedule.finished(this.#clock.now(), this.#clock.wall());
+    if (retryMs !== undefined) this.#schedule.checkWithin(retryMs, this.#clock.now(), this.#clock.wall());
     this.#tick();
   }
 }

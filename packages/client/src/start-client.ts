@@ -3,7 +3,7 @@ import { AppError, isAppError } from "@ckmesh/core";
 import { Identity, OriginHttp, PeerTransport } from "@ckmesh/net";
 import { parseListen, readKeyFile } from "@ckmesh/runtime";
 import { ImageStore, type VersionFiles } from "@ckmesh/store";
-import { PollSchedule } from "@ckmesh/swarm";
+import { Backoff, PollSchedule } from "@ckmesh/swarm";
 import { asAppError } from "./as-app-error.js";
 import { Client, type OnceResult } from "./client.js";
 import type { ClientContext, ClientDeps } from "./client-context.js";
@@ -11,6 +11,7 @@ import { type ClientMetrics, createClientMetrics } from "./client-metrics.js";
 import { type ClientSettings, readSettings } from "./client-settings.js";
 import type { ClientConfig } from "./config-schema.js";
 import type { ControlRequest } from "./control-request.js";
+import { firstCheckMs } from "./first-check.js";
 import { LocalApi } from "./local-api.js";
 import { PeerDiscovery } from "./peer-discovery.js";
 import { PollLoop } from "./poll-loop.js";
@@ -20,6 +21,11 @@ import { TokenBucket, wait } from "./token-bucket.js";
 
 /** Networks, remembered peers and reports are looked after this often. */
 const HOUSEKEEPING_MS = 10_000;
+/** Pauses between failed checks of a machine that has nothing yet. */
+const RETRY_MIN_MS = 5000;
+const RETRY_MAX_MS = 300_000;
+/** Not refused credentials: tried again and again they lock an account. */
+const TRANSIENT: ReadonlySet<string> = new Set(["ERR_ORIGIN_UNREACHABLE", "ERR_TIMEOUT", "ERR_RATE_LIMITED"]);
 
 export interface RunningClient {
   /** With `once`: settles when the work is done (or cannot be); without: when the client is closed. */
@@ -92,14 +98,15 @@ class ClientRun implements RunningClient {
     const client = new Client(this.#createContext(origin, identity, transport), this.#config.images);
     this.#client = client;
     this.#closers.push(() => client.close());
-    const isEmpty = (await this.#store.images()).length === 0;
+    const { once, images } = this.#config;
+    const firstMs = once ? undefined : await firstCheckMs(this.#store, images, this.#deps.random);
     // With --once the first request is under way before anything that it does not need.
     if (this.#config.once) this.#finish(this.#once(client));
     await this.#openDiscovery(origin, identity, client);
     const api = await LocalApi.open(this.#store.dir, (request) => this.#control(request), { clock, logger });
     this.#closers.push(() => api.close());
     this.#keepHouse();
-    if (!this.#config.once) this.#openLoop(client, isEmpty);
+    if (!this.#config.once) this.#openLoop(client, identity.peerId, firstMs);
   }
 
   check(): void {
@@ -227,17 +234,24 @@ class ClientRun implements RunningClient {
     this.#closers.push(() => discovery.close());
   }
 
-  #openLoop(client: Client, isEmpty: boolean): void {
+  #openLoop(client: Client, peerId: Uint8Array, firstMs: number | undefined): void {
     const { clock, random, logger } = this.#deps;
     const schedule = new PollSchedule({
       random,
       now: clock.now(),
       wall: clock.wall(),
       intervalMs: this.#config.pollSeconds * 1000,
-      // A new machine has nothing to wait for.
-      ...(isEmpty && { firstMs: 0 }),
+      phase: Buffer.from(peerId).readUInt32BE(0) / 2 ** 32,
+      ...(firstMs !== undefined && { firstMs }),
     });
-    const loop = new PollLoop(schedule, clock, logger, (signal) => client.checkAll(signal));
+    const backoff = new Backoff(RETRY_MIN_MS, RETRY_MAX_MS, random);
+    const retryMs = (err: unknown): number | undefined => {
+      const { code, details } = asAppError(err);
+      if (!client.isMissingImages || !TRANSIENT.has(code)) return undefined;
+      const asked = details["retryMs"];
+      return Math.max(backoff.fail(), typeof asked === "number" ? asked : 0);
+    };
+    const loop = new PollLoop(schedule, clock, logger, (signal) => client.checkAll(signal), retryMs);
     this.#loop = loop;
     this.#closers.push(() => loop.close());
     loop.start();

@@ -48,6 +48,33 @@ describe("poll loop", () => {
     await loop.close();
   });
 
+  it("tries a failed check again after the pause that it is given, and only then", async () => {
+    let checks = 0;
+    const clock = new VirtualClock();
+    const schedule = new PollSchedule({
+      random: seededRandom(1),
+      now: clock.now(),
+      wall: clock.wall(),
+      phase: 0.5,
+      firstMs: 0,
+    });
+    const check = (): Promise<void> => {
+      checks += 1;
+      return checks < 3 ? Promise.reject(new Error("away")) : Promise.resolve();
+    };
+    const loop = new PollLoop(schedule, clock, silentLogger, check, () => 30_000);
+    loop.start();
+    await turn();
+    expect(checks).toBe(1);
+    await pass(clock, 30_000);
+    expect(checks).toBe(2);
+    await pass(clock, 60_000);
+    expect(checks).toBe(3);
+    await pass(clock, 300_000);
+    expect(checks).toBe(3);
+    await loop.close();
+  });
+
   it("runs one check at a time and one more when it is asked during one", async () => {
     let running = 0;
     let most = 0;

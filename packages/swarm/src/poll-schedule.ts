@@ -16,6 +16,8 @@ export interface PollOptions {
   readonly now: number;
   readonly wall: number;
   readonly intervalMs?: number;
+  /** 0 to 1: this client's own phase, so that a restart does not move it; absent: by chance. */
+  readonly phase?: number;
   /** Delay of the first check; absent: at this client's own phase of the interval. */
   readonly firstMs?: number;
 }
@@ -39,7 +41,7 @@ export class PollSchedule {
   constructor(options: PollOptions) {
     this.#interval = options.intervalMs ?? POLL_INTERVAL_MS;
     this.#random = options.random;
-    this.#phase = options.random.next() * this.#interval;
+    this.#phase = (options.phase ?? options.random.next()) * this.#interval;
     this.#seen = options.now;
     this.#seenWall = options.wall;
     const first = options.firstMs ?? this.#untilPhase(options.wall);
@@ -56,6 +58,11 @@ export class PollSchedule {
   checkNow(now: number, wall: number): void {
     if (this.#running) this.#again = true;
     else this.#setDue(now, wall, 0);
+  }
+
+  /** Asks for a check after `delayMs`, unless one is due before. */
+  checkWithin(delayMs: number, now: number, wall: number): void {
+    if (this.#due - now > delayMs) this.#setDue(now, wall, delayMs);
   }
 
   /** True when a check must start now: the caller starts it and calls `finished` at its end, however it ends. */
