@@ -1,4 +1,4 @@
-import { chmod, mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createConnection } from "node:net";
 import { join } from "node:path";
 import { callLocalApi, controlStore, exportPair } from "@ckmesh/client";
@@ -159,5 +159,33 @@ describe("client under control", () => {
     expect(pair).toMatchObject({ version: 1, pack: join(out, "Win11_1.ckm") });
     const source = await readFile(join(fixture.dir, "www/Win11_1.ckm"));
     expect(Buffer.compare(await readFile(pair.pack), source)).toBe(0);
+  });
+
+  it("exports over no file that is there already", async () => {
+    await fixture.once("a");
+    const out = join(fixture.dir, "usb");
+    await mkdir(out);
+    await writeFile(join(out, "Win11_1.ckm"), "other");
+    const err: unknown = await exportPair(fixture.store("a"), "Win11", out, { logger: silentLogger }).catch(
+      (e: unknown) => e,
+    );
+    expect(isAppError(err, "ERR_IMAGE_EXISTS")).toBe(true);
+    expect(await readFile(join(out, "Win11_1.ckm"), "utf8")).toBe("other");
+  });
+
+  it("rebuilds at the next check the disk for which there was no room", async () => {
+    await fixture.once("a", { policy: "auto" });
+    const folder = join(fixture.store("a"), "images/Win11");
+    await fixture.publish(2, 4, { changed: 2 });
+    // Nothing can be renamed over a folder that is not empty.
+    await mkdir(join(folder, "Win11_2.img/in-the-way"), { recursive: true });
+    const client = await fixture.client("a", { once: false, materialize: "original" });
+    client.check();
+    await vi.waitFor(() => expect(versionOf(client.status(), 2).error).toBeDefined(), { timeout: 20_000 });
+    expect(versionOf(client.status(), 2).state).toBe("verified");
+    await rm(join(folder, "Win11_2.img"), { recursive: true });
+    client.check();
+    await vi.waitFor(() => expect(versionOf(client.status(), 2).state).toBe("active"), { timeout: 20_000 });
+    expect(versionOf(client.status(), 2).error).toBeUndefined();
   });
 });

@@ -1,10 +1,10 @@
 import { execFileSync } from "node:child_process";
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import { copyFile, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ClientConfig } from "@ckmesh/client";
 import { isAppError } from "@ckmesh/core";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { countedBytes, Fixture, versionOf } from "./client-fixture.js";
 
 describe("client and a troubled origin", () => {
@@ -90,6 +90,67 @@ describe("client and a troubled origin", () => {
     };
     expect(versionOf(await fixture.once("a"), 1).state).toBe("active");
     expect(refused).toBeGreaterThan(1);
+  });
+
+  it("counts as waste what a server without ranges sends beside the rows", async () => {
+    await fixture.publish(1, 16);
+    let sent = 0;
+    fixture.origin.fault = (_request, response, name) => {
+      if (name !== "Win11_1.ckm") return false;
+      const bytes = readFileSync(join(fixture.dir, "www", name));
+      response.writeHead(200, { "content-length": bytes.length });
+      sent += bytes.length;
+      response.end(bytes);
+      return true;
+    };
+    const version = versionOf(await fixture.once("a"), 1);
+    expect(await fixture.isIdentical("a", 1)).toBe(true);
+    expect(countedBytes(version)).toBe(version.needed);
+    expect(sent).toBeGreaterThan(2 * version.needed);
+    expect(version.wasted.origin).toBeGreaterThan(version.needed / 2);
+  });
+
+  it("asks again within seconds while it has nothing, also after a start on the empty store", async () => {
+    await fixture.publish(1, 1);
+    let asked = 0;
+    fixture.origin.fault = (_request, response, name) => {
+      if (name !== "Win11.ckm.index") return false;
+      asked += 1;
+      if (asked > 1) return false;
+      response.writeHead(503, { "retry-after": "1" }).end();
+      return true;
+    };
+    await failure("a");
+    expect(asked).toBe(1);
+    asked = 0;
+    const client = await fixture.client("a", { once: false });
+    await vi.waitFor(() => expect(versionOf(client.status(), 1).state).toBe("active"), {
+      timeout: 20_000,
+      interval: 50,
+    });
+    expect(asked).toBe(2);
+  });
+
+  it("resumes with --once from a peer although the run before ended with an error of the origin", async () => {
+    await fixture.publish(1, 8);
+    const source = await fixture.client("b", { once: false, allowOpenSwarm: true });
+    await vi.waitFor(() => expect(versionOf(source.status(), 1).state).toBe("active"), { timeout: 20_000 });
+    fixture.origin.fault = (_request, response, name) => {
+      if (name === "Win11.ckm.index") return false;
+      response.writeHead(500).end();
+      return true;
+    };
+    const first = await fixture.client("a", { once: false });
+    await vi.waitFor(() => expect(versionOf(first.status(), 1).error).toBeDefined(), { timeout: 20_000 });
+    await first.close();
+    fixture.origin.fault = (_request, response) => {
+      response.writeHead(500).end();
+      return true;
+    };
+    await fixture.remember("a", source.peerPort);
+    const version = versionOf(await fixture.once("a", { allowOpenSwarm: true }), 1);
+    expect(version.bytes.peers).toBeGreaterThan(0);
+    expect(await fixture.isIdentical("a", 1)).toBe(true);
   });
 
   it("refuses a version below the highest that it verified", async () => {

@@ -11,6 +11,7 @@ import {
   NO_SOURCE_BYTES,
   NO_WASTE,
   readRecord,
+  refuseExisting,
   type StoredVersion,
   storedSourceBytes,
   type VersionRecord,
@@ -121,7 +122,7 @@ async function offlineRollback(
     await store.saveRecord(image, {
       ...record,
       active: target,
-      heldBack: Math.max(target, ...complete),
+      heldBack: Math.max(target, ...stored.map((s) => s.version)),
       versions: record.versions.map((v) => withState(v, target)),
     });
   } finally {
@@ -153,6 +154,9 @@ export async function exportPair(
   const from = versionPaths(imageFolder(dir, image), image, found.version);
   const to = versionPaths(resolve(outDir), image, found.version);
   await mkdir(resolve(outDir), { recursive: true });
+  for (const path of [to.pack, to.index]) {
+    await refuseExisting(path, "remove it or choose another folder");
+  }
   const temporary = [`${to.pack}.tmp`, `${to.index}.tmp`] as const;
   try {
     await copyFile(from.pack, temporary[0]);

@@ -91,7 +91,7 @@ export class ImageDriver {
    */
   async check(signal: AbortSignal): Promise<void> {
     try {
-      const { alias, highest } = this.#record;
+      const { alias } = this.#record;
       const isKnown = alias !== undefined && this.#versions.has(alias.version);
       const offer = await fetchOffer(
         this.#context.origin,
@@ -99,16 +99,16 @@ export class ImageDriver {
         isKnown ? alias.etag : undefined,
         signal,
       );
-      if (offer !== undefined) {
-        checkTrust(offer.signed, this.#context.trust);
-        checkVersionRule(offer.signed, highest);
-      }
-      this.#lastError = undefined;
+      if (offer !== undefined) checkTrust(offer.signed, this.#context.trust);
       await this.#exclusive(async () => {
+        // In its turn: a version may have been verified while the head was on its way.
+        if (offer !== undefined) checkVersionRule(offer.signed, this.#record.highest);
+        this.#lastError = undefined;
         if (offer !== undefined) await this.#take(offer);
-        // The hook may have changed its mind.
+        // The hook may have changed its mind, or there may be room for the disk now.
         const { newest } = this;
-        if (newest?.state === "staged" && this.#isWanted(newest.version)) await this.#activate(newest, false);
+        if (newest === undefined || !this.#isWanted(newest.version)) return;
+        if (newest.state === "staged" || newest.state === "verified") await this.#activate(newest, false);
       });
     } catch (err) {
       const failure = asAppError(err);

@@ -172,6 +172,7 @@ export class VersionDriver {
   /** Stops transfers; the files stay open as a source for other versions. `start` goes on. */
   async pause(): Promise<void> {
     this.#cancelRetry?.();
+    this.#cancelRetry = undefined;
     await this.#busy;
     await this.#stopSwarm();
     await this.#files?.checkpoint();
