@@ -13,7 +13,7 @@ const MAIN = fileURLToPath(new URL("../../packages/cli/dist/main.js", import.met
 // A terminal is made by script(1) of util-linux: Node has none to give.
 const canMakeTerminal = spawnSync("script", ["-qec", "true", "/dev/null"]).status === 0;
 if (!canMakeTerminal)
-  process.stderr.write("skipped: progress on a terminal (no script(1) of util-linux here)\n");
+  process.stderr.write("skipped: progress on a terminal (no script(1) here: apt-get install bsdutils)\n");
 
 describe.skipIf(!canMakeTerminal)("on a terminal", () => {
   it("packing shows a bar with bytes and leaves only the result on the screen", () => {

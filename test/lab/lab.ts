@@ -173,13 +173,19 @@ async function endChild(child: ChildProcess): Promise<void> {
   clearTimeout(timer);
 }
 
+const INSTALL = "it comes with: sudo bash scripts/install-test-packages";
+
 function findReason(): string | undefined {
   if (process.platform !== "linux") return "network namespaces are there on Linux only";
   if (process.getuid?.() !== 0) return "network namespaces need root";
   for (const [command, args, what] of [
-    ["ip", ["-V"], "iproute2 (ip) is missing"],
-    ["tc", ["-V"], "iproute2 (tc) is missing"],
-    ["python3", ["-c", "import sys; sys.exit(sys.version_info < (3, 9))"], "Python 3.9 or later is missing"],
+    ["ip", ["-V"], `ip is missing; ${INSTALL}`],
+    ["tc", ["-V"], `tc is missing; ${INSTALL}`],
+    [
+      "python3",
+      ["-c", "import sys; sys.exit(sys.version_info < (3, 9))"],
+      `Python 3.9 or later is missing; ${INSTALL}`,
+    ],
   ] as const) {
     if (!succeeds(command, args)) return what;
   }

@@ -77,7 +77,7 @@ function canMount(): boolean {
     run("umount", [probe]);
     return true;
   } catch {
-    process.stderr.write("skipped: a full disk cannot be made here, mounting a tmpfs is not permitted\n");
+    process.stderr.write("skipped: a full disk cannot be made here, mounting a tmpfs needs root\n");
     return false;
   } finally {
     run("rm", ["-rf", probe]);

@@ -1,1 +1,2 @@
+export { hasTool } from "./has-tool.js";
 export { VirtualClock } from "./virtual-clock.js";
