@@ -96,7 +96,8 @@ export class PskListener {
     const since = this.#options.clock.now();
     const address = plainAddress(raw.remoteAddress);
     raw.on("error", ignore);
-    const reason = this.#limits.refuse(address, since);
+    // Without an address it was reset before it got here: all such would bear one name among the half-open ones.
+    const reason = address === "" ? "reset" : this.#limits.refuse(address, since);
     if (reason !== undefined) {
       raw.destroy();
       this.#options.refused(address, reason);

@@ -10,6 +10,9 @@ const RECHECK_MS = 1000;
 /** Where there are links, they are not followed: only the folder's own files are served. */
 const FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 
+/** What opening says of a file that was taken away, or has something else in its place. */
+const GONE: ReadonlySet<unknown> = new Set(["ENOENT", "ENOTDIR", "ELOOP", "ENXIO"]);
+
 /** A file in use; `release` exactly once. */
 export interface OpenFile {
   readonly fd: number;
@@ -38,6 +41,7 @@ export class OpenFiles {
   /**
    * Opens a file for one answer.
    * @throws {AppError} ERR_IMAGE_NOT_FOUND when it vanished or is not what was checked
+   * @throws {Error} of the file system when it cannot be opened for another reason
    */
   async acquire(stamp: FileStamp): Promise<OpenFile> {
     const key = stampKey(stamp);
@@ -122,7 +126,9 @@ async function openChecked(stamp: FileStamp, now: number): Promise<Entry> {
   try {
     handle = await open(stamp.path, FLAGS);
   } catch (cause) {
-    throw gone(cause);
+    // Anything else, such as too many open files, is no fault of the file: 404 would say that it is gone.
+    if (cause instanceof Error && "code" in cause && GONE.has(cause.code)) throw gone(cause);
+    throw cause;
   }
   try {
     checkStamp(await handle.stat(), stamp);
