@@ -28,8 +28,10 @@ export interface OriginHttpOptions {
   readonly connectTimeoutMs?: number;
   /** Longest wait for the head of an answer, default 15,000 ms. */
   readonly headTimeoutMs?: number;
-  /** Longest pause between two parts of a body, default 20,000 ms. There is no total time-out. */
+  /** Longest pause between two parts of a body, default 20,000 ms. Ranges have no total time-out. */
   readonly bodyTimeoutMs?: number;
+  /** Longest time for a head or a JSON answer as a whole, default 120,000 ms. */
+  readonly answerTimeoutMs?: number;
   /** Most requests at a time, default 6. */
   readonly maxConnections?: number;
 }
@@ -74,10 +76,14 @@ const MAX_JSON_BYTES = 4 * 1024 * 1024;
 /** Bytes of an error page that are read to keep its connection. */
 const MAX_ERROR_PAGE_BYTES = 64 * 1024;
 const MAX_TICKET_BYTES = 4096;
+/** The largest JSON answer over a very slow line. */
+const ANSWER_TIMEOUT_MS = 120_000;
+
+type Use<T> = (head: AnswerHead, body: Dispatcher.ResponseData["body"], what: string) => Promise<T>;
 
 /**
  * The origin over HTTP/1.1: conditional GETs of heads, ranges as streams, small JSON answers. Keep-alive,
- * no redirects, credentials for this host only, no total time-outs. After a failure one request at a time
+ * no redirects, credentials for this host only, no total time-out for ranges. After a failure one request at a time
  * until data flows again. Retrying is the caller's.
  */
 export class OriginHttp {
@@ -124,7 +130,7 @@ export class OriginHttp {
     if (conditions.ifNoneMatch !== undefined) headers["if-none-match"] = conditions.ifNoneMatch;
     else if (conditions.ifModifiedSince !== undefined)
       headers["if-modified-since"] = conditions.ifModifiedSince;
-    return this.#get(this.#filePath(fileName), headers, conditions.signal, async (head, body, what) => {
+    return this.#getSmall(this.#filePath(fileName), headers, conditions.signal, async (head, body, what) => {
       if (head.status === 304) {
         await body.dump({ limit: MAX_ERROR_PAGE_BYTES });
         return { status: "unchanged" };
@@ -194,7 +200,7 @@ export class OriginHttp {
    * @throws {AppError} as `fetchHead`
    */
   async fetchJson(path: string, signal?: AbortSignal): Promise<unknown> {
-    return this.#get(path, { accept: "application/json" }, signal, async (head, body, what) => {
+    return this.#getSmall(path, { accept: "application/json" }, signal, async (head, body, what) => {
       const length = parseLength(head.header("content-length")) ?? 0;
       if (head.status !== 200) throw wrongRange(what, head);
       if (length > MAX_JSON_BYTES) throw tooLong(what, MAX_JSON_BYTES);
@@ -230,12 +236,31 @@ export class OriginHttp {
     return `${this.#basePath}/${encodeURIComponent(fileName)}`;
   }
 
+  /** As `#get`, with an end: an origin that sends a byte now and then would hold a poll for ever. */
+  async #getSmall<T>(
+    path: string,
+    headers: Readonly<Record<string, string>>,
+    signal: AbortSignal | undefined,
+    use: Use<T>,
+  ): Promise<T> {
+    const { clock, answerTimeoutMs = ANSWER_TIMEOUT_MS } = this.#options;
+    return this.#get(path, headers, signal, async (head, body, what) => {
+      const late = new AppError("ERR_TIMEOUT", `the origin did not send all of ${what} in time`);
+      const cancel = clock.after(answerTimeoutMs, () => body.destroy(late));
+      try {
+        return await use(head, body, what);
+      } finally {
+        cancel();
+      }
+    });
+  }
+
   /** One GET under the gate; `use` gets answers of 200, 206 and 304 and must read or drop the body. */
   async #get<T>(
     path: string,
     headers: Readonly<Record<string, string>>,
     signal: AbortSignal | undefined,
-    use: (head: AnswerHead, body: Dispatcher.ResponseData["body"], what: string) => Promise<T>,
+    use: Use<T>,
   ): Promise<T> {
     const what = path.replace(/\?.*$/, "");
     await this.#gate.enter(signal);

@@ -176,3 +176,16 @@ describe("an origin that answers wrongly", () => {
     expect(most).toBeGreaterThan(1);
   });
 });
+
+it("ends a head or a catalogue that comes a byte at a time with ERR_TIMEOUT", async () => {
+  const origin = await serve(
+    (_, response) => {
+      response.writeHead(200, { "content-length": "4096" });
+      const timer = setInterval(() => response.write(" "), 20);
+      response.on("close", () => clearInterval(timer));
+    },
+    { answerTimeoutMs: 200 },
+  );
+  await expect(origin.fetchHead("a.ckm.index")).rejects.toMatchObject({ code: "ERR_TIMEOUT" });
+  await expect(origin.fetchJson("/ckmesh/catalogue")).rejects.toMatchObject({ code: "ERR_TIMEOUT" });
+});
