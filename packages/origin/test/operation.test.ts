@@ -1,8 +1,8 @@
-import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { Agent, get } from "node:http";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
+import { hasTool } from "@ckmesh/testkit";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { makePair } from "./make-pair.js";
 import { eventually, startTestOrigin, type TestOrigin } from "./origin-fixture.js";
@@ -283,7 +283,7 @@ describe("settings that cannot work", () => {
   });
 });
 
-describe.skipIf(spawnSync("curl", ["--version"]).status !== 0)("curl", () => {
+describe.skipIf(!hasTool("curl", ["--version"], "curl beside the origin"))("curl", () => {
   it("resumes a broken download and takes several ranges", async () => {
     const origin = await startTestOrigin({ pairs: [V1] });
     await origin.published("win7", 1);
