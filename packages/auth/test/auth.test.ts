@@ -120,9 +120,14 @@ describe("BasicVerifier", () => {
     const first = performance.now();
     await subject.verify(right, "a", 0);
     const derived = performance.now() - first;
-    const second = performance.now();
-    await subject.verify(right, "a", 1);
-    expect(performance.now() - second).toBeLessThan(derived / 20);
+    // The fastest of many: a pause of the machine says nothing about the verifier.
+    let remembered = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < 20; i += 1) {
+      const start = performance.now();
+      await subject.verify(right, "a", 1); // oxlint-disable-line no-await-in-loop
+      remembered = Math.min(remembered, performance.now() - start);
+    }
+    expect(remembered).toBeLessThan(derived / 20);
   });
 
   it("locks an account for one address only, tells nothing while locked, and unlocks with time", async () => {
