@@ -126,6 +126,13 @@ describe("client under control", () => {
     expect(await active("a")).toEqual({ version: 1, pack: "Win11_1.ckm", disk: "Win11_1.img" });
   });
 
+  it("rebuilds the disk of a version that is active already when that is switched on", async () => {
+    expect(versionOf(await fixture.once("a"), 1)).toMatchObject({ state: "active" });
+    const version = versionOf(await fixture.once("a", { materialize: "raw" }), 1);
+    expect(version).toMatchObject({ state: "active", disk: "Win11_1.img" });
+    expect(await active("a")).toEqual({ version: 1, pack: "Win11_1.ckm", disk: "Win11_1.img" });
+  });
+
   it("stays staged until the hook consents", async () => {
     const hook = join(fixture.dir, "hook.sh");
     await writeFile(hook, `#!/bin/sh\ntest -e ${fixture.dir}/yes && test "$1" = Win11 && test -e "$3"\n`);

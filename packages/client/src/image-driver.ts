@@ -69,7 +69,8 @@ export class ImageDriver {
   get isSettled(): boolean {
     const { newest } = this;
     if (newest === undefined) return true;
-    if (newest.isFailed || newest.state === "active" || newest.state === "staged") return true;
+    if (newest.state === "active") return newest.error !== undefined || !this.#lacksDisk(newest);
+    if (newest.isFailed || newest.state === "staged") return true;
     if (newest.isComplete) return this.#isEnd(newest);
     return (newest.state === "available" || newest.state === "proposed") && !this.#isWanted(newest.version);
   }
@@ -267,6 +268,7 @@ export class ImageDriver {
       if (UNFINISHED.has(other.state) && other.version < driver.version) await this.#drop(other);
     }
     if (driver.state === "verified" || driver.state === "staged") await this.#activate(driver, false);
+    else if (driver.state === "active" && this.#lacksDisk(driver)) await this.#activate(driver, true);
     else await this.#prune();
   }
 
@@ -317,6 +319,12 @@ export class ImageDriver {
       (heldBack !== undefined && driver.version <= heldBack) ||
       (active !== undefined && driver.version < active)
     );
+  }
+
+  /** A disk is wanted and not there: rebuilding was switched on after the version became active. */
+  #lacksDisk(driver: VersionDriver): boolean {
+    const isWanted = this.#context.settings.materialize !== "off" && driver.signed.head.disk !== undefined;
+    return isWanted && driver.disk === undefined;
   }
 
   #isWanted(version: number): boolean {
