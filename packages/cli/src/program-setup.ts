@@ -12,6 +12,7 @@ import {
 } from "@ckmesh/runtime";
 import type { CliOptions } from "./cli-options.js";
 import type { Output } from "./output.js";
+import { readableLogLine } from "./readable-log.js";
 
 const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 
@@ -43,7 +44,10 @@ export function loadProgramConfig<const S extends Schema>(
   return undefined;
 }
 
-/** The collaborators of a program; logs go to standard error, so that results stay alone on standard output. */
+/**
+ * The collaborators of a program; logs go to standard error, so that results stay alone on standard output: JSON
+ * lines, but for a person at a terminal.
+ */
 export function programDeps(output: Output, options: CliOptions, warnings: readonly string[]): ProgramDeps {
   // A person sees the steps; a program that reads JSON lines gets the logs beside them.
   const fallback = output.mode.quiet ? "error" : output.mode.json ? "info" : "warn";
@@ -54,7 +58,10 @@ export function programDeps(output: Output, options: CliOptions, warnings: reado
       "ERR_CONFIG_INVALID",
       `--log-level must be one of ${LOG_LEVELS.join(", ")}, not ${JSON.stringify(asked)}`,
     );
-  const logger = createLogger({ level, destination: process.stderr });
+  const { stderr } = process;
+  const isForPeople = stderr.isTTY && !output.mode.json;
+  const destination = isForPeople ? { write: (line: string) => stderr.write(readableLogLine(line)) } : stderr;
+  const logger = createLogger({ level, destination });
   for (const warning of warnings) logger.warn({ warning }, "configuration warning");
   return { logger, metrics: createMetrics(), clock: systemClock, random: cryptoRandom };
 }
