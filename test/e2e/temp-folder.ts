@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach } from "vitest";
@@ -10,8 +10,11 @@ export function useTempFolder(): () => string {
     for (const folder of made.splice(0)) rmSync(folder, { recursive: true, force: true });
   });
   return () => {
-    const folder = mkdtempSync(join(tmpdir(), "ckmesh-e2e-"));
-    made.push(folder);
+    // One level down: an origin without --state keeps its state beside its root.
+    const outer = mkdtempSync(join(tmpdir(), "ckmesh-e2e-"));
+    made.push(outer);
+    const folder = join(outer, "t");
+    mkdirSync(folder);
     return folder;
   };
 }
