@@ -93,11 +93,12 @@ describe("a site takes one copy over the WAN", () => {
     expect(copies(where)).toBeLessThanOrEqual(1.05);
   });
 
-  it("when gossip takes a second", () => {
-    const where = site(32, { lanMs: 4 });
-    starts(where, 8, { bend: (m) => m });
-    expect(where.run(120_000)).toBe(true);
-    expect(copies(where)).toBeLessThanOrEqual(1.05);
+  it("when every message on the LAN takes a second", () => {
+    const where = site(32, { lanMs: 1000 });
+    starts(where, 8);
+    expect(where.run(300_000)).toBe(true);
+    // Links take longer to come up than the settle time: what is fetched before counts twice.
+    expect(copies(where)).toBeLessThanOrEqual(1.2);
   });
 
   it("when a fifth of the pairs cannot see each other", () => {
