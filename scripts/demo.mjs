@@ -30,7 +30,7 @@ function run(command, args) {
 const steps = [
   ["npx", [...PNPM, "install", "--frozen-lockfile"]],
   ["npx", [...PNPM, "run", "build"]],
-  ["node", ["packages/cli/dist/main.js", "demo", ...process.argv.slice(2)]],
+  ["node", ["packages/cli/bundle/bin/ckmesh.js", "demo", ...process.argv.slice(2)]],
 ];
 let status = 0;
 for (const [command, args] of steps) {

@@ -8,7 +8,7 @@ import { describe, expect, it } from "vitest";
 import { useTempFolder } from "./temp-folder.js";
 
 const tempFolder = useTempFolder();
-const MAIN = fileURLToPath(new URL("../../packages/cli/dist/main.js", import.meta.url));
+const MAIN = fileURLToPath(new URL("../../packages/cli/bundle/bin/ckmesh.js", import.meta.url));
 
 // A terminal is made by script(1) of util-linux: Node has none to give.
 const canMakeTerminal = spawnSync("script", ["-qec", "true", "/dev/null"]).status === 0;

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { countedBytes, Fixture, versionOf } from "./client-fixture.js";
 
-const MAIN = fileURLToPath(new URL("../../packages/cli/dist/main.js", import.meta.url));
+const MAIN = fileURLToPath(new URL("../../packages/cli/bundle/bin/ckmesh.js", import.meta.url));
 const SPAN_BYTES = 2 * 1024 * 1024;
 
 describe.skipIf(!existsSync(MAIN))("client that is killed", () => {

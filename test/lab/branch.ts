@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { Fields } from "@ckmesh/core";
 import { type Lab, type LabOptions, withLab } from "./lab.js";
 
-const MAIN = fileURLToPath(new URL("../../packages/cli/dist/main.js", import.meta.url));
+const MAIN = fileURLToPath(new URL("../../packages/cli/bundle/bin/ckmesh.js", import.meta.url));
 const COMPLETE = new Set(["verified", "staged", "active"]);
 const MIB = 1024 * 1024;
 

@@ -2,11 +2,8 @@ import { Worker } from "node:worker_threads";
 import { AppError, ERROR_CODES, Fields } from "@ckmesh/core";
 import type { PairToVerify, VerifiedPair } from "./verify-pair.js";
 
-/** Node cannot load .ts in a worker: from sources, the built one is taken. */
-const WORKER_URL = new URL(
-  import.meta.url.includes("/src/") ? "../dist/verify-worker.js" : "./verify-worker.js",
-  import.meta.url,
-);
+/** Always from dist: Node cannot load TypeScript in a thread. */
+const WORKER_URL = new URL("../dist/verify-worker.js", import.meta.url);
 /** Heap of a check; the buffers of an index are outside of it. */
 const MAX_HEAP_MIB = 128;
 

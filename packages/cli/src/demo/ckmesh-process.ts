@@ -11,7 +11,7 @@ const ERROR_TAIL_CHARS = 2000;
 
 /** Processes run what was built: Node 20 does not load the sources. */
 const MAIN = fileURLToPath(
-  new URL(import.meta.url.includes("/src/") ? "../../dist/main.js" : "../main.js", import.meta.url),
+  new URL(import.meta.url.includes("/src/") ? "../../bundle/bin/ckmesh.js" : "./ckmesh.js", import.meta.url),
 );
 
 type Line = Readonly<Record<string, unknown>>;

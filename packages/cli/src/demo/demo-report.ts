@@ -57,7 +57,7 @@ export function howToGoOn(folder: string | undefined): readonly string[] {
     "  ckmesh pack DISK --name NAME --out ./images",
     "  ckmesh origin --root ./images --listen 0.0.0.0:8080 --anonymous --with-tracker",
     "  ckmesh client run --origin http://HOST:8080/MEDVImages --store ./store --image NAME",
-    "ckmesh is `node packages/cli/dist/main.js`. Clients of a site share when the origin has TLS: README.md shows",
+    "ckmesh is `node packages/cli/bundle/bin/ckmesh.js`. Clients of a site share when the origin has TLS: README.md shows",
     "that, with accounts and signatures. All stores here were byte for byte what the origin serves.",
   ];
 }
