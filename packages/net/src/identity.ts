@@ -75,13 +75,24 @@ export class Identity {
 
 /** Checks an Ed25519 signature of a raw public key; false for anything malformed. */
 export function verifySignature(publicKey: Uint8Array, bytes: Uint8Array, signature: Uint8Array): boolean {
-  if (publicKey.byteLength !== 32 || signature.byteLength !== 64 || hasSmallOrder(publicKey)) return false;
+  const key = parsePublicKey(publicKey);
+  return key !== undefined && verifyWith(key, bytes, signature);
+}
+
+/** The key of 32 raw bytes; undefined for what is none, or everybody's. */
+export function parsePublicKey(publicKey: Uint8Array): KeyObject | undefined {
+  if (publicKey.byteLength !== 32 || hasSmallOrder(publicKey)) return undefined;
   try {
-    const key = createPublicKey({
-      key: Buffer.concat([SPKI_PREFIX, publicKey]),
-      format: "der",
-      type: "spki",
-    });
+    return createPublicKey({ key: Buffer.concat([SPKI_PREFIX, publicKey]), format: "der", type: "spki" });
+  } catch {
+    return undefined;
+  }
+}
+
+/** Checks an Ed25519 signature with a parsed key; false for anything malformed. */
+export function verifyWith(key: KeyObject, bytes: Uint8Array, signature: Uint8Array): boolean {
+  if (signature.byteLength !== 64) return false;
+  try {
     return verify(null, bytes, key, signature);
   } catch {
     return false; // no point on the curve

@@ -18,6 +18,7 @@ import { decodeHaveMap } from "./have-map.js";
 import { RandomAccessFile } from "./random-access-file.js";
 import { ROW_SOURCES, type RowSource, type SourceBytes, sourceCode } from "./row-source.js";
 import { RowTable } from "./row-table.js";
+import { SourceNotes } from "./source-notes.js";
 import { fileErrorCode, onDisk } from "./store-error.js";
 import { type VersionPaths, versionPaths } from "./store-layout.js";
 import { syncFolder } from "./write-atomic.js";
@@ -54,7 +55,7 @@ export class VersionFiles {
   readonly #checkpoint: Checkpoint;
   #pack: RandomAccessFile | undefined;
   #index: RandomAccessFile | undefined;
-  #notes: RandomAccessFile | undefined;
+  #notes: SourceNotes | undefined;
   #isComplete = false;
   /** After a crash: takes the frames that lie here, once it is known where they are. */
   #keepFrames: (() => Promise<void>) | undefined;
@@ -77,6 +78,7 @@ export class VersionFiles {
       logger: options.logger,
       have: () => this.#have.clone(),
       sync: async () => {
+        await this.#notes?.flush();
         await this.#index?.sync();
         await this.#pack?.sync();
       },
@@ -147,10 +149,8 @@ export class VersionFiles {
     const { file, offset, length } = this.table.locate(run);
     if (length !== bytes.byteLength) throw new Error(`unreachable: ${bytes.byteLength} bytes for ${length}`);
     if (this.#isComplete || this.#have.hasAll(run.first, run.count)) return;
-    await this.#writes.run(length, async () => {
-      await this.#file(file).write(offset, bytes);
-      await this.#notes?.write(run.first, new Uint8Array(run.count).fill(sourceCode(source)));
-    });
+    await this.#writes.run(length, () => this.#file(file).write(offset, bytes));
+    this.#notes?.set(run.first, run.count, sourceCode(source));
     for (let row = run.first; row < run.first + run.count; row++) this.#take(row, sourceCode(source));
     this.#checkpoint.wrote(length);
     if (this.table.frames === undefined) await this.#learn();
@@ -220,6 +220,7 @@ export class VersionFiles {
       );
     }
     await this.#checkpoint.close();
+    await this.#notes?.flush();
     await this.#file("pack").sync();
     await this.#file("index").sync();
     await onDisk(this.paths.pack, async () => {
@@ -257,10 +258,9 @@ export class VersionFiles {
       (await sizeOf(paths.indexPartial)) === indexLength(head);
     this.#pack = await RandomAccessFile.open(paths.packPartial, "create");
     this.#index = await RandomAccessFile.open(paths.indexPartial, "create");
-    this.#notes = await RandomAccessFile.open(paths.sources, "create");
+    this.#notes = await this.#openNotes();
     await this.#pack.setSize(head.pack.length);
     await this.#index.setSize(indexLength(head));
-    await this.#notes.setSize(this.table.layout.rows);
     await this.#index.write(0, this.#options.headBlock.subarray(0, HEAD_BYTES));
     if (this.table.packHeaderLength > 0)
       await this.#pack.write(0, encodePackHeader(head.pack.length, this.signed.id));
@@ -278,30 +278,31 @@ export class VersionFiles {
       return false;
     }
     this.#isComplete = true;
-    this.#notes = await RandomAccessFile.open(this.paths.sources, "create");
-    await this.#notes.setSize(this.#have.length);
-    const notes = await this.#notes.read(0, this.#have.length);
-    if (notes.every((code) => code === 0)) {
-      // A pair that somebody put there came neither from a peer nor from the origin.
-      notes.fill(sourceCode("previous"));
-      await this.#notes.write(0, notes);
-    }
-    for (let row = 0; row < this.#have.length; row++) this.#take(row, notes[row] ?? 0);
+    const notes = await this.#openNotes();
+    this.#notes = notes;
+    // A pair that somebody put there came neither from a peer nor from the origin.
+    if (notes.isEmpty) notes.set(0, this.#have.length, sourceCode("previous"));
+    for (let row = 0; row < this.#have.length; row++) this.#take(row, notes.code(row));
     return true;
+  }
+
+  async #openNotes(): Promise<SourceNotes> {
+    const { clock, logger } = this.#options;
+    return await SourceNotes.open(this.paths.sources, this.table.layout.rows, clock, logger);
   }
 
   /** Takes the frames of the checkpoint as given, and hashes every other row where it lies. */
   async #resume(): Promise<void> {
     const saved = await this.#loadCheckpoint();
-    const notes = await this.#notes?.read(0, this.#sources.byteLength);
+    const codeOf = (row: number): number => this.#notes?.code(row) ?? 0;
     const keep = (run: Run): Promise<void> =>
       this.#scan(run, (row, isGood) => {
-        if (isGood) this.#take(row, notes?.[row] ?? 0);
+        if (isGood) this.#take(row, codeOf(row));
       });
     const { pieceRows, frameRows } = this.table.layout;
     this.#keepFrames = async () => {
       for (const held of saved.runs(true, pieceRows, frameRows)) {
-        for (let row = held.first; row < held.first + held.count; row++) this.#take(row, notes?.[row] ?? 0);
+        for (let row = held.first; row < held.first + held.count; row++) this.#take(row, codeOf(row));
       }
       const written = await this.#pack?.allocatedBytes();
       if (written === undefined || written <= EMPTY_PACK_BYTES) return;
