@@ -173,6 +173,7 @@ export class PeerConnection implements PeerLink {
         return;
       case "claim":
       case "peers":
+      case "neighbours":
         this.#wire.sendCk(encodeCk(message));
         return;
       case "piece":
@@ -280,6 +281,7 @@ export class PeerConnection implements PeerLink {
         if (!this.#options.claims.isValid(message.claim)) throw invalid("a claim with a wrong signature");
         break;
       case "peers":
+      case "neighbours":
     }
     this.#deliver(message);
   }

@@ -1,4 +1,4 @@
-import { Bitfield, seededRandom } from "@ckmesh/core";
+import { Bitfield, seededRandom, sha256, toHex } from "@ckmesh/core";
 import { type LinkId, type SwarmEvent, SwarmMachine } from "@ckmesh/swarm";
 import type { Claim, PeerClass, PeerMessage } from "@ckmesh/wire";
 import type { SimImage } from "./sim-image.js";
@@ -49,7 +49,7 @@ export class SimNode {
     this.index = index;
     this.options = options;
     this.startedAt = site.clock.now();
-    this.peerId = (index * 7919 + 13).toString(16).padStart(64, "5");
+    this.peerId = toHex(sha256(Buffer.from(`machine ${index}`)));
     this.address = `10.${(index >> 16) & 255}.${(index >> 8) & 255}.${(index & 255) + 1}`;
     const key = Buffer.from(this.peerId, "hex");
     this.#machine = new SwarmMachine(

@@ -309,6 +309,8 @@ function sizeOf(message: PeerMessage): number {
       return 24 + 8 * message.runs.length;
     case "peers":
       return 24 + 30 * message.peers.length;
+    case "neighbours":
+      return 24 + 10 * message.ids.length;
     case "request":
     case "cancel":
     case "reject":

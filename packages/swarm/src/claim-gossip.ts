@@ -1,7 +1,14 @@
 import { type Random, shuffled } from "@ckmesh/core";
-import type { Claim } from "@ckmesh/wire";
+import { type Claim, peerIdPrefix } from "@ckmesh/wire";
 import { ClaimTable } from "./claim-table.js";
-import { CLAIM_VOID_MS, MAX_CLAIMS_PER_SECOND, MAX_HOPS, RELAY_FANOUT, UNBACKED_BYTES } from "./constants.js";
+import {
+  CLAIM_VOID_MS,
+  MAX_CLAIMS_PER_SECOND,
+  MAX_HOPS,
+  RELAY_FANOUT,
+  SPARE_RELAYS,
+  UNBACKED_BYTES,
+} from "./constants.js";
 import { GossipDelay } from "./gossip-delay.js";
 import type { Link } from "./link.js";
 import type { RowTable } from "./row-table.js";
@@ -81,14 +88,19 @@ export class ClaimGossip {
     if (news !== "new" && news !== "progress") return false;
     this.hasNews = true;
     this.#expireAt = Math.min(this.#expireAt, now + CLAIM_VOID_MS);
-    if (hops + 1 < MAX_HOPS) {
-      const others = [...this.#options.links.values()].filter(
-        (l) => l !== from && l.peerId !== claim.claimer,
-      );
-      for (const link of shuffled(this.#options.random, others).slice(0, RELAY_FANOUT))
-        this.#send(link, claim, hops + 1);
-    }
+    if (hops + 1 < MAX_HOPS) this.#relay(from, claim, hops + 1);
     return true;
+  }
+
+  /** To those who are not linked with the claimer themselves; what opens a claim to one of the others all the same. */
+  #relay(from: Link, claim: Claim, hops: number): void {
+    const { links, random } = this.#options;
+    const others = [...links.values()].filter((l) => l !== from && l.peerId !== claim.claimer);
+    const claimer = peerIdPrefix(claim.claimer);
+    const needy = others.filter((l) => !l.neighbours.has(claimer));
+    const isSpare = needy.length === 0 && claim.state === "open";
+    const chosen = shuffled(random, isSpare ? others : needy).slice(0, isSpare ? SPARE_RELAYS : RELAY_FANOUT);
+    for (const link of chosen) this.#send(link, claim, hops);
   }
 
   /** A peer that was connected has gone: its claims are void. */

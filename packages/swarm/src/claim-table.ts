@@ -57,7 +57,7 @@ export class ClaimTable {
       return claim.epoch === known.claim.epoch ? "repeat" : "stale";
     }
     if (known === undefined) {
-      if (isActive(claim) && this.#activeOf(claim.claimer) >= MAX_OPEN_CLAIMS) return "excess";
+      if (isActive(claim) && !this.#makeRoom(claim, now)) return "excess";
       if (this.#size >= MAX_CLAIMS && !this.#evict()) return "excess";
       this.#size += 1;
     }
@@ -160,13 +160,19 @@ export class ClaimTable {
     return this.#longestVoidMs;
   }
 
-  #activeOf(claimer: string): number {
-    let count = 0;
-    for (const claims of this.#spans.values()) {
-      const known = claims.get(claimer);
-      if (known !== undefined && !known.isVoid && isActive(known.claim)) count += 1;
-    }
-    return count;
+  /**
+   * Who opens a third claim has ended one of the others: the news of that is late or lost, as claims come by many
+   * ways. Unless this message is older than both.
+   */
+  #makeRoom({ claimer, epoch }: Claim, now: number): boolean {
+    const active = this.active().filter(({ claim }) => claim.claimer === claimer);
+    if (active.length < MAX_OPEN_CLAIMS) return true;
+    const [oldest] = active.toSorted((a, b) => a.claim.epoch - b.claim.epoch);
+    if (oldest === undefined || oldest.claim.epoch > epoch) return false;
+    oldest.isVoid = true;
+    this.#active = undefined;
+    if (oldest.mostBytes === 0) this.#countVoid(claimer, now);
+    return true;
   }
 
   #countVoid(claimer: string, now: number): void {

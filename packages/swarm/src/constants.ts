@@ -18,8 +18,16 @@ export const SPARE_LINKS = 8;
 export const MAX_HOPS = 4;
 /** Links a claim is relayed to: with this many random ones, whoever misses the first copy hears of it all the same. */
 export const RELAY_FANOUT = 4;
+/** Relays of a new claim where every link is known to hear it from its owner: they tell how long news takes. */
+export const SPARE_RELAYS = 1;
+/** Links change in bursts: peers are told of them this much later, all at once. */
+export const NEIGHBOURS_MS = 500;
 /** Rule 3: haves are gathered this long: one message per link and interval. */
 export const HAVE_INTERVAL_MS = 250;
+/** Rows that came from a peer with which the receiver is linked too are told after this, if it still lacks them. */
+export const SECOND_HAND_MS = 1000;
+/** Rows that the receiver holds itself are told after this: it needs them only to know how rare they are. */
+export const KNOWN_HAVE_MS = 5000;
 /** Rows a peer may name in its haves over a link's life, in copies of the version: it gains each once, or loses it. */
 export const MAX_NAMED_COPIES = 8;
 /** Runs in one have message; the rest goes with the next. */
@@ -67,6 +75,8 @@ export const MAX_PATIENCE_MS = 120_000;
 /** Rule 12: spread of that moment, so that a whole site does not lose patience at once. */
 export const PATIENCE_JITTER_MS = 5000;
 
+/** Requests that wait for so long mean that this machine cannot serve all who ask: slots are counted from then on. */
+export const BACKLOG_MS = 500;
 /** Rule 15: peers served at once, and how long one keeps its slot while others wait. */
 export const UPLOAD_SLOTS = 4;
 export const SLOT_MS = 1000;
@@ -100,7 +110,7 @@ export const SHUT_OUT_MS = 600_000;
 /** Endgame: a request this old may be sent to a second peer. */
 export const ENDGAME_MS = 1500;
 /** Interest outlives the last wanted row by this: haves come in batches, and slots should not flap. */
-export const INTEREST_MS = 1000;
+export const INTEREST_MS = 5000;
 /** Spans looked at for the rarest, per request. */
 export const PICK_SAMPLE = 24;
 /** Spans looked at for the next claim, per step. */

@@ -1,5 +1,5 @@
 import { Bitfield, type Run } from "@ckmesh/core";
-import type { PeerClass } from "@ckmesh/wire";
+import type { PeerClass, PeerIdPrefix } from "@ckmesh/wire";
 import { MAX_WINDOW_BYTES, MIN_WINDOW_BYTES, REQUEST_TIMEOUT_MS, WINDOW_MS } from "./constants.js";
 import { SpanSet } from "./span-set.js";
 import type { LinkId, SwarmEvent } from "./swarm-messages.js";
@@ -34,6 +34,11 @@ export class Link {
   namedRows = 0;
   /** It has said what it holds. */
   hasGreeted = false;
+  /** Rows held here of which the peer was not told yet, and since when there are some. */
+  untold: Run[] = [];
+  untoldSince = 0;
+  /** Peers that it is linked with, by their prefixes, as far as it said. */
+  neighbours: ReadonlySet<PeerIdPrefix> = new Set();
 
   /** They serve us. */
   isUnchoked = false;

@@ -17,6 +17,7 @@ import {
 import { Dialer } from "./dialer.js";
 import { HaveGossip } from "./have-gossip.js";
 import { Link } from "./link.js";
+import { Neighbourhood } from "./neighbourhood.js";
 import { type OfferMessage, takeOffer } from "./offers.js";
 import { PeerExchange } from "./peer-exchange.js";
 import { CLASS_WEIGHT, spanScore } from "./rank.js";
@@ -76,6 +77,7 @@ export class SwarmMachine {
   readonly #haves: HaveGossip;
   readonly #wan: WanClaims;
   readonly #exchange: PeerExchange;
+  readonly #neighbourhood: Neighbourhood;
   readonly #startedAt: number;
   #effects: SwarmEffect[] = [];
   #listIsComplete = false;
@@ -95,6 +97,7 @@ export class SwarmMachine {
     this.#picker = new RequestPicker(this.#table, this.#links, config.random, emit);
     this.#slots = new UploadSlots(this.#links, (row, length) => this.#table.holds(row, length), emit);
     this.#exchange = new PeerExchange(this.#links, emit);
+    this.#neighbourhood = new Neighbourhood(this.#links, emit);
     this.#haves = new HaveGossip(this.#table, this.#links, emit);
     this.#gossip = new ClaimGossip({
       ...config,
@@ -244,7 +247,7 @@ export class SwarmMachine {
     let wake = Math.min(expired, this.#haves.flush(now), this.#slots.rotate(now), this.#picker.deadline(now));
     if (wants) wake = Math.min(wake, this.#wan.run(now, this.#isSettled, this.#mayClaim(event)));
     if (!this.#isSettled) wake = Math.min(wake, this.#startedAt + SETTLE_MS, now + 2 * MIN_GOSSIP_MS);
-    wake = Math.min(wake, this.#dial(now), this.#exchange.run(now));
+    wake = Math.min(wake, this.#dial(now), this.#exchange.run(now), this.#neighbourhood.run(now));
     if (this.#table.isComplete && !this.#saidComplete) {
       this.#saidComplete = true;
       this.#effects.push({ type: "complete" });
@@ -289,6 +292,7 @@ export class SwarmMachine {
       return;
     }
     this.#links.set(link.id, link);
+    this.#neighbourhood.changed(now);
     this.#dialer.connected(link, now);
     this.#haves.greet(link);
     for (const claim of this.#wan.current(now)) this.#gossip.announce(claim, link);
@@ -315,6 +319,7 @@ export class SwarmMachine {
     const link = this.#links.get(id);
     if (link === undefined) return;
     this.#links.delete(id);
+    this.#neighbourhood.changed(now);
     this.#picker.release(link);
     this.#dialer.disconnected(link, now, DIAL_BACKOFF_MS);
     if (![...this.#links.values()].some((l) => l.peerId === link.peerId)) this.#gossip.gone(link.peerId);
@@ -362,6 +367,9 @@ export class SwarmMachine {
       case "peers":
         this.#dialer.add(message.peers, now, link.peerId);
         return;
+      case "neighbours":
+        link.neighbours = new Set(message.ids);
+        return;
       case "bad-rows":
         // The driver reads those rows again and reports `lost` if the peer was right.
         return;
@@ -369,7 +377,10 @@ export class SwarmMachine {
   }
 
   #offers(link: Link, message: OfferMessage, now: number): void {
-    if (takeOffer(link, message, this.#config.rows, this.#picker)) return;
+    if (takeOffer(link, message, this.#config.rows, this.#picker)) {
+      if (message.type === "lost") this.#haves.needs(link, message.runs, now);
+      return;
+    }
     this.#bans.add(link.peerId, SHUT_OUT_MS, now);
     this.#close(link, "misbehaved", now);
   }
@@ -380,7 +391,7 @@ export class SwarmMachine {
       const asked = link.asked.get(event.row);
       if (asked !== undefined) link.measure(asked.bytes, now);
     }
-    this.#stored(event.good, now);
+    this.#stored(event.good, now, link);
     if (link === undefined) return;
     this.#picker.unask(link, event.row);
     if (event.bad.length === 0) this.#picker.withdraw(link, event.row);
@@ -397,11 +408,11 @@ export class SwarmMachine {
     }
   }
 
-  #stored(runs: readonly Run[], now: number): void {
+  #stored(runs: readonly Run[], now: number, from?: Link): void {
     for (const run of runs) {
       const fresh = this.#table.hold(run);
       if (fresh.length === 0) continue;
-      this.#haves.gained(fresh, now);
+      this.#haves.gained(fresh, now, from);
       this.#wan.verified(now);
     }
     if (this.#table.unlock()) for (const link of this.#links.values()) this.#picker.offerAll(link);

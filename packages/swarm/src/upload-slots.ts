@@ -1,12 +1,25 @@
-import { BUSY_SLOT_MS, MAX_QUEUED_REQUESTS, SLOT_MS, UPLOAD_SLOTS, UPLOADS_PER_LINK } from "./constants.js";
+import {
+  BACKLOG_MS,
+  BUSY_SLOT_MS,
+  MAX_QUEUED_REQUESTS,
+  SLOT_MS,
+  UPLOAD_SLOTS,
+  UPLOADS_PER_LINK,
+} from "./constants.js";
 import type { Link } from "./link.js";
 import type { LinkId, SwarmEffect } from "./swarm-messages.js";
 
-/** Whom to serve (site swarm rule 15): a few slots, given to who waits longest, rotated while others wait. */
+/**
+ * Whom to serve (site swarm rule 15). As long as every request is answered at once, everybody who asks is served:
+ * then a slot would only make rows wait. When requests pile up, there are a few slots, given to who waits longest,
+ * rotated while others wait.
+ */
 export class UploadSlots {
   readonly #links: ReadonlyMap<LinkId, Link>;
   readonly #emit: (effect: SwarmEffect) => void;
   readonly #holds: (row: number, length: number) => boolean;
+  /** Since when requests have been waiting without a break. */
+  #backlogSince: number | undefined;
 
   /** @param holds true if `length` bytes of rows from `row` on are on offer */
   constructor(
@@ -56,22 +69,34 @@ export class UploadSlots {
       .filter((l) => l.wantsUs && !l.hasSlot)
       .toSorted((a, b) => a.wantsSince - b.wantsSince);
     const served = links.filter((l) => l.hasSlot).toSorted((a, b) => a.slotSince - b.slotSince);
-    let free = UPLOAD_SLOTS - served.length;
-    for (const link of waiting) {
-      if (free <= 0) {
-        const oldest = served.shift();
-        if (oldest === undefined) return Number.POSITIVE_INFINITY;
-        const tenure = oldest.uploading > 0 ? BUSY_SLOT_MS : SLOT_MS;
-        if (now - oldest.slotSince < tenure) return Math.max(now + SLOT_MS / 4, oldest.slotSince + SLOT_MS);
-        this.#choke(oldest, now);
-        free += 1;
-      }
-      link.hasSlot = true;
-      link.slotSince = now;
-      free -= 1;
-      this.#emit({ type: "send", link: link.id, message: { type: "unchoke" } });
+    if (served.some((l) => l.waiting.length > 0)) this.#backlogSince ??= now;
+    else this.#backlogSince = undefined;
+    const countAt = (this.#backlogSince ?? Number.POSITIVE_INFINITY) + BACKLOG_MS;
+    if (now < countAt) {
+      for (const link of waiting) this.#unchoke(link, now);
+      return countAt;
     }
-    return Number.POSITIVE_INFINITY;
+    let free = UPLOAD_SLOTS - served.length;
+    while (free < 0 || (free === 0 && waiting.length > 0)) {
+      const oldest = served.shift();
+      if (oldest === undefined) break;
+      const tenure = oldest.uploading > 0 ? BUSY_SLOT_MS : SLOT_MS;
+      if (now - oldest.slotSince < tenure) return Math.max(now + SLOT_MS / 4, oldest.slotSince + SLOT_MS);
+      this.#choke(oldest, now);
+      free += 1;
+      const next = free > 0 ? waiting.shift() : undefined;
+      if (next === undefined) continue;
+      this.#unchoke(next, now);
+      free -= 1;
+    }
+    for (const link of waiting.slice(0, Math.max(0, free))) this.#unchoke(link, now);
+    return served.length > 0 ? now + SLOT_MS / 4 : Number.POSITIVE_INFINITY;
+  }
+
+  #unchoke(link: Link, now: number): void {
+    link.hasSlot = true;
+    link.slotSince = now;
+    this.#emit({ type: "send", link: link.id, message: { type: "unchoke" } });
   }
 
   #choke(link: Link, now: number): void {

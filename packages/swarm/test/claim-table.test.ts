@@ -96,10 +96,12 @@ describe("ClaimTable", () => {
     expect(covered(table, 30, DONE_CLAIM_MS)).toBe(false);
   });
 
-  it("lets one peer hold two open claims and no more", () => {
+  it("lets one peer hold two open claims: a third ends the oldest, unless it is older itself", () => {
     const table = new ClaimTable();
-    const news = Array.from({ length: MAX_OPEN_CLAIMS + 1 }, (_, span) => table.add(claim({ span }), 1, 0));
-    expect(news).toEqual(["new", "new", "excess"]);
+    for (let span = 0; span <= MAX_OPEN_CLAIMS; span++)
+      expect(table.add(claim({ span, epoch: 10 + span }), 1, 0)).toBe("new");
+    expect(table.active().map((known) => known.claim.span)).toEqual([1, 2]);
+    expect(table.add(claim({ span: 9, epoch: 1 }), 1, 0)).toBe("excess");
   });
 
   it("stays bounded when many peers claim everything", () => {

@@ -35,13 +35,16 @@ export type LinkMessage =
 export const MAX_RUNS = 4096;
 /** Most addresses in one `peers`; site swarm, dial policy. */
 export const MAX_PEERS_PER_MESSAGE = 50;
+/** Most peer ids in one `neighbours`: more links than anybody keeps. */
+export const MAX_NEIGHBOURS = 64;
 /** Claims travel at most this many hops; site swarm rule 3. */
 export const MAX_CLAIM_HOPS = 4;
+const PREFIX_BYTES = 8;
 const MAX_REQUIRES = 16;
 const MAX_REQUIRE_LENGTH = 64;
 const MAX_RATE = 1e12;
 
-const TYPES = ["have", "lost", "claim", "peers", "bad-rows", "identity", "probe"] as const;
+const TYPES = ["have", "lost", "claim", "peers", "neighbours", "bad-rows", "identity", "probe"] as const;
 const STATES: readonly ClaimState[] = ["open", "moving", "done", "released"];
 
 /**
@@ -71,6 +74,8 @@ export function decodeCk(bytes: Uint8Array): CkMessage | LinkMessage {
       return { type, claim: claimOf(fields.map("claim")), hops: fields.int("hops", 0, MAX_CLAIM_HOPS) };
     case "peers":
       return { type, peers: fields.list("peers", MAX_PEERS_PER_MESSAGE).map(addressOf) };
+    case "neighbours":
+      return { type, ids: fields.list("ids", MAX_NEIGHBOURS).map(prefixOf) };
     case "identity":
       return {
         type,
@@ -103,6 +108,8 @@ function toWire(message: CkMessage | LinkMessage): unknown {
     }
     case "peers":
       return { type: "peers", peers: message.peers.map((peer) => [peer.address, peer.port]) };
+    case "neighbours":
+      return { type: "neighbours", ids: message.ids.map((id) => Buffer.from(id, "hex")) };
     case "identity":
     case "probe":
       return message;
@@ -160,6 +167,11 @@ function addressOf(item: unknown): PeerAddress {
   const address = fields.string("address", 45);
   if (parseIp(address) === undefined) throw invalid("an address that is no IP literal");
   return { address, port: fields.int("port", 1, 65_535) };
+}
+
+function prefixOf(item: unknown): string {
+  if (!(item instanceof Uint8Array) || item.byteLength !== PREFIX_BYTES) throw invalid("a bad neighbour");
+  return toHex(item);
 }
 
 function invalid(what: string): AppError {

@@ -27,6 +27,8 @@ export type CkMessage =
   | { readonly type: "lost"; readonly runs: readonly Run[] }
   | { readonly type: "claim"; readonly claim: Claim; readonly hops: number }
   | { readonly type: "peers"; readonly peers: readonly PeerAddress[] }
+  /** Peers that the sender is linked with, all of them: they need no relay of each other's claims. */
+  | { readonly type: "neighbours"; readonly ids: readonly PeerIdPrefix[] }
   /** These rows of yours had a wrong hash: read them again before you offer them. */
   | { readonly type: "bad-rows"; readonly runs: readonly Run[] };
 
@@ -53,6 +55,13 @@ export interface Claim {
 
 /** `open`: announced, no byte yet · `moving`: bytes arrive · `done`: all rows held · `released`: given up. */
 export type ClaimState = "open" | "moving" | "done" | "released";
+
+/** The first 8 bytes of a peer id, lower-case hex. */
+export type PeerIdPrefix = string;
+
+export function peerIdPrefix(peerId: string): PeerIdPrefix {
+  return peerId.slice(0, 16);
+}
 
 export interface PeerAddress {
   /** IP literal. */

@@ -53,6 +53,10 @@ const message: fc.Arbitrary<CkMessage | LinkMessage> = fc.oneof(
     ),
   }),
   fc.record({
+    type: fc.constant("neighbours" as const),
+    ids: fc.array(bytesOf(8).map(toHex), { maxLength: 64 }),
+  }),
+  fc.record({
     type: fc.constant("identity" as const),
     key: bytesOf(32),
     signature: bytesOf(64),
@@ -103,6 +107,8 @@ describe("decodeCk", () => {
   it.each([
     ["runs that overlap", { type: "have", runs: [0, 10, 9, 5] }],
     ["runs in descending order", { type: "have", runs: [50, 10, 0, 5] }],
+    ["a neighbour of seven bytes", { type: "neighbours", ids: [new Uint8Array(7)] }],
+    ["too many neighbours", { type: "neighbours", ids: Array.from({ length: 65 }, () => new Uint8Array(8)) }],
     ["an empty run", { type: "lost", runs: [5, 0] }],
     ["half a run", { type: "have", runs: [5] }],
     ["a run past the most rows", { type: "have", runs: [8 * 1024 * 1024, 1] }],
