@@ -14,6 +14,8 @@ export interface ClientDeps {
   readonly random: Random;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  /** A version changed its state, or an error came or went: `status` has news. */
+  readonly onChange?: () => void;
 }
 
 /** What the drivers of images and versions share. */
@@ -30,6 +32,8 @@ export interface ClientContext {
   readonly trust: TrustPolicy;
   readonly peers: PeerAccess;
   readonly settings: ImageSettings;
+  /** The status has news. */
+  readonly changed: () => void;
   /** Open versions of all images by their names in the hints: sources of equal frames. */
   readonly openPacks: Map<string, VersionFiles>;
 }

@@ -242,6 +242,7 @@ export class ImageDriver {
       },
       onChanged: () => {
         this.#saveSoon();
+        this.#context.changed();
       },
     });
     this.#versions.set(record.version, driver);

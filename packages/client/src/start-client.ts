@@ -205,6 +205,7 @@ class ClientRun implements RunningClient {
         remember: (peer) => this.#discovery?.remember(peer),
       },
       settings: this.#settings.images,
+      changed: () => this.#deps.onChange?.(),
       openPacks: new Map<string, VersionFiles>(),
     };
   }

@@ -23,8 +23,15 @@ export const LINK_LIMITS: LinkLimits = {
   keepAliveMs: 55_000,
 };
 
-/** Pieces are fed to the socket while less than this waits there, so that control messages never wait long. */
+/**
+ * Pieces are fed to the socket while less than this waits there, so that control messages never wait long: what
+ * the link carries in FEED_MS, within these bounds.
+ */
 export const FEED_BYTES = 256 * 1024;
+export const MIN_FEED_BYTES = 32 * 1024;
+export const FEED_MS = 100;
+/** Shortest time over which the rate of a link is measured. */
+export const FEED_SAMPLE_MS = 50;
 /** More than this unsent, pieces aside, and the peer is cut off. */
 export const MAX_UNSENT_BYTES = 4 * 1024 * 1024;
 /** Messages kept for a link that is up but not started. */

@@ -1,5 +1,5 @@
 import type { Clock } from "@ckmesh/core";
-import { FEED_BYTES } from "./link-limits.js";
+import { FEED_BYTES, FEED_MS, FEED_SAMPLE_MS, MIN_FEED_BYTES } from "./link-limits.js";
 import type { PeerSocket } from "./peer-socket.js";
 import type { PeerWire } from "./peer-wire.js";
 import { UploadQueue } from "./upload-queue.js";
@@ -13,7 +13,7 @@ export interface OutboxEvents {
 
 /**
  * What goes out on a link: control messages at once, pieces only while little waits in the socket. So a
- * control message never waits behind more than FEED_BYTES and one piece.
+ * control message never waits behind more than `#feedBytes` and one piece.
  */
 export class Outbox {
   readonly #wire: PeerWire;
@@ -25,6 +25,10 @@ export class Outbox {
   readonly #handed = new Set<Uint8Array>();
   #handedBytes = 0;
   #isDrainOwed = false;
+  /** Bytes that left since `#sampleAt`, while something waited all the time; and the rate, bytes per ms, 0: unknown. */
+  #sampleBytes = 0;
+  #sampleAt: number;
+  #rate = 0;
   #progressAt: number;
   #sentAt: number;
 
@@ -34,6 +38,7 @@ export class Outbox {
     this.#clock = clock;
     this.#events = events;
     this.#progressAt = clock.now();
+    this.#sampleAt = this.#progressAt;
     this.#sentAt = this.#progressAt;
   }
 
@@ -77,11 +82,32 @@ export class Outbox {
   write(bytes: Uint8Array): void {
     if (this.#handed.delete(bytes)) this.#handedBytes -= bytes.byteLength;
     this.#sentAt = this.#clock.now();
-    if (this.#sink.waitingBytes === 0) this.#progressAt = this.#sentAt;
+    if (this.#sink.waitingBytes === 0) {
+      this.#progressAt = this.#sentAt;
+      this.#sampleAt = this.#sentAt;
+      this.#sampleBytes = 0;
+    }
     this.#sink.write(bytes, () => {
       this.#progressAt = this.#clock.now();
+      this.#measure(bytes.byteLength);
       this.#feed();
     });
+  }
+
+  /** On a slow link less is fed: 256 KiB would hold control messages up for seconds. */
+  get #feedBytes(): number {
+    return this.#rate === 0
+      ? FEED_BYTES
+      : Math.min(FEED_BYTES, Math.max(MIN_FEED_BYTES, this.#rate * FEED_MS));
+  }
+
+  #measure(bytes: number): void {
+    this.#sampleBytes += bytes;
+    const ms = this.#progressAt - this.#sampleAt;
+    if (ms < FEED_SAMPLE_MS) return;
+    this.#rate = this.#sampleBytes / ms;
+    this.#sampleAt = this.#progressAt;
+    this.#sampleBytes = 0;
   }
 
   get #waiting(): number {
@@ -89,7 +115,7 @@ export class Outbox {
   }
 
   #feed(): void {
-    while (this.#waiting < FEED_BYTES) {
+    while (this.#waiting < this.#feedBytes) {
       const piece = this.#queue.shift();
       if (piece === undefined) break;
       this.#events.leaving(piece.row, piece.bytes.byteLength);
@@ -100,7 +126,7 @@ export class Outbox {
         this.#handedBytes -= piece.bytes.byteLength;
       }
     }
-    if (this.#isDrainOwed && this.#queue.bytes === 0 && this.#waiting < FEED_BYTES) {
+    if (this.#isDrainOwed && this.#queue.bytes === 0 && this.#waiting < this.#feedBytes) {
       this.#isDrainOwed = false;
       queueMicrotask(() => this.#events.drained());
     }

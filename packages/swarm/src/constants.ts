@@ -99,6 +99,8 @@ export const MAX_WINDOW_BYTES = 8 * MIB;
 export const WINDOW_MS = 200;
 /** Longest request; shorter ones share a span among several sources. */
 export const REQUEST_BYTES = 512 * KIB;
+/** Rule 4: no answer takes longer than this at the peer's rate, as control messages wait behind it. */
+export const REQUEST_MS = 100;
 /** An unanswered request is taken back after this, or four times what the peer's rate foretells. */
 export const REQUEST_TIMEOUT_MS = 8000;
 /** Requests a peer may let expire, or refuse though it offers the rows, before it is shut out for a while. */

@@ -1,6 +1,13 @@
 import { Bitfield, type Run } from "@ckmesh/core";
 import type { PeerClass, PeerIdPrefix } from "@ckmesh/wire";
-import { MAX_WINDOW_BYTES, MIN_WINDOW_BYTES, REQUEST_TIMEOUT_MS, WINDOW_MS } from "./constants.js";
+import {
+  MAX_WINDOW_BYTES,
+  MIN_WINDOW_BYTES,
+  REQUEST_BYTES,
+  REQUEST_MS,
+  REQUEST_TIMEOUT_MS,
+  WINDOW_MS,
+} from "./constants.js";
 import { SpanSet } from "./span-set.js";
 import type { LinkId, SwarmEvent } from "./swarm-messages.js";
 
@@ -90,6 +97,11 @@ export class Link {
   get window(): number {
     const covered = (this.rate * Math.max(WINDOW_MS, 4 * this.rttMs)) / 1000;
     return Math.min(MAX_WINDOW_BYTES, Math.max(MIN_WINDOW_BYTES, covered));
+  }
+
+  /** Longest request: what the peer sends in a moment. A row is asked for however long it takes. */
+  get requestBytes(): number {
+    return this.rate === 0 ? REQUEST_BYTES : Math.min(REQUEST_BYTES, (this.rate * REQUEST_MS) / 1000);
   }
 
   /** How long an answer to all that is asked may take. */

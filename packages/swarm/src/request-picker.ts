@@ -8,7 +8,6 @@ import {
   MAX_REFUSALS,
   MAX_TIMEOUTS,
   PICK_SAMPLE,
-  REQUEST_BYTES,
 } from "./constants.js";
 import type { Link } from "./link.js";
 import type { RowTable } from "./row-table.js";
@@ -210,7 +209,9 @@ export class RequestPicker {
 
   #freeRun(link: Link, span: number): Run | undefined {
     if (this.#table.freeIn(span) === 0) return undefined;
-    return this.#table.firstFree(this.#table.grid.rowsOf(span), REQUEST_BYTES, (row) => link.bits.has(row));
+    return this.#table.firstFree(this.#table.grid.rowsOf(span), link.requestBytes, (row) =>
+      link.bits.has(row),
+    );
   }
 
   /** Endgame: nothing free is left, so an old request to a slower peer is sent to this one as well. */

@@ -6,7 +6,7 @@ import type { Action } from "../leaf.js";
 import { loadProgramConfig, programDeps } from "../program-setup.js";
 import { untilAborted } from "../until-aborted.js";
 
-/** How often the state of the client is looked at, ms. */
+/** How often progress is looked at, ms; a change of state shows at once. */
 const WATCH_EVERY_MS = 500;
 const MAX_SEED_SECONDS = 86_400 * 365;
 
@@ -41,15 +41,20 @@ export const clientRun: Action = async ({ output, signal }, options) => {
   const { config, warnings } = loaded;
   if (config.seedFor > 0 && !config.once)
     throw new AppError("ERR_USAGE", "--seed-for works together with --once");
-  const client = await startClient(config, programDeps(output, options, warnings));
   const reporter = new ClientReporter(output);
+  let show = (): void => {};
+  const client = await startClient(config, {
+    ...programDeps(output, options, warnings),
+    onChange: () => show(),
+  });
+  show = () => reporter.show(client.status());
   try {
     output.step("ready", `client runs: store ${config.store}, origin ${config.origin}`, {
       store: config.store,
       origin: config.origin,
       peerPort: client.peerPort,
     });
-    await watch(client, reporter, config.once, signal);
+    await watch(client, show, config.once, signal);
     reporter.summary(client.status());
   } finally {
     await client.close();
@@ -60,11 +65,11 @@ export const clientRun: Action = async ({ output, signal }, options) => {
 /** Reports until `signal`, or with `isOnce` until the client is done. */
 async function watch(
   client: RunningClient,
-  reporter: ClientReporter,
+  show: () => void,
   isOnce: boolean,
   signal: AbortSignal,
 ): Promise<void> {
-  const timer = setInterval(() => reporter.show(client.status()), WATCH_EVERY_MS);
+  const timer = setInterval(show, WATCH_EVERY_MS);
   try {
     const stopped = untilAborted(signal);
     if (isOnce) {
