@@ -16,8 +16,8 @@ export interface OutboxEvents {
  * control message never waits behind more than `#feedBytes` and one piece.
  */
 export class Outbox {
-  readonly #wire: PeerWire;
-  readonly #sink: PeerSocket;
+  readonly #wire: Pick<PeerWire, "send">;
+  readonly #sink: Pick<PeerSocket, "waitingBytes" | "write">;
   readonly #clock: Clock;
   readonly #events: OutboxEvents;
   readonly #queue = new UploadQueue();
@@ -32,7 +32,12 @@ export class Outbox {
   #progressAt: number;
   #sentAt: number;
 
-  constructor(wire: PeerWire, sink: PeerSocket, clock: Clock, events: OutboxEvents) {
+  constructor(
+    wire: Pick<PeerWire, "send">,
+    sink: Pick<PeerSocket, "waitingBytes" | "write">,
+    clock: Clock,
+    events: OutboxEvents,
+  ) {
     this.#wire = wire;
     this.#sink = sink;
     this.#clock = clock;

@@ -7,20 +7,13 @@ import type { PeerWire } from "../src/peer-wire.js";
 const PIECE = 16 * 1024;
 
 /** A link that carries so many bytes per ms; `advance` lets it send. */
-class SlowLink {
+class SlowLink implements Pick<PeerSocket, "waitingBytes" | "write"> {
   now = 0;
   waiting: { bytes: number; flushed: () => void }[] = [];
   credit = 0;
   readonly outbox: Outbox;
 
   constructor() {
-    const sink = {
-      waitingBytes: 0,
-      write: (bytes: Uint8Array, flushed: () => void) => {
-        this.waiting.push({ bytes: bytes.byteLength, flushed });
-      },
-    } satisfies Partial<PeerSocket>;
-    Object.defineProperty(sink, "waitingBytes", { get: () => this.waitingBytes });
     const wire: Pick<PeerWire, "send"> = {
       send: (message) => {
         if (message.type === "piece") this.outbox.write(message.bytes);
@@ -28,10 +21,11 @@ class SlowLink {
       },
     };
     const clock = { now: () => this.now, wall: () => this.now, after: () => () => {} };
-    this.outbox = new Outbox(wire as PeerWire, sink as unknown as PeerSocket, clock, {
-      leaving: () => {},
-      drained: () => {},
-    });
+    this.outbox = new Outbox(wire, this, clock, { leaving: () => {}, drained: () => {} });
+  }
+
+  write(bytes: Uint8Array, flushed: () => void): void {
+    this.waiting.push({ bytes: bytes.byteLength, flushed });
   }
 
   get waitingBytes(): number {
