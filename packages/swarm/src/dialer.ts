@@ -135,9 +135,9 @@ export class Dialer {
     this.#known.delete(keyOf(peer));
   }
 
-  /** True when every address that is known has been tried. */
-  get allAnswered(): boolean {
-    return [...this.#known.values()].every((known) => known.answered);
+  /** True if the address was tried since it became known, or is none to be tried. */
+  hasAnswered(peer: PeerAddress): boolean {
+    return this.#known.get(keyOf(peer))?.answered ?? true;
   }
 
   /** When the next address may be dialled. */

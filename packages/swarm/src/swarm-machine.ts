@@ -9,8 +9,6 @@ import {
   MAX_BAD_ROWS,
   MAX_LINKS,
   MAX_SITE_RTT_MS,
-  MIN_GOSSIP_MS,
-  SETTLE_MS,
   SHUT_OUT_MS,
   SPARE_LINKS,
 } from "./constants.js";
@@ -23,6 +21,7 @@ import { PeerExchange } from "./peer-exchange.js";
 import { CLASS_WEIGHT, spanScore } from "./rank.js";
 import { RequestPicker } from "./request-picker.js";
 import { type PieceSection, RowTable } from "./row-table.js";
+import { Settling } from "./settling.js";
 import type { CloseReason, LinkId, SwarmEffect, SwarmEvent } from "./swarm-messages.js";
 import { UploadSlots } from "./upload-slots.js";
 import { type UnsignedClaim, WanClaims } from "./wan-claims.js";
@@ -78,22 +77,27 @@ export class SwarmMachine {
   readonly #wan: WanClaims;
   readonly #exchange: PeerExchange;
   readonly #neighbourhood: Neighbourhood;
-  readonly #startedAt: number;
+  readonly #settling: Settling;
   #effects: SwarmEffect[] = [];
-  #listIsComplete = false;
-  #isSettled: boolean;
   #saidComplete = false;
   #wakeAt = 0;
 
   constructor(config: SwarmConfig, now: number) {
     this.#config = config;
-    this.#startedAt = now;
-    this.#isSettled = !config.swarming;
     this.#table = new RowTable(config.rows, config.sections, config.have, config.hashesRows);
     const emit = (effect: SwarmEffect): void => void this.#effects.push(effect);
     const score = (span: number, peerId: string): number =>
       spanScore(config.versionId, span, peerId, CLASS_WEIGHT[this.#classOf(peerId)]);
     this.#dialer = new Dialer(config, config.random);
+    this.#settling = new Settling(
+      {
+        links: () => this.#links.values(),
+        gossipMs: () => this.#gossip.delayMs,
+        hasAnswered: (peer) => this.#dialer.hasAnswered(peer),
+      },
+      !config.swarming,
+      now,
+    );
     this.#picker = new RequestPicker(this.#table, this.#links, config.random, emit);
     this.#slots = new UploadSlots(this.#links, (row, length) => this.#table.holds(row, length), emit);
     this.#exchange = new PeerExchange(this.#links, emit);
@@ -136,7 +140,7 @@ export class SwarmMachine {
       held: this.#table.have.count,
       missing: this.#table.missing,
       moving: this.#wan.moving,
-      isSettled: this.#isSettled,
+      isSettled: this.#settling.isSettled,
     };
   }
 
@@ -161,7 +165,7 @@ export class SwarmMachine {
       case "candidates":
         if (!this.#config.swarming) return;
         this.#dialer.add(event.peers, now);
-        if (event.complete === true) this.#listIsComplete = true;
+        if (event.complete === true) this.#settling.listed(event.peers);
         return;
       case "networks":
         this.#dialer.setNetworks(event.own, event.site);
@@ -243,10 +247,14 @@ export class SwarmMachine {
       this.#close(link, "misbehaved", now);
     }
     this.#picker.fill(now);
-    this.#settle(now);
-    let wake = Math.min(expired, this.#haves.flush(now), this.#slots.rotate(now), this.#picker.deadline(now));
-    if (wants) wake = Math.min(wake, this.#wan.run(now, this.#isSettled, this.#mayClaim(event)));
-    if (!this.#isSettled) wake = Math.min(wake, this.#startedAt + SETTLE_MS, now + 2 * MIN_GOSSIP_MS);
+    let wake = Math.min(
+      this.#settling.run(now),
+      expired,
+      this.#haves.flush(now),
+      this.#slots.rotate(now),
+      this.#picker.deadline(now),
+    );
+    if (wants) wake = Math.min(wake, this.#wan.run(now, this.#settling.isSettled, this.#mayClaim(event)));
     wake = Math.min(wake, this.#dial(now), this.#exchange.run(now), this.#neighbourhood.run(now));
     if (this.#table.isComplete && !this.#saidComplete) {
       this.#saidComplete = true;
@@ -262,17 +270,6 @@ export class SwarmMachine {
     if (event.type === "message")
       return hasNews || event.message.type === "reject" || event.message.type === "lost";
     return hasNews || event.type !== "uploaded";
-  }
-
-  #settle(now: number): void {
-    if (this.#isSettled) return;
-    // Everybody on the complete list has answered, said what it holds, and had time to pass on its claims.
-    const links = [...this.#links.values()];
-    const heardMs = 2 * this.#gossip.delayMs;
-    const allHeard = links.every((link) => link.hasGreeted && now - link.upAt >= heardMs);
-    const isEarly =
-      this.#listIsComplete && this.#dialer.allAnswered && allHeard && now - this.#startedAt >= heardMs;
-    this.#isSettled = isEarly || now - this.#startedAt >= SETTLE_MS;
   }
 
   #dial(now: number): number {

@@ -98,14 +98,15 @@ describe("Dialer", () => {
     expect(dialled).toBe(MAX_NEW_ADDRESSES_PER_MINUTE);
   });
 
-  it("has answers from all once each address was tried", () => {
+  it("has an answer of an address once it was tried, and of one that may not be", () => {
     const d = dialer();
     d.add(peers(2), 0);
-    expect(d.allAnswered).toBe(false);
     const [a, b] = d.due(0, 24);
     if (a === undefined || b === undefined) throw new Error("two addresses are due");
+    expect([a, b].map((peer) => d.hasAnswered(peer))).toEqual([false, false]);
     d.failed(a, 10);
     d.connected(b, 10);
-    expect(d.allAnswered).toBe(true);
+    expect([a, b].map((peer) => d.hasAnswered(peer))).toEqual([true, true]);
+    expect(d.hasAnswered({ address: "8.8.8.8", port: 7650 })).toBe(true);
   });
 });
