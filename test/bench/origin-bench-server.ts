@@ -1,5 +1,5 @@
 import { originConfigDefaults, originConfigSchema, startOrigin } from "@ckmesh/origin";
-import { createLogger, createMetrics, loadConfig, systemClock } from "@ckmesh/runtime";
+import { createLogger, createMetrics, cryptoRandom, loadConfig, systemClock } from "@ckmesh/runtime";
 
 // Child of origin-bench.ts: an origin as it runs in production (request log on), told to its parent when ready.
 const flags: unknown = JSON.parse(process.argv[2] ?? "{}");
@@ -13,7 +13,12 @@ const { config } = loadConfig({
   flags: { ...flags },
 });
 const logger = createLogger({ level: "warn", destination: process.stderr });
-const origin = await startOrigin(config, { logger, metrics: createMetrics(), clock: systemClock });
+const origin = await startOrigin(config, {
+  logger,
+  metrics: createMetrics(),
+  clock: systemClock,
+  random: cryptoRandom,
+});
 process.send?.({ urls: origin.urls });
 process.on("disconnect", () => {
   process.exit(0);

@@ -14,6 +14,8 @@ export interface FetchRowsOptions {
   readonly files: VersionFiles;
   readonly rows: Pick<OriginRows, "fetch">;
   readonly run: Run;
+  /** That the run is of. */
+  readonly span: number;
   readonly waste: Waste;
   readonly meter: RateMeter;
   readonly logger: Logger;
@@ -47,8 +49,14 @@ export async function fetchRows(options: FetchRowsOptions): Promise<FetchRowsRes
       if (bad.length > 0) throw wrongContent(files, bad);
       return writer.unwrittenBytes > MAX_UNWRITTEN_BYTES ? writer.flush() : undefined;
     };
-    await options.rows.fetch(run, signal, take, (count) => {
-      waste.add("retried", count, "origin");
+    await options.rows.fetch({
+      run,
+      span: options.span,
+      signal,
+      onData: take,
+      onSkipped: (count) => {
+        waste.add("retried", count, "origin");
+      },
     });
   } catch (err) {
     failure = err;

@@ -21,6 +21,16 @@ export interface OriginRowsOptions {
   readonly budget?: TokenBucket;
 }
 
+export interface RowsRequest {
+  readonly run: Run;
+  /** That the run is of. */
+  readonly span: number;
+  readonly signal: AbortSignal;
+  readonly onData: (bytes: Uint8Array) => void | Promise<void>;
+  /** Bytes that a server without ranges sent beside them. */
+  readonly onSkipped: (count: number) => void;
+}
+
 /** One file of the version at the origin. */
 interface RemoteFile {
   readonly name: string;
@@ -42,18 +52,12 @@ export class OriginRows {
 
   /**
    * Streams the bytes of a run of rows of one file.
-   * @param onSkipped bytes that a server without ranges sent beside them
    * @throws {AppError} as `OriginHttp.fetchRange`; ERR_ORIGIN_CHANGED when the alias names another version
    */
-  async fetch(
-    run: Run,
-    signal: AbortSignal,
-    onData: (bytes: Uint8Array) => void | Promise<void>,
-    onSkipped?: (count: number) => void,
-  ): Promise<void> {
+  async fetch({ run, span, signal, onData, onSkipped }: RowsRequest): Promise<void> {
     const { files, origin, budget } = this.#options;
     const { file, offset, length } = files.table.locate(run);
-    const range = { first: offset, last: offset + length - 1, signal, ...(onSkipped && { onSkipped }) };
+    const range = { first: offset, last: offset + length - 1, span, signal, onSkipped };
     const take = async (bytes: Uint8Array): Promise<void> => {
       await onData(bytes);
       await budget?.take(bytes.byteLength, signal);

@@ -148,7 +148,7 @@ class ClientRun implements RunningClient {
   }
 
   #openOrigin(): OriginHttp {
-    const { origin: baseUrl, allowBasicOverHttp, site } = this.#config;
+    const { origin: baseUrl, allowBasicOverHttp } = this.#config;
     const { credentials, ca } = this.#settings;
     const origin = new OriginHttp({
       baseUrl,
@@ -157,7 +157,7 @@ class ClientRun implements RunningClient {
       allowBasicOverHttp,
       logger: this.#deps.logger.child({ component: "origin-http" }),
       clock: this.#deps.clock,
-      ...(site !== undefined && { site }),
+      site: () => this.#discovery?.site ?? this.#config.site,
     });
     this.#closers.push(() => origin.close());
     return origin;

@@ -191,7 +191,7 @@ export class VersionSwarm {
         this.#run(this.#upload(effect.link, effect.row, effect.length));
         return;
       case "fetch":
-        this.#run(this.#fetch(effect.fetch, effect.rows));
+        this.#run(this.#fetch(effect.fetch, effect.rows, effect.span));
         return;
       case "abort-fetch":
         this.#fetches.get(effect.fetch)?.abort();
@@ -323,7 +323,7 @@ export class VersionSwarm {
       this.step({ type: "uploaded", link: id, row, length, ok: true });
   }
 
-  async #fetch(id: FetchId, run: Run): Promise<void> {
+  async #fetch(id: FetchId, run: Run, span: number): Promise<void> {
     const { files, rows, waste, logger } = this.#options;
     const controller = new AbortController();
     this.#fetches.set(id, controller);
@@ -331,6 +331,7 @@ export class VersionSwarm {
       files,
       rows,
       run,
+      span,
       waste,
       logger,
       meter: this.originRate,

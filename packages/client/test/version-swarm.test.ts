@@ -37,7 +37,7 @@ describe("swarm of one version", () => {
 
   /** The origin in memory; `isAway`: refuses every request. */
   const originRows = (isAway: boolean): Pick<OriginRows, "fetch"> => ({
-    fetch: async (run: Run, _signal: AbortSignal, onData: (bytes: Uint8Array) => void | Promise<void>) => {
+    fetch: async ({ run, onData }) => {
       if (isAway) throw new AppError("ERR_ORIGIN_UNREACHABLE", "away");
       const bytes = pair.bytes(files, run);
       for (let at = 0; at < bytes.length; at += 10_000) await onData(bytes.subarray(at, at + 10_000));

@@ -7,6 +7,7 @@ import {
   parseContentRange,
   rangeLength,
 } from "@ckmesh/core";
+import { isSiteLabel } from "@ckmesh/wire";
 import { type Dispatcher, Pool } from "undici";
 import { ConnectionGate } from "./connection-gate.js";
 import { type AnswerHead, errorOfAnswer, errorOfFailure } from "./origin-error.js";
@@ -22,8 +23,8 @@ export interface OriginHttpOptions {
   readonly ca?: string;
   readonly logger: Logger;
   readonly clock: Clock;
-  /** Site label, sent as `X-Ckmesh-Site` so that the origin can be fair to sites. */
-  readonly site?: string;
+  /** Site label, sent as `X-Ckmesh-Site` so that the origin can be fair to sites; asked for with each request. */
+  readonly site?: () => string | undefined;
   /** Longest wait for a connection, default 10,000 ms. */
   readonly connectTimeoutMs?: number;
   /** Longest wait for the head of an answer, default 15,000 ms. */
@@ -57,6 +58,8 @@ export interface HeadConditions {
 }
 
 export interface RangeRequest extends ByteRange {
+  /** Sent as `X-Ckmesh-Span`: what the origin's log needs to tell whether a site fetches a span twice. */
+  readonly span?: number;
   /** Entity tag that the file must still have. */
   readonly etag?: string;
   readonly signal?: AbortSignal;
@@ -171,6 +174,7 @@ export class OriginHttp {
       throw new Error(`unreachable: range ${first}-${last}`);
     }
     const headers: Record<string, string> = { range: `bytes=${first}-${last}` };
+    if (request.span !== undefined) headers["x-ckmesh-span"] = String(request.span);
     // Only strong tags may stand in these (RFC 9110 §13.1.1, §13.1.5); a weak one is compared below.
     if (etag !== undefined && !etag.startsWith("W/")) {
       headers["if-match"] = etag;
@@ -269,7 +273,7 @@ export class OriginHttp {
       const answer = await this.#pool.request({
         path,
         method: "GET",
-        headers: { ...this.#headers, ...headers },
+        headers: { ...this.#headers, ...siteHeader(this.#options.site?.()), ...headers },
         ...(signal === undefined ? {} : { signal }),
       });
       body = answer.body;
@@ -375,6 +379,11 @@ function headOf(answer: Dispatcher.ResponseData): AnswerHead {
       return typeof value === "string" ? value : value?.[0];
     },
   };
+}
+
+/** Nothing for what is no site label: the origin would not take it. */
+function siteHeader(site: string | undefined): Readonly<Record<string, string>> {
+  return site !== undefined && isSiteLabel(site) ? { "x-ckmesh-site": encodeURIComponent(site) } : {};
 }
 
 function parseLength(header: string | undefined): number | undefined {

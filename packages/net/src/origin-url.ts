@@ -27,19 +27,17 @@ export function parseOriginUrl(text: string): URL {
 }
 
 /**
- * What every request carries: no compression, site label, Basic credentials (RFC 7617).
+ * What every request carries: no compression, Basic credentials (RFC 7617).
  * @throws {AppError} ERR_CONFIG_INVALID when the credentials must not or cannot be sent
  */
 export function originHeaders(
   url: URL,
   options: {
-    readonly site?: string;
     readonly credentials?: OriginCredentials;
     readonly allowBasicOverHttp?: boolean;
   },
 ): Readonly<Record<string, string>> {
   const headers: Record<string, string> = { "accept-encoding": "identity", "user-agent": "ckmesh" };
-  if (options.site !== undefined) headers["x-ckmesh-site"] = encodeURIComponent(options.site);
   if (options.credentials !== undefined) {
     const { user, password } = options.credentials;
     if (url.protocol !== "https:" && options.allowBasicOverHttp !== true) {

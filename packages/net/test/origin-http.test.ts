@@ -51,7 +51,7 @@ describe("fetchHead", () => {
         seen = request;
         serveFile(request, response);
       },
-      { site: "Köln" },
+      { site: () => "Köln" },
     );
     await origin.fetchHead("Büro 1.ckm.index");
     expect(seen?.url).toBe("/MEDVImages/B%C3%BCro%201.ckm.index");

@@ -95,6 +95,21 @@ export const originConfigSchema = Type.Object({
       maximum: 600_000,
       description: "Time for transfers to end at a stop",
     }),
+    maxTransfers: Type.Integer({
+      minimum: 1,
+      maximum: 1_000_000,
+      description: "File transfers at a time, all sites together; a site may hold as many as are still free",
+    }),
+    maxWaitingPerSite: Type.Integer({
+      minimum: 0,
+      maximum: 10_000,
+      description: "Transfers of one site that wait for their turn; more are answered 429",
+    }),
+    transferWaitMs: Type.Integer({
+      minimum: 0,
+      maximum: 60_000,
+      description: "Longest wait for a turn; then 429, or 503 when the origin is full",
+    }),
   }),
 });
 
@@ -113,7 +128,13 @@ export const originConfigDefaults = {
   publishers: [],
   publish: { scanMs: 1000, settleMs: 3000 },
   logFile: { enabled: true },
-  limits: { maxConnections: 4096, drainMs: 10_000 },
+  limits: {
+    maxConnections: 4096,
+    drainMs: 10_000,
+    maxTransfers: 1024,
+    maxWaitingPerSite: 64,
+    transferWaitMs: 5000,
+  },
 } as const;
 
 /** How the command spells the flags whose keys lie deeper. */

@@ -5,17 +5,24 @@ import { answerFile, type FileAnswer } from "./file-answer.js";
 import { RequestError, SUB_STATUS } from "./http-failure.js";
 import { listingPage } from "./listing-page.js";
 import type { OpenFiles } from "./open-files.js";
+import type { RequestPlaces } from "./request-place.js";
 import { sendFile } from "./send-file.js";
 import { parseServedPath } from "./served-path.js";
+import type { TransferGate } from "./transfer-gate.js";
 
 export interface FileRouteOptions {
   readonly catalogue: Catalogue;
   readonly openFiles: OpenFiles;
+  readonly places: RequestPlaces;
+  readonly transfers: TransferGate;
   readonly logger: Logger;
   readonly directoryName: string;
   readonly directoryBrowse: boolean;
   readonly publicCache: boolean;
 }
+
+/** The head of an index and its first section fit: what tells of a new version never waits for those who fetch one. */
+const SMALL_BODY_BYTES = 32 * 1024;
 
 /** Answers GET and HEAD of everything that is no API: the virtual directory and 404 for the rest. */
 export function createFileRoute(options: FileRouteOptions) {
@@ -34,16 +41,30 @@ export function createFileRoute(options: FileRouteOptions) {
       sendHead(reply, answer);
       return undefined;
     }
-    const file = await options.openFiles.acquire(found.file);
+    const isSmall = isHead || answer.body.length <= SMALL_BODY_BYTES;
+    const leave = isSmall
+      ? noPlace
+      : await options.transfers.enter(options.places.of(request.raw), reply.raw);
+    if (leave === undefined) {
+      reply.hijack(); // Nobody is there to be answered.
+      return undefined;
+    }
     try {
-      if (isHead) sendHead(reply, answer);
-      else await sendBody(reply, answer, file.fd, options.logger);
+      const file = await options.openFiles.acquire(found.file);
+      try {
+        if (isHead) sendHead(reply, answer);
+        else await sendBody(reply, answer, file.fd, options.logger);
+      } finally {
+        file.release();
+      }
     } finally {
-      file.release();
+      leave();
     }
     return undefined;
   };
 }
+
+function noPlace(): void {}
 
 function sendHead(reply: FastifyReply, answer: FileAnswer): void {
   reply.hijack();

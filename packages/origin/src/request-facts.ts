@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Principal } from "@ckmesh/auth";
 import type { Clock, Metrics } from "@ckmesh/core";
+import { siteLabelOf, spanOf } from "./site-headers.js";
 import type { W3cLog } from "./w3c-log.js";
 
 /** What is known of a request under way, beside the request itself. */
@@ -73,6 +74,8 @@ export class RequestRecorder {
         sentBytes,
         receivedBytes: socket.bytesRead - receivedBefore,
         ms,
+        site: siteLabelOf(request),
+        span: spanOf(request),
       });
       this.#underway.set((this.#count -= 1));
       if (this.#count === 0) this.#whenIdle?.();

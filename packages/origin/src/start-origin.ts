@@ -1,8 +1,17 @@
 import { mkdir, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Accounts, Authenticator, BasicVerifier, basicScheme } from "@ckmesh/auth";
-import { AppError, type Clock, describeError, fromHex, type Logger, type Metrics } from "@ckmesh/core";
+import {
+  AppError,
+  type Clock,
+  describeError,
+  fromHex,
+  type Logger,
+  type Metrics,
+  type Random,
+} from "@ckmesh/core";
 import { formatListen, parseListen, readKeyFile } from "@ckmesh/runtime";
+import type { FairQueueLimits } from "@ckmesh/swarm";
 import { issueTicket, TICKET_LIFETIME_MS } from "@ckmesh/wire";
 import { Access } from "./access.js";
 import { AccountWatch } from "./account-file.js";
@@ -15,8 +24,10 @@ import { OpaqueIndexes } from "./opaque-pack.js";
 import { OpenFiles } from "./open-files.js";
 import { PublishGate } from "./publish-gate.js";
 import { RequestRecorder } from "./request-facts.js";
+import { RequestPlaces } from "./request-place.js";
 import { SiteMap } from "./site-map.js";
 import { readTlsFiles } from "./tls-options.js";
+import { TransferGate } from "./transfer-gate.js";
 import { verifyInWorker } from "./verify-in-worker.js";
 import { W3cLog } from "./w3c-log.js";
 import { watchTls } from "./watch-tls.js";
@@ -26,6 +37,8 @@ export interface OriginDeps {
   /** With `text`, they are shown at `/metrics`. */
   readonly metrics: Metrics & { readonly text?: () => Promise<string> };
   readonly clock: Clock;
+  /** Spreads the moments at which refused clients come back. */
+  readonly random: Random;
 }
 
 /** What became the newest of an image, or was added to it. */
@@ -109,6 +122,8 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     files: {
       catalogue,
       openFiles,
+      places: new RequestPlaces(siteMap),
+      transfers: new TransferGate({ limits: transferLimits(config), clock, random: deps.random, metrics }),
       logger,
       directoryName: config.virtualDirectory.name,
       directoryBrowse: config.virtualDirectory.directoryBrowse,
@@ -221,6 +236,14 @@ async function openAccess(
     clock,
   });
   return { access, refreshAccounts: async () => watch?.refresh() };
+}
+
+function transferLimits({ limits }: OriginConfig): FairQueueLimits {
+  return {
+    maxTransfers: limits.maxTransfers,
+    maxWaiting: limits.maxWaitingPerSite,
+    maxWaitMs: limits.transferWaitMs,
+  };
 }
 
 async function openRoot(path: string): Promise<string> {

@@ -19,11 +19,15 @@ export interface W3cEntry {
   readonly sentBytes: number;
   readonly receivedBytes: number;
   readonly ms: number;
+  /** What the client says of itself: site label and number of the span; undefined where it is neither. */
+  readonly site: string | undefined;
+  readonly span: number | undefined;
 }
 
 const FIELDS =
   "date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) " +
-  "sc-status sc-substatus sc-win32-status sc-bytes cs-bytes time-taken";
+  "sc-status sc-substatus sc-win32-status sc-bytes cs-bytes time-taken " +
+  "cs(X-Ckmesh-Site) cs(X-Ckmesh-Span)";
 const FLUSH_MS = 1000;
 /** Lines that wait for the disk; more are dropped and counted. */
 const MAX_PENDING_CHARS = 4 * 1024 * 1024;
@@ -40,6 +44,8 @@ export class W3cLog {
   #cancelFlush: (() => void) | undefined;
   #writing: Promise<void> = Promise.resolve();
   #isFailing = false;
+  /** The file that bears the fields of this program already; an earlier one may have had others. */
+  #headed = "";
   #isClosed = false;
 
   constructor(directory: string, clock: Clock, logger: Logger) {
@@ -86,7 +92,7 @@ export class W3cLog {
   async #append(pending: ReadonlyMap<string, readonly string[]>): Promise<void> {
     try {
       await mkdir(this.#directory, { recursive: true });
-      for (const [file, lines] of pending) await appendLines(join(this.#directory, file), lines); // oxlint-disable-line no-await-in-loop -- one file, two at midnight
+      for (const [file, lines] of pending) await this.#appendLines(file, lines); // oxlint-disable-line no-await-in-loop -- one file, two at midnight
       if (this.#isFailing) this.#logger.info({ dropped: this.#dropped }, "request log works again");
       this.#isFailing = false;
     } catch (err) {
@@ -96,16 +102,18 @@ export class W3cLog {
       this.#isFailing = true;
     }
   }
-}
 
-async function appendLines(path: string, lines: readonly string[]): Promise<void> {
-  const file = await open(path, "a", 0o640);
-  try {
-    const { size } = await file.stat();
-    const header = size === 0 ? `#Software: ckmesh\n#Version: 1.0\n#Fields: ${FIELDS}\n` : "";
-    await file.appendFile(header + lines.join(""));
-  } finally {
-    await file.close();
+  async #appendLines(name: string, lines: readonly string[]): Promise<void> {
+    const file = await open(join(this.#directory, name), "a", 0o640);
+    try {
+      const { size } = await file.stat();
+      const isNew = size === 0 || this.#headed !== name;
+      const header = isNew ? `#Software: ckmesh\n#Version: 1.0\n#Fields: ${FIELDS}\n` : "";
+      await file.appendFile(header + lines.join(""));
+      this.#headed = name;
+    } finally {
+      await file.close();
+    }
   }
 }
 
@@ -131,6 +139,8 @@ export function formatEntry(entry: W3cEntry, date: string, time: string): string
     entry.sentBytes,
     entry.receivedBytes,
     Math.round(entry.ms),
+    text(entry.site ?? ""),
+    entry.span ?? "-",
   ];
   return `${fields.join(" ")}\n`;
 }

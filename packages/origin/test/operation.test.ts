@@ -41,6 +41,8 @@ describe("the request log", () => {
     await origin.get(`${PACK}?a b`.replace(" ", "%20"), {
       range: "bytes=0-99",
       "user-agent": "curl 8 \u00e9",
+      "x-ckmesh-site": "north%20%C3%A9",
+      "x-ckmesh-span": "17",
     });
     await origin.get("/MEDVImages/notes.txt");
     await origin.get("/MEDVImages/none_1.ckm");
@@ -49,10 +51,10 @@ describe("the request log", () => {
     expect(lines.slice(0, 3)).toEqual([
       "#Software: ckmesh",
       "#Version: 1.0",
-      "#Fields: date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) sc-status sc-substatus sc-win32-status sc-bytes cs-bytes time-taken",
+      "#Fields: date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) sc-status sc-substatus sc-win32-status sc-bytes cs-bytes time-taken cs(X-Ckmesh-Site) cs(X-Ckmesh-Span)",
     ]);
     const [range, notServed, missing] = lines.slice(-3).map((line) => line.split(" "));
-    expect(range).toHaveLength(16);
+    expect(range).toHaveLength(18);
     expect(range?.slice(2, 13)).toEqual([
       "127.0.0.1",
       "GET",
@@ -67,6 +69,8 @@ describe("the request log", () => {
       "0",
     ]);
     expect(Number(range?.[13])).toBeGreaterThan(100);
+    expect(range?.slice(16)).toEqual(["north+%C3%A9", "17"]);
+    expect(notServed?.slice(16)).toEqual(["-", "-"]);
     expect([notServed?.slice(10, 12), missing?.slice(10, 12)]).toEqual([
       ["404", "3"],
       ["404", "0"],

@@ -10,7 +10,7 @@ import {
   originConfigSchema,
   startOrigin,
 } from "@ckmesh/origin";
-import { createLogger, createMetrics, loadConfig, systemClock } from "@ckmesh/runtime";
+import { createLogger, createMetrics, cryptoRandom, loadConfig, systemClock } from "@ckmesh/runtime";
 import { onTestFinished } from "vitest";
 import type { MadePair } from "./make-pair.js";
 import { TEST_CERT, TEST_KEY } from "./tls-fixture.js";
@@ -90,7 +90,7 @@ export async function startTestOrigin(options: TestOriginOptions = {}): Promise<
   const log: string[] = [];
   const logger = createLogger({ level: "debug", destination: { write: (line) => log.push(line) } });
   const metrics = createMetrics({ processMetrics: false });
-  const origin = await startOrigin(config, { logger, metrics, clock: systemClock });
+  const origin = await startOrigin(config, { logger, metrics, clock: systemClock, random: cryptoRandom });
   onEnd(() => origin.close());
   const bases = origin.urls.map((url) => new URL(url));
   const plain = bases.find(({ protocol }) => protocol === "http:");

@@ -147,14 +147,16 @@ const ENTRY: W3cEntry = {
   sentBytes: 1,
   receivedBytes: 1,
   ms: 0.4,
+  site: undefined,
+  span: undefined,
 };
 
 describe("formatEntry", () => {
-  it("has 16 fields on one line, whatever the client sent", () => {
+  it("has 18 fields on one line, whatever the client sent", () => {
     fc.assert(
-      fc.property(fc.string({ unit: "binary" }), fc.string({ unit: "binary" }), (target, userAgent) => {
-        const line = formatEntry({ ...ENTRY, target, userAgent }, "2026-01-01", "00:00:00");
-        expect(line.trimEnd().split(" ")).toHaveLength(16);
+      fc.property(fc.string({ unit: "binary" }), fc.string({ unit: "binary" }), (target, text) => {
+        const line = formatEntry({ ...ENTRY, target, userAgent: text, site: text }, "2026-01-01", "00:00:00");
+        expect(line.trimEnd().split(" ")).toHaveLength(18);
         expect(line.split("\n")).toHaveLength(2);
       }),
     );

@@ -141,3 +141,7 @@ export const PEERS_INTERVAL_MS = 60_000;
 /** Rule 14: back-off after a failed fetch at the origin, doubled up to the limit, jittered. */
 export const FETCH_BACKOFF_MS = 1000;
 export const MAX_FETCH_BACKOFF_MS = 60_000;
+
+/** Origin fairness: when a transfer that was refused may come again, and the spread, so that not all come at once. */
+export const RETRY_AFTER_MS = 2000;
+export const RETRY_AFTER_SPREAD_MS = 4000;

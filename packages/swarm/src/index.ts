@@ -1,4 +1,12 @@
 export { Backoff } from "./backoff.js";
+export {
+  FairQueue,
+  type FairQueueEffect,
+  type FairQueueLimits,
+  type RefusalReason,
+  type TransferId,
+  type TransferPlace,
+} from "./fair-queue.js";
 export { POLL_INTERVAL_MS, type PollOptions, PollSchedule } from "./poll-schedule.js";
 export type { PieceSection } from "./row-table.js";
 export { type SwarmConfig, SwarmMachine, type SwarmStatus } from "./swarm-machine.js";

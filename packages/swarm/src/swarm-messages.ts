@@ -96,8 +96,8 @@ export type SwarmEffect =
     }
   /** Read rows from `row` on, `length` bytes in all, and send them as one piece; then `uploaded`. */
   | { readonly type: "upload"; readonly link: LinkId; readonly row: number; readonly length: number }
-  /** Fetch adjacent rows (of one file) at the origin: `stored` as they verify, then `fetch-ended`. */
-  | { readonly type: "fetch"; readonly fetch: FetchId; readonly rows: Run }
+  /** Fetch adjacent rows (of one file, one span) at the origin: `stored` as they verify, then `fetch-ended`. */
+  | { readonly type: "fetch"; readonly fetch: FetchId; readonly rows: Run; readonly span: number }
   | { readonly type: "abort-fetch"; readonly fetch: FetchId }
   /** Every row is held. The machine goes on serving peers. */
   | { readonly type: "complete" };

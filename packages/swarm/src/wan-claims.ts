@@ -317,7 +317,7 @@ export class WanClaims {
     own.fetch = { id, rows, startedAt: now };
     own.movedAt = now;
     this.#rate.begin(now);
-    emit({ type: "fetch", fetch: id, rows });
+    emit({ type: "fetch", fetch: id, rows, span: own.span });
   }
 
   #end(own: OwnClaim, state: "done" | "released", now: number): void {

@@ -57,7 +57,7 @@ describe("SwarmMachine", () => {
     const effects = machine({ swarming: false }).step({ type: "tick" }, 0);
     expect(effects).toEqual([]);
     const opened = machine({ swarming: false, gate: false }).step({ type: "origin-gate", open: true }, 1);
-    expect(opened).toEqual([{ type: "fetch", fetch: 1, rows: { first: 0, count: 1 } }]);
+    expect(opened).toEqual([{ type: "fetch", fetch: 1, rows: { first: 0, count: 1 }, span: 0 }]);
   });
 
   it("neither claims nor asks for rows that local data will deliver", () => {
