@@ -41,6 +41,10 @@ export class SimSite {
   /** True if two nodes can reach each other. */
   reaches: (a: SimNode, b: SimNode) => boolean = () => true;
   trackerRequests = 0;
+  /** Requests that the origin answered with 429. */
+  refusals = 0;
+  /** Retry-After of the origin's 429, ms, for a site that has as many transfers as it may. */
+  originLimit: { readonly transfers: number; readonly retryMs: number } | undefined;
 
   constructor(options: SiteOptions) {
     this.#options = options;
@@ -262,6 +266,17 @@ export class SimSite {
     if (!this.#isOriginUp) {
       mine.delete(id);
       node.step({ type: "fetch-ended", fetch: id, result: "failed" });
+      return;
+    }
+    const limit = this.originLimit;
+    const running = [...this.#fetches.values()].reduce(
+      (sum, f) => sum + [...f.values()].filter(Boolean).length,
+      0,
+    );
+    if (limit !== undefined && running >= limit.transfers) {
+      this.refusals += 1;
+      mine.delete(id);
+      node.step({ type: "fetch-ended", fetch: id, result: "failed", retryMs: limit.retryMs });
       return;
     }
     let row = first;

@@ -63,6 +63,19 @@ export class ClaimGossip {
       if (claim.claimer !== link.peerId) this.#send(link, claim, 1);
   }
 
+  /**
+   * Until when the origin told a neighbour to wait: it counts by site, so that holds for this client too. 0: nobody.
+   * The word of peers without a link here counts for their own claims only: ids cost nothing to make.
+   */
+  pausedUntil(): number {
+    let until = 0;
+    for (const { claim, progressAt } of this.claims.active()) {
+      if (claim.state !== "paused" || progressAt <= until) continue;
+      for (const link of this.#options.links.values()) if (link.peerId === claim.claimer) until = progressAt;
+    }
+    return until;
+  }
+
   /** Files a claim that arrived; true if it may change what this client does. */
   receive(from: Link, claim: Claim, hops: number, now: number): boolean {
     if (now - from.claimsSince >= 1000) {

@@ -1,4 +1,5 @@
 import type { Claim } from "@ckmesh/wire";
+import { ClaimPauses } from "./claim-pauses.js";
 import {
   BAR_MS,
   CLAIM_VOID_MS,
@@ -8,6 +9,7 @@ import {
   MAX_OPEN_CLAIMS,
   MAX_VOID_CLAIMS,
   MAX_VOID_MS,
+  UNBACKED_BYTES,
   UNRATED_VOID_MS,
 } from "./constants.js";
 import { compareRank } from "./rank.js";
@@ -18,7 +20,7 @@ export interface KnownClaim {
   readonly score: number;
   /** When this very message was first seen. */
   readonly firstSeen: number;
-  /** When it last moved forward (or appeared). */
+  /** When it last moved forward (or appeared); of a paused claim, when it may go on. */
   progressAt: number;
   /** Most bytes that the claimer has ever shown on this span: opening again without more is no progress. */
   readonly mostBytes: number;
@@ -31,7 +33,7 @@ export type ClaimNews = "new" | "progress" | "repeat" | "stale" | "excess";
 
 /**
  * Claims of other peers: at most one per claimer and span, the newest. States of a claim: open → moving →
- * done, or released; void when it stops moving or its owner leaves.
+ * done, or released; paused from any of the first two and back; void when it stops moving or its owner leaves.
  */
 export class ClaimTable {
   /** By span, then claimer. */
@@ -43,6 +45,7 @@ export class ClaimTable {
   /** Claims in a row that moved nothing, by claimer; and who may not claim until when. */
   readonly #voids = new Map<string, number>();
   readonly #barred = new Map<string, number>();
+  readonly #pauses = new ClaimPauses();
 
   /**
    * Files a verified claim. "new" and "progress" are relayed, the rest is not.
@@ -62,12 +65,14 @@ export class ClaimTable {
       this.#size += 1;
     }
     const hasMoved = known === undefined || backedBytes > known.mostBytes || claim.state === "done";
+    if (backedBytes > UNBACKED_BYTES && hasMoved) this.#pauses.moved(claim.claimer);
+    const pausedUntil = this.#pauses.heard(claim, now);
     this.#active = undefined;
     claims.set(claim.claimer, {
       claim,
       score,
       firstSeen: now,
-      progressAt: hasMoved ? now : known.progressAt,
+      progressAt: Math.max(hasMoved ? now : known.progressAt, pausedUntil),
       mostBytes: Math.max(known?.mostBytes ?? 0, backedBytes),
       voidMs: voidMsOf(claim, rowBytes),
       isVoid: hasMoved ? false : known.isVoid,
@@ -92,7 +97,7 @@ export class ClaimTable {
     }
   }
 
-  /** Open and moving claims of all peers that are not void. */
+  /** Open, moving and paused claims of all peers that are not void. */
   active(): readonly KnownClaim[] {
     this.#active ??= [...this.#spans.values()].flatMap((claims) =>
       [...claims.values()].filter((known) => isActive(known.claim) && !known.isVoid),
@@ -211,6 +216,9 @@ export interface Contender {
   readonly score: number;
 }
 
+/** Whoever may fetch at once goes before one that was told to wait. */
+const MOVEMENT: Partial<Record<Claim["state"], number>> = { moving: 2, open: 1 };
+
 /**
  * Rule 9: moving bytes beat none, then higher weight, then lower peer id. Before that: a claimer that is known
  * to be four times faster beats a slow one (rule 13), so that the end never waits for the slowest machine.
@@ -221,7 +229,7 @@ export function compareClaims(a: Contender, b: Contender): number {
     if (a.claim.rate >= FASTER * b.claim.rate) return -1;
     if (b.claim.rate >= FASTER * a.claim.rate) return 1;
   }
-  const moving = Number(b.claim.state === "moving") - Number(a.claim.state === "moving");
+  const moving = (MOVEMENT[b.claim.state] ?? 0) - (MOVEMENT[a.claim.state] ?? 0);
   if (moving !== 0) return moving;
   return compareRank(
     { score: a.score, peerId: a.claim.claimer },
@@ -235,7 +243,7 @@ function voidMsOf(claim: Claim, rowBytes: number): number {
 }
 
 function isActive(claim: Claim): boolean {
-  return claim.state === "open" || claim.state === "moving";
+  return claim.state === "open" || claim.state === "moving" || claim.state === "paused";
 }
 
 function isValid(known: KnownClaim, now: number): boolean {

@@ -138,6 +138,13 @@ export const MAX_NEW_ADDRESSES_PER_MINUTE = 50;
 export const PEERS_PER_MESSAGE = 20;
 export const PEERS_INTERVAL_MS = 60_000;
 
+/**
+ * Rule 14: a claimer is believed this long that the origin told it to wait, until its bytes move again. Longer waits
+ * hold all the same for whoever is told; the others ask the origin for themselves then.
+ */
+export const MAX_PAUSE_MS = 60_000;
+/** Rule 14: spread of the moment at which those who were told to wait come back. */
+export const PAUSE_JITTER_MS = 500;
 /** Rule 14: back-off after a failed fetch at the origin, doubled up to the limit, jittered. */
 export const FETCH_BACKOFF_MS = 1000;
 export const MAX_FETCH_BACKOFF_MS = 60_000;

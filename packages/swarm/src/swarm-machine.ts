@@ -120,6 +120,7 @@ export class SwarmMachine {
         isOffered: (row) => this.#picker.isOffered(row),
         links: () => this.#links.size,
         gossipMs: () => this.#gossip.delayMs,
+        pausedUntil: () => this.#gossip.pausedUntil(),
         announce: (claim) => this.#gossip.announce(claim),
         freed: (run) => this.#picker.freed(run),
         emit,

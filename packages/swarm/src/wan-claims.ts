@@ -1,5 +1,5 @@
 import type { Random, Run } from "@ckmesh/core";
-import type { Claim } from "@ckmesh/wire";
+import { type Claim, MAX_CLAIM_PAUSE_MS } from "@ckmesh/wire";
 import { Backoff } from "./backoff.js";
 import { type ClaimTable, type Contender, compareClaims } from "./claim-table.js";
 import {
@@ -14,8 +14,10 @@ import {
   MAX_MOVING_CLAIMS,
   MAX_OPEN_CLAIMS,
   MAX_PATIENCE_MS,
+  MAX_PAUSE_MS,
   PATIENCE_JITTER_MS,
   PATIENCE_MS,
+  PAUSE_JITTER_MS,
 } from "./constants.js";
 import type { RowTable } from "./row-table.js";
 import { SpanOrder } from "./span-order.js";
@@ -36,6 +38,8 @@ export interface WanContext {
   readonly isOffered: (row: number) => boolean;
   readonly links: () => number;
   readonly gossipMs: () => number;
+  /** Until when the site was told to wait, by what peers say; 0: it was not. */
+  readonly pausedUntil: () => number;
   readonly announce: (claim: UnsignedClaim) => void;
   readonly freed: (run: Run) => void;
   readonly emit: (effect: SwarmEffect) => void;
@@ -45,8 +49,8 @@ interface OwnClaim {
   readonly span: number;
   readonly score: number;
   readonly rows: Run;
-  state: "open" | "moving";
-  readonly startAt: number;
+  state: "open" | "moving" | "paused";
+  startAt: number;
   fetch?: { readonly id: FetchId; readonly rows: Run; readonly startedAt: number };
   bytesDone: number;
   /** When a byte last came (or the fetch began). */
@@ -55,12 +59,15 @@ interface OwnClaim {
   sentBytes: number;
   /** Patience ran out: claims and offers of others do not count for it. */
   readonly isImpatient: boolean;
+  /** Opened while an own claim moved: its claimer goes on. */
+  readonly isNext: boolean;
 }
 
 /**
  * The claims of this client and its fetches at the origin (site swarm rules 5–14). A claim is open (announced,
  * waiting two gossip delays), then moving (its rows are fetched, one run after the other), then done or
- * released. One fetch runs at a time; the next claim is opened before it ends.
+ * released; paused while the origin wants this client to wait. One fetch runs at a time; the next claim is opened
+ * before it ends.
  */
 export class WanClaims {
   readonly #context: WanContext;
@@ -73,6 +80,8 @@ export class WanClaims {
   #isGateOpen = true;
   #pausedUntil = 0;
   #lastVerifiedAt: number;
+  /** Waiting as one was told is not being kept waiting: patience begins after it. */
+  #patientFrom = 0;
   readonly #rate = new WanRate();
 
   /** @param epoch start of this run's epochs: higher than any of an earlier run (for example Unix seconds) */
@@ -124,11 +133,11 @@ export class WanClaims {
       this.#fetchNext(own, now);
       return;
     }
-    if (result === "failed" || result === "bad") {
-      this.#pausedUntil = now + Math.max(this.#backoff.fail(), retryMs ?? 0);
-      // Told to wait is not failed: the claim stays, and so do the others' hands off the origin.
-      if (retryMs !== undefined && retryMs <= CLAIM_REPEAT_MS) return;
+    if (result === "failed" && retryMs !== undefined) {
+      this.#pause(own, retryMs, now);
+      return;
     }
+    if (result === "failed" || result === "bad") this.#pausedUntil = now + this.#backoff.fail();
     this.#end(own, "released", now);
   }
 
@@ -149,10 +158,13 @@ export class WanClaims {
 
   /** Opens, starts and repeats claims as far as it is time. Returns when to look again. */
   run(now: number, isSettled: boolean, mayOpen: boolean): number {
+    const heard = this.#context.pausedUntil();
+    if (heard > now) this.#patientFrom = Math.min(heard, this.#lastVerifiedAt + MAX_PAUSE_MS);
     for (const own of this.#own) this.#advance(own, now);
     let due = Number.POSITIVE_INFINITY;
     if (isSettled && this.#isGateOpen) {
-      if (this.#pausedUntil > now) due = this.#pausedUntil;
+      const heldUntil = this.#heldUntil(now);
+      if (heldUntil > now) due = heldUntil;
       else if (mayOpen || this.#order.isUnderWay) due = this.#open(now);
     }
     for (const own of this.#own) {
@@ -170,9 +182,12 @@ export class WanClaims {
 
   #advance(own: OwnClaim, now: number): void {
     if (own.fetch === undefined && now >= own.startAt) {
-      if (this.#pausedUntil > now || !this.#isGateOpen) {
-        if (this.#pausedUntil - now > CLAIM_REPEAT_MS || !this.#isGateOpen) this.#end(own, "released", now);
+      const heldUntil = own.isNext || own.isImpatient ? this.#pausedUntil : this.#heldUntil(now);
+      if (heldUntil > now || !this.#isGateOpen) {
+        if (heldUntil - now > CLAIM_REPEAT_MS || !this.#isGateOpen) this.#end(own, "released", now);
+        else own.startAt = heldUntil;
       } else if (this.#own.every((o) => o.fetch === undefined)) {
+        if (own.state === "paused") own.state = own.bytesDone > 0 ? "moving" : "open";
         if (own.isImpatient || this.#mayStart(own, now)) this.#fetchNext(own, now);
         else this.#end(own, "released", now);
       }
@@ -180,6 +195,29 @@ export class WanClaims {
     if (own.fetch !== undefined && now - own.movedAt >= CLAIM_VOID_MS) this.#yield(own, own.fetch.rows, now);
     const interval = own.bytesDone > own.sentBytes ? CLAIM_PROGRESS_MS : CLAIM_REPEAT_MS;
     if (this.#own.includes(own) && now - own.sentAt >= interval) this.#send(own, own.state, now);
+  }
+
+  /**
+   * Rule 14: told to wait is not failed. The claim stays, and says for how long: so nobody else runs into the origin
+   * for these rows, nor takes the claim for dead.
+   */
+  #pause(own: OwnClaim, retryMs: number, now: number): void {
+    const { random } = this.#context;
+    const waitMs = retryMs >= FETCH_BACKOFF_MS ? retryMs : Math.max(retryMs, this.#backoff.fail());
+    this.#pausedUntil = Math.max(this.#pausedUntil, now + waitMs + random.next() * PAUSE_JITTER_MS);
+    this.#patientFrom = this.#pausedUntil;
+    own.startAt = this.#pausedUntil;
+    own.state = "paused";
+    this.#send(own, "paused", now);
+  }
+
+  /**
+   * Until when no fetch may begin. The origin's word to a peer of the site holds for all but those whose bytes move:
+   * they ask for no more places than the site has.
+   */
+  #heldUntil(now: number): number {
+    const goesOn = this.#own.some((own) => own.fetch !== undefined) || now >= this.#impatientAt();
+    return goesOn ? this.#pausedUntil : Math.max(this.#pausedUntil, this.#context.pausedUntil());
   }
 
   /** A fetch that stands still gives way as soon as a peer offers what it was to bring, or somebody else claims it. */
@@ -213,7 +251,7 @@ export class WanClaims {
       if (this.#own.length > 0 && (moving === undefined || now < this.#handoverAt(moving, now)))
         return Infinity;
       if (this.#own.length === 0 && !isImpatient && (this.#isSlow(now) || !this.#hasRoom())) return Infinity;
-      const found = this.#nextSpan(now, isImpatient) ?? this.#slowSpan(now);
+      const found = this.#nextSpan(now, isImpatient) ?? this.#slowSpan(now) ?? this.#pausedSpan(now);
       if (found === undefined) return this.#order.isUnderWay ? now + 1 : Infinity;
       const alone = this.#context.links() === 0;
       const own: OwnClaim = {
@@ -227,6 +265,7 @@ export class WanClaims {
         sentAt: Number.NEGATIVE_INFINITY,
         sentBytes: 0,
         isImpatient,
+        isNext: moving !== undefined,
       };
       if (isImpatient) this.#lastVerifiedAt = now;
       this.#own.push(own);
@@ -239,7 +278,8 @@ export class WanClaims {
   /** Rule 12: when this client stops to wait for others. */
   #impatientAt(): number {
     const voidTimes = Math.min(MAX_PATIENCE_MS, 3 * this.#context.claims.longestVoidMs);
-    return this.#lastVerifiedAt + Math.max(PATIENCE_MS, voidTimes) + this.#patienceJitterMs;
+    const since = Math.max(this.#lastVerifiedAt, this.#patientFrom);
+    return since + Math.max(PATIENCE_MS, voidTimes) + this.#patienceJitterMs;
   }
 
   /** Rule 5: a machine measured at less than a quarter of the others leaves the WAN to them. */
@@ -261,6 +301,18 @@ export class WanClaims {
       const leftMs = (this.#context.table.grid.runBytes(claim.rows) - claim.bytesDone) / (claim.rate / 1000);
       const isSlow = claim.rate > 0 && own >= FASTER * claim.rate && leftMs >= HEDGE_MS;
       if (!isSlow || claim.span >= this.#context.table.grid.count) continue;
+      const rows = this.#wanRun(claim.span, now, true);
+      if (rows !== undefined) return { span: claim.span, rows };
+    }
+    return undefined;
+  }
+
+  /** Nothing is left to claim, but the origin told somebody to wait and serves this client: take that span over. */
+  #pausedSpan(now: number): { span: number; rows: Run } | undefined {
+    if (this.#own.every((own) => own.fetch === undefined)) return undefined;
+    for (const { claim, progressAt } of this.#context.claims.active()) {
+      const isLate = claim.state === "paused" && progressAt - now >= CLAIM_PROGRESS_MS;
+      if (!isLate || claim.span >= this.#context.table.grid.count) continue;
       const rows = this.#wanRun(claim.span, now, true);
       if (rows !== undefined) return { span: claim.span, rows };
     }
@@ -348,6 +400,7 @@ export class WanClaims {
 
   #toClaim(own: OwnClaim, state: Claim["state"], now: number): UnsignedClaim {
     const { span, rows, bytesDone } = own;
+    const pauseMs = Math.min(MAX_CLAIM_PAUSE_MS, Math.max(1, Math.ceil(own.startAt - now)));
     this.#epoch += 1;
     return {
       span,
@@ -357,6 +410,7 @@ export class WanClaims {
       bytesDone,
       rate: this.#rate.value(now),
       state,
+      ...(state === "paused" && { pauseMs }),
     };
   }
 

@@ -7,6 +7,7 @@ import {
   DONE_CLAIM_MS,
   MAX_CLAIMS,
   MAX_OPEN_CLAIMS,
+  MAX_PAUSE_MS,
   MAX_VOID_CLAIMS,
   MAX_VOID_MS,
 } from "../src/constants.js";
@@ -112,6 +113,39 @@ describe("ClaimTable", () => {
     expect(kept).toBe(MAX_CLAIMS);
   });
 
+  it("holds a paused claim for as long as it says, and then for its void time", () => {
+    const table = new ClaimTable();
+    table.add(claim({ state: "paused", pauseMs: 20_000 }), 1, 0);
+    expect(table.deadline(0)).toBe(20_000 + CLAIM_VOID_MS);
+    expect(table.expire(20_000 + CLAIM_VOID_MS - 1, 0)).toEqual([]);
+    expect(covered(table, 30, 20_000)).toBe(true);
+    expect(table.expire(20_000 + CLAIM_VOID_MS, 0)).toEqual([3]);
+  });
+
+  it("believes pauses for a bounded time in all, until bytes moved", () => {
+    const table = new ClaimTable();
+    const pausedAt = (span: number, epoch: number, now: number): void =>
+      void table.add(claim({ span, epoch, state: "paused", pauseMs: 3_600_000 }), 1, now);
+    for (let now = 0; now < MAX_PAUSE_MS; now += 2000) pausedAt(3, now + 1, now);
+    expect(table.expire(MAX_PAUSE_MS + CLAIM_VOID_MS, 0)).toEqual([3]);
+    pausedAt(4, 1e6, 64_000);
+    expect(table.expire(64_000 + CLAIM_VOID_MS, 0)).toEqual([4]);
+    table.add(claim({ span: 5, epoch: 1e6 + 1, state: "moving", bytesDone: 600_000 }), 1, 70_000);
+    pausedAt(5, 1e6 + 2, 71_000);
+    expect(table.expire(71_000 + MAX_PAUSE_MS, 0)).toEqual([]);
+  });
+
+  it("bars a peer whose claims pause and never move", () => {
+    const table = new ClaimTable();
+    let now = 0;
+    for (let epoch = 1; epoch <= MAX_VOID_CLAIMS; epoch++) {
+      table.add(claim({ span: epoch, epoch, state: "paused", pauseMs: MAX_PAUSE_MS }), 1, now);
+      now += MAX_PAUSE_MS + CLAIM_VOID_MS;
+      table.expire(now, 0);
+    }
+    expect(table.add(claim({ span: 9, epoch: 99, state: "paused", pauseMs: 1 }), 1, now)).toBe("excess");
+  });
+
   it("drops the claims of a peer that left", () => {
     const table = new ClaimTable();
     table.add(claim(), 1, 0);
@@ -130,6 +164,7 @@ describe("compareClaims", () => {
     expect(compareClaims(side("moving", 1, "b"), side("open", 9, "a"))).toBeLessThan(0);
     expect(compareClaims(side("open", 9, "b"), side("open", 1, "a"))).toBeLessThan(0);
     expect(compareClaims(side("open", 1, "a"), side("open", 1, "b"))).toBeLessThan(0);
+    expect(compareClaims(side("open", 1, "b"), side("paused", 9, "a"))).toBeLessThan(0);
     expect(compareClaims(side("open", 1, "a", 4000), side("moving", 9, "b", 1000))).toBeLessThan(0);
     expect(compareClaims(side("open", 1, "a", 3999), side("moving", 9, "b", 1000))).toBeGreaterThan(0);
   });

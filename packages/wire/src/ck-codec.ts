@@ -6,6 +6,7 @@ import {
   type Claim,
   type ClaimState,
   MAX_CK_MESSAGE_BYTES,
+  MAX_CLAIM_PAUSE_MS,
   MAX_ROWS,
   PEER_CLASSES,
   type PeerAddress,
@@ -45,7 +46,7 @@ const MAX_REQUIRE_LENGTH = 64;
 const MAX_RATE = 1e12;
 
 const TYPES = ["have", "lost", "claim", "peers", "neighbours", "bad-rows", "identity", "probe"] as const;
-const STATES: readonly ClaimState[] = ["open", "moving", "done", "released"];
+const STATES: readonly ClaimState[] = ["open", "moving", "done", "released", "paused"];
 
 /**
  * A claim that no receiver would take is a bug of this side and throws a plain error.
@@ -100,10 +101,22 @@ function toWire(message: CkMessage | LinkMessage): unknown {
       return { type: message.type, runs: message.runs.flatMap((run) => [run.first, run.count]) };
     case "claim": {
       // The claimer is the hash of the key: not sent, so that it cannot disagree.
-      const { span, rows, epoch, bytesDone, rate, state, key, signature } = message.claim;
+      const { span, rows, epoch, bytesDone, rate, state, pauseMs, key, signature } = message.claim;
       const isSound = isCount(span) && isCount(epoch) && isCount(bytesDone) && rate >= 0 && rate <= MAX_RATE;
       if (!isSound) throw new Error(`unreachable: claim ${JSON.stringify({ span, epoch, bytesDone, rate })}`);
-      const claim = { span, rows: [rows.first, rows.count], epoch, bytesDone, rate, state, key, signature };
+      if (state === "paused" ? !isPause(pauseMs) : pauseMs !== undefined)
+        throw new Error(`unreachable: ${state} claim with a pause of ${pauseMs} ms`);
+      const claim = {
+        span,
+        rows: [rows.first, rows.count],
+        epoch,
+        bytesDone,
+        rate,
+        state,
+        ...(pauseMs !== undefined && { pauseMs }),
+        key,
+        signature,
+      };
       return { type: "claim", claim, hops: message.hops };
     }
     case "peers":
@@ -118,6 +131,7 @@ function toWire(message: CkMessage | LinkMessage): unknown {
 
 function claimOf(fields: Fields): Claim {
   const key = copyOf(fields.bytes("key", 32));
+  const state = fields.oneOf("state", STATES);
   return {
     span: fields.int("span", 0, MAX_ROWS),
     rows: runOf(fields.list("rows", 2)),
@@ -125,7 +139,8 @@ function claimOf(fields: Fields): Claim {
     epoch: fields.int("epoch", 0, Number.MAX_SAFE_INTEGER),
     bytesDone: fields.int("bytesDone", 0, Number.MAX_SAFE_INTEGER),
     rate: fields.number("rate", 0, MAX_RATE),
-    state: fields.oneOf("state", STATES),
+    state,
+    ...(state === "paused" && { pauseMs: fields.int("pauseMs", 1, MAX_CLAIM_PAUSE_MS) }),
     key,
     signature: copyOf(fields.bytes("signature", 64)),
   };
@@ -159,6 +174,10 @@ function copyOf(bytes: Uint8Array): Uint8Array {
 
 function isCount(value: unknown): value is number {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}
+
+function isPause(value: unknown): boolean {
+  return isCount(value) && value >= 1 && value <= MAX_CLAIM_PAUSE_MS;
 }
 
 function addressOf(item: unknown): PeerAddress {

@@ -48,13 +48,18 @@ export interface Claim {
   /** Bytes per second, the claimer's own measure; 0 when unknown. */
   readonly rate: number;
   readonly state: ClaimState;
+  /** Ms from now on in which the claimer may not ask the origin; with `paused` only, 1 to `MAX_CLAIM_PAUSE_MS`. */
+  readonly pauseMs?: number;
   /** The claimer's raw Ed25519 public key (32 bytes; its SHA-256 is the peer id) and signature (64 bytes). */
   readonly key: Uint8Array;
   readonly signature: Uint8Array;
 }
 
-/** `open`: announced, no byte yet · `moving`: bytes arrive · `done`: all rows held · `released`: given up. */
-export type ClaimState = "open" | "moving" | "done" | "released";
+/**
+ * `open`: announced, no byte yet · `moving`: bytes arrive · `done`: all rows held · `released`: given up ·
+ * `paused`: the origin told the claimer to wait (429, 503), and it will go on.
+ */
+export type ClaimState = "open" | "moving" | "done" | "released" | "paused";
 
 /** The first 8 bytes of a peer id, lower-case hex. */
 export type PeerIdPrefix = string;
@@ -84,4 +89,6 @@ export const CLAIM_RULES = 1;
 export const MAX_REQUEST_BYTES = 1024 * 1024;
 /** Most rows of a version; checked before any allocation. */
 export const MAX_ROWS = 8 * 1024 * 1024;
+/** As long as a Retry-After is believed. */
+export const MAX_CLAIM_PAUSE_MS = 3_600_000;
 export const MAX_CK_MESSAGE_BYTES = 64 * 1024;

@@ -8,6 +8,7 @@ import {
   decodeCk,
   encodeCk,
   type LinkMessage,
+  MAX_CLAIM_PAUSE_MS,
   MAX_RUNS,
   peerIdOf,
 } from "../src/index.js";
@@ -33,11 +34,19 @@ const claim: fc.Arbitrary<Claim> = fc
     epoch: fc.maxSafeNat(),
     bytesDone: fc.maxSafeNat(),
     rate: fc.double({ min: 0, max: 1e12, noNaN: true }),
-    state: fc.constantFrom("open" as const, "moving" as const, "done" as const, "released" as const),
+    standing: fc.oneof(
+      fc.record({
+        state: fc.constantFrom("open" as const, "moving" as const, "done" as const, "released" as const),
+      }),
+      fc.record({
+        state: fc.constant("paused" as const),
+        pauseMs: fc.integer({ min: 1, max: MAX_CLAIM_PAUSE_MS }),
+      }),
+    ),
     key: bytesOf(32),
     signature: bytesOf(64),
   })
-  .map((parts) => Object.assign({ claimer: toHex(peerIdOf(parts.key)) }, parts));
+  .map(({ standing, ...parts }) => Object.assign({ claimer: toHex(peerIdOf(parts.key)) }, parts, standing));
 
 const message: fc.Arbitrary<CkMessage | LinkMessage> = fc.oneof(
   fc.record({ type: fc.constantFrom("have" as const, "lost" as const, "bad-rows" as const), runs }),
@@ -148,6 +157,17 @@ describe("decodeCk", () => {
     expect(() => encodeCk({ type: "have", runs: huge })).toThrow(refused);
     expect(() => decodeCk(new Uint8Array(64 * 1024 + 1))).toThrow(refused);
   });
+
+  it.each([undefined, 0, -1, 1.5, MAX_CLAIM_PAUSE_MS + 1, "1000"])(
+    "refuses a paused claim with a pause of %s ms",
+    (pauseMs) => {
+      const [sample] = fc.sample(claim, 1);
+      const { pauseMs: _, claimer: __, rows = { first: 0, count: 1 }, ...fields } = sample ?? {};
+      const paused = { ...fields, rows: [rows.first, rows.count], state: "paused", pauseMs };
+      const bytes = encodeMsgpack({ type: "claim", claim: paused, hops: 0 });
+      expect(() => decodeCk(bytes)).toThrow(refused);
+    },
+  );
 });
 
 describe("claimSigningBytes", () => {
@@ -155,7 +175,8 @@ describe("claimSigningBytes", () => {
     const [sample] = fc.sample(claim, 1);
     expect(sample).toBeDefined();
     if (sample === undefined) return;
-    const base = { ...sample, epoch: 1, bytesDone: 1, rate: 1, span: 1, state: "open" as const };
+    const { pauseMs: _, ...unpaused } = sample;
+    const base = { ...unpaused, epoch: 1, bytesDone: 1, rate: 1, span: 1, state: "open" as const };
     const version = new Uint8Array(32);
     const variants = [
       claimSigningBytes(version, base),
@@ -167,6 +188,8 @@ describe("claimSigningBytes", () => {
       claimSigningBytes(version, { ...base, bytesDone: 2 }),
       claimSigningBytes(version, { ...base, rate: 2 }),
       claimSigningBytes(version, { ...base, state: "done" }),
+      claimSigningBytes(version, { ...base, state: "paused", pauseMs: 1 }),
+      claimSigningBytes(version, { ...base, state: "paused", pauseMs: 2 }),
       claimSigningBytes(version, { ...base, claimer: "11".repeat(32) }),
     ];
     expect(new Set(variants.map(toHex)).size).toBe(variants.length);
