@@ -18,6 +18,12 @@ export interface PskListenerOptions {
   readonly failed: (err: Error) => void;
 }
 
+/**
+ * A handshake in a LAN takes milliseconds. When all places are taken, one that takes longer than this makes room:
+ * or those who never finish theirs, from many addresses, would keep everybody else out.
+ */
+const SLOW_HANDSHAKE_MS = 500;
+
 /** A connection between TCP's accept and the proven link. */
 interface HalfOpen {
   readonly raw: Socket;
@@ -96,6 +102,7 @@ export class PskListener {
     const since = this.#options.clock.now();
     const address = plainAddress(raw.remoteAddress);
     raw.on("error", ignore);
+    if (this.#limits.isFull) this.#makeRoom(since);
     // Without an address it was reset before it got here: all such would bear one name among the half-open ones.
     const reason = address === "" ? "reset" : this.#limits.refuse(address, since);
     if (reason !== undefined) {
@@ -110,13 +117,21 @@ export class PskListener {
       settle: () => {
         if (this.#halfOpen.get(endpoint) !== entry) return;
         this.#halfOpen.delete(endpoint);
-        this.#limits.settled();
+        this.#limits.settled(address);
       },
     };
     this.#halfOpen.set(endpoint, entry);
-    this.#limits.opened();
+    this.#limits.opened(address);
     raw.once("close", entry.settle);
     this.#tls.emit("connection", raw);
+  }
+
+  /** Drops the oldest half-open connection if it is slow. */
+  #makeRoom(now: number): void {
+    const [oldest] = this.#halfOpen.values();
+    if (oldest === undefined || now - oldest.since < SLOW_HANDSHAKE_MS) return;
+    oldest.raw.destroy();
+    oldest.settle();
   }
 
   #secured(socket: TLSSocket): void {
