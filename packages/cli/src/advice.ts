@@ -19,6 +19,7 @@ const ADVICE: Partial<Readonly<Record<ErrorCode, string>>> = {
   ERR_SIGNATURE_INVALID: "add the publisher's public key to `publishers`, or find out who made this version",
   ERR_VERSION_REFUSED: "publish the older content as a new version, or use `ckmesh client rollback`",
   ERR_RATE_LIMITED: "the origin is busy; try again later",
+  ERR_ORIGIN_BUSY: "the origin is busy; try again later",
   ERR_TICKET_INVALID: "origin and tracker need the same --fleet-key-file, and right clocks",
   ERR_FRAME_HASH_MISMATCH: "run `ckmesh verify` on the source; its disk or memory may be failing",
   ERR_ORIGIN_UNREACHABLE: "check the address in --origin, the certificate (--ca) and the network",

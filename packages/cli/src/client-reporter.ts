@@ -116,6 +116,8 @@ export function statusLines(status: ClientStatus): readonly string[] {
     if (image.lastError !== undefined) lines.push(`  last error: ${errorText(image.lastError)}`);
   }
   if (status.lastError !== undefined) lines.push(`last error: ${errorText(status.lastError)}`);
+  if (status.inbound === "none")
+    lines.push(`no peer has ever connected here: does a firewall block TCP port ${status.peerPort ?? ""}?`);
   const current = status.images.filter((image) => image.active !== undefined).length;
   lines.push(
     `${status.images.length} images, ${current} active; client ${status.running ? "running" : "not running"}` +

@@ -19,6 +19,7 @@ export function parseClientStatus(value: unknown): ClientStatus {
     ...(f.has("site") && { site: f.string("site", MAX_TEXT) }),
     ...(f.has("tracker") && { tracker: f.oneOf("tracker", ["connected", "away"]) }),
     ...(f.has("peerPort") && { peerPort: f.int("peerPort", 0, 65_535) }),
+    ...(f.has("inbound") && { inbound: f.oneOf("inbound", ["seen", "none"]) }),
     ...(f.has("peerId") && { peerId: f.string("peerId", MAX_TEXT) }),
     ...(f.has("nextCheckAt") && { nextCheckAt: f.string("nextCheckAt", MAX_TEXT) }),
     ...(f.has("lastError") && { lastError: parseError(f.map("lastError")) }),

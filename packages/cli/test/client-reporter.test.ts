@@ -64,4 +64,10 @@ describe("statusLines", () => {
       "1 images, 0 active; client running, next check 2026-01-01T00:00:00.000Z",
     ]);
   });
+
+  it("says when nobody can connect", () => {
+    expect(statusLines({ ...someStatus(), inbound: "none" })).toContain(
+      "no peer has ever connected here: does a firewall block TCP port 7650?",
+    );
+  });
 });

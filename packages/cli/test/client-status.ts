@@ -27,6 +27,7 @@ export function someStatus(...versions: readonly VersionStatus[]): ClientStatus 
     site: "north",
     tracker: "connected",
     peerPort: 7650,
+    inbound: "seen",
     peerId: "cd".repeat(32),
     nextCheckAt: "2026-01-01T00:00:00.000Z",
     images: [{ name: "Win11", policy: "auto", versions }],

@@ -48,6 +48,8 @@ interface PeerAccess {
   readonly allowOpenSwarm: boolean;
   readonly directory: SwarmDirectory;
   readonly remember: (peer: PeerAddress) => void;
+  /** A link came up, of whatever worth. */
+  readonly met: (link: { readonly inbound: boolean }) => void;
 }
 
 export interface ImageSettings {

@@ -15,6 +15,7 @@ import { firstCheckMs } from "./first-check.js";
 import { LocalApi } from "./local-api.js";
 import { PeerDiscovery } from "./peer-discovery.js";
 import { PollLoop } from "./poll-loop.js";
+import { Reachability } from "./reachability.js";
 import type { ClientStatus } from "./status.js";
 import { SwarmDirectory } from "./swarm-directory.js";
 import { TokenBucket, wait } from "./token-bucket.js";
@@ -65,6 +66,8 @@ class ClientRun implements RunningClient {
   readonly #metrics: ClientMetrics;
   readonly #directory = new SwarmDirectory();
   readonly #abort = new AbortController();
+  readonly #reachability = new Reachability();
+  #isUnreached = false;
   /** In the order of opening; closed in the opposite one, the store last. */
   readonly #closers: (() => Promise<void> | void)[] = [];
   #client: Client | undefined;
@@ -116,6 +119,7 @@ class ClientRun implements RunningClient {
   status(): ClientStatus {
     const site = this.#discovery?.site ?? this.#config.site;
     const tracker = this.#discovery?.trackerState;
+    const inbound = this.#reachability.state(this.#deps.clock.now());
     return {
       store: this.#store.dir,
       running: true,
@@ -123,6 +127,7 @@ class ClientRun implements RunningClient {
       ...(site !== undefined && { site }),
       ...(tracker !== undefined && { tracker: tracker === "connected" ? "connected" : "away" }),
       peerPort: this.peerPort,
+      ...(inbound !== undefined && { inbound }),
       ...(this.#peerId !== undefined && { peerId: this.#peerId }),
       ...(this.#loop !== undefined && { nextCheckAt: new Date(this.#loop.nextCheckWall).toISOString() }),
       ...(this.#client?.status() ?? { images: [] }),
@@ -203,6 +208,7 @@ class ClientRun implements RunningClient {
         allowOpenSwarm: this.#config.allowOpenSwarm,
         directory: this.#directory,
         remember: (peer) => this.#discovery?.remember(peer),
+        met: (link) => this.#reachability.linked(link, clock.now()),
       },
       settings: this.#settings.images,
       changed: () => this.#deps.onChange?.(),
@@ -304,6 +310,7 @@ class ClientRun implements RunningClient {
     const again = (): void => {
       cancel = clock.after(HOUSEKEEPING_MS, () => {
         this.#report();
+        this.#noticeReachability();
         this.#discovery?.refresh().catch((err: unknown) => {
           logger.warn({ err }, "peers not refreshed");
         });
@@ -314,6 +321,16 @@ class ClientRun implements RunningClient {
     this.#closers.push(() => {
       cancel?.();
     });
+  }
+
+  /** Once: a person has to open a port. */
+  #noticeReachability(): void {
+    if (this.#isUnreached || this.#reachability.state(this.#deps.clock.now()) !== "none") return;
+    this.#isUnreached = true;
+    this.#deps.logger.warn(
+      { peerPort: this.peerPort },
+      "no peer has ever connected to this client: a firewall may block its port",
+    );
   }
 
   #report(): void {

@@ -12,6 +12,8 @@ export interface ClientStatus {
   readonly tracker?: "connected" | "away";
   /** Where peers connect; 0: nowhere. */
   readonly peerPort?: number;
+  /** Whether peers connect to this client: `none` after a while with peers and no connection. Absent: not known yet. */
+  readonly inbound?: "seen" | "none";
   /** Peer id, hex. */
   readonly peerId?: string;
   /** ISO 8601. */

@@ -240,7 +240,10 @@ export class VersionDriver {
               rows: files.table.layout.rows,
               rowsLength: (first, length) => files.table.rowsIn(first, length),
             },
-            onPeer,
+            onPeer: (link) => {
+              peers.met(link);
+              onPeer(link);
+            },
           }),
       }),
       clock,
