@@ -4,12 +4,14 @@ import { readdirSync, readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import type { RunningClient, VersionStatus } from "@ckmesh/client";
 import { type AppError, silentLogger } from "@ckmesh/core";
 import { OriginHttp } from "@ckmesh/net";
 import { systemClock } from "@ckmesh/runtime";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { makePair } from "../../packages/origin/test/make-pair.js";
 import { eventually, startTestOrigin, type TestOrigin } from "../../packages/origin/test/origin-fixture.js";
+import { Fixture, versionOf } from "./client-fixture.js";
 
 /** 16 MiB: far more than the buffers of a connection whose client does not read. */
 const PAIR = makePair({ name: "large", version: 1, frames: 256 });
@@ -73,6 +75,10 @@ async function fetchMib(http: OriginHttp, at: number): Promise<number> {
   return bytes;
 }
 
+function found(running: RunningClient): VersionStatus {
+  return versionOf(running.status(), 1, "large");
+}
+
 describe("an origin whose places one site would like to have all", () => {
   it("serves the other sites at once, and the greedy one within its share", async () => {
     const origin = await start({
@@ -111,6 +117,34 @@ describe("an origin whose places one site would like to have all", () => {
       code: "ERR_RATE_LIMITED",
     } satisfies Partial<AppError>);
   });
+});
+
+describe("a branch that meets an origin without a place", () => {
+  it("waits as it is told, and takes one copy then", async () => {
+    const origin = await start({ "limits.maxTransfers": 1, "limits.maxWaitingPerSite": 0 });
+    const holder = await take(origin, "127.0.0.2");
+    expect((await statusOf(holder)).status).toBe(200);
+    const fixture = await Fixture.create();
+    onTestFinished(() => fixture.close());
+    const clients: RunningClient[] = [];
+    for (const store of ["a", "b", "c"]) {
+      const [first] = clients;
+      if (first !== undefined) await fixture.remember(store, first.peerPort);
+      const config = { origin: origin.origin.urls[0] ?? "", images: ["large"], once: false };
+      clients.push(await fixture.client(store, { ...config, allowOpenSwarm: true }));
+    }
+    const refused = (): Promise<number> =>
+      metric(origin, 'ckmesh_origin_transfers_refused_total{reason="full"}');
+    await eventually(async () => (await refused()) > 0);
+    holder.destroy();
+    await vi.waitFor(() => expect(clients.map((c) => found(c).state)).toEqual(Array(3).fill("active")), {
+      timeout: 40_000,
+      interval: 50,
+    });
+    const fromOrigin = clients.reduce((sum, c) => sum + found(c).bytes.origin, 0);
+    expect(fromOrigin / PAIR.pack.length).toBeLessThan(1.1);
+    expect(await refused()).toBeLessThanOrEqual(6);
+  }, 60_000);
 });
 
 describe("a turn at the origin", () => {

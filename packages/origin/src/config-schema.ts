@@ -108,7 +108,9 @@ export const originConfigSchema = Type.Object({
     transferWaitMs: Type.Integer({
       minimum: 0,
       maximum: 60_000,
-      description: "Longest wait for a turn; then 429, or 503 when the origin is full",
+      description:
+        "Longest wait for a turn; then 429, or 503 when the origin is full. " +
+        "From 3000 on, the other clients of a site take whoever waits for dead",
     }),
   }),
 });
@@ -133,7 +135,7 @@ export const originConfigDefaults = {
     drainMs: 10_000,
     maxTransfers: 1024,
     maxWaitingPerSite: 64,
-    transferWaitMs: 5000,
+    transferWaitMs: 2000,
   },
 } as const;
 
