@@ -80,6 +80,8 @@ export class WanClaims {
   #isGateOpen = true;
   #pausedUntil = 0;
   #lastVerifiedAt: number;
+  /** When this client was first told to wait, since its bytes last moved. */
+  #pausedSince: number | undefined;
   /** Waiting as one was told is not being kept waiting: patience begins after it. */
   #patientFrom = 0;
   readonly #rate = new WanRate();
@@ -121,6 +123,7 @@ export class WanClaims {
     own.movedAt = now;
     own.state = "moving";
     this.#backoff.succeed();
+    this.#pausedSince = undefined;
     this.#rate.add(bytes, now);
   }
 
@@ -187,7 +190,10 @@ export class WanClaims {
         if (heldUntil - now > CLAIM_REPEAT_MS || !this.#isGateOpen) this.#end(own, "released", now);
         else own.startAt = heldUntil;
       } else if (this.#own.every((o) => o.fetch === undefined)) {
-        if (own.state === "paused") own.state = own.bytesDone > 0 ? "moving" : "open";
+        if (own.state === "paused") {
+          own.state = own.bytesDone > 0 ? "moving" : "open";
+          this.#send(own, own.state, now);
+        }
         if (own.isImpatient || this.#mayStart(own, now)) this.#fetchNext(own, now);
         else this.#end(own, "released", now);
       }
@@ -199,16 +205,18 @@ export class WanClaims {
 
   /**
    * Rule 14: told to wait is not failed. The claim stays, and says for how long: so nobody else runs into the origin
-   * for these rows, nor takes the claim for dead.
+   * for these rows, nor takes the claim for dead. It is given up when the others no longer believe it.
    */
   #pause(own: OwnClaim, retryMs: number, now: number): void {
     const { random } = this.#context;
     const waitMs = retryMs >= FETCH_BACKOFF_MS ? retryMs : Math.max(retryMs, this.#backoff.fail());
     this.#pausedUntil = Math.max(this.#pausedUntil, now + waitMs + random.next() * PAUSE_JITTER_MS);
     this.#patientFrom = this.#pausedUntil;
-    own.startAt = this.#pausedUntil;
+    this.#pausedSince ??= now;
+    own.startAt = Math.min(this.#pausedUntil, this.#pausedSince + MAX_PAUSE_MS);
     own.state = "paused";
-    this.#send(own, "paused", now);
+    if (own.startAt > now) this.#send(own, "paused", now);
+    else this.#end(own, "released", now);
   }
 
   /**

@@ -110,7 +110,7 @@ function settled(): Solo {
 }
 
 describe("a client that the origin tells to wait", () => {
-  it.each([1000, 30_000, 600_000])("keeps its claim for %i ms, says so, and goes on with it", (retryMs) => {
+  it.each([1000, 30_000, 59_000])("keeps its claim for %i ms, says so, and goes on with it", (retryMs) => {
     const solo = settled();
     solo.pass(1000);
     const [first] = solo.fetches;
@@ -123,6 +123,19 @@ describe("a client that the origin tells to wait", () => {
     expect(solo.claims.filter((claim) => claim.state === "released")).toEqual([]);
     solo.pass(1000);
     expect(solo.fetches.map(({ span }) => span)).toEqual([first?.span, first?.span]);
+  });
+
+  it("gives its claim up after a minute, when nobody believes it any more, and waits all the same", () => {
+    const solo = settled();
+    solo.pass(1000);
+    solo.step({ type: "fetch-ended", fetch: 1, result: "failed", retryMs: 600_000 });
+    expect(solo.claims.at(-1)).toMatchObject({ state: "paused", pauseMs: MAX_PAUSE_MS });
+    solo.pass(MAX_PAUSE_MS);
+    expect(solo.claims.at(-1)?.state).toBe("released");
+    solo.pass(600_000 - MAX_PAUSE_MS - 1);
+    expect(solo.fetches).toHaveLength(1);
+    solo.pass(2000);
+    expect(solo.fetches).toHaveLength(2);
   });
 
   it("waits longer each time when it is told to come back at once", () => {
