@@ -162,7 +162,8 @@ export class WanClaims {
   /** Opens, starts and repeats claims as far as it is time. Returns when to look again. */
   run(now: number, isSettled: boolean, mayOpen: boolean): number {
     const heard = this.#context.pausedUntil();
-    if (heard > now) this.#patientFrom = Math.min(heard, this.#lastVerifiedAt + MAX_PAUSE_MS);
+    if (heard > now)
+      this.#patientFrom = Math.max(this.#patientFrom, Math.min(heard, this.#lastVerifiedAt + MAX_PAUSE_MS));
     for (const own of this.#own) this.#advance(own, now);
     let due = Number.POSITIVE_INFINITY;
     if (isSettled && this.#isGateOpen) {
