@@ -80,6 +80,24 @@ describe("client and a troubled origin", () => {
     expect(await fixture.isIdentical("a", 2)).toBe(true);
   });
 
+  it("names its site and the span in every range request for rows", async () => {
+    await fixture.publish(1, 8);
+    const sites = new Set<unknown>();
+    const spans = new Set<number>();
+    fixture.origin.fault = ({ headers }, _response, name) => {
+      sites.add(headers["x-ckmesh-site"]);
+      if (name === "Win11_1.ckm") spans.add(Number(headers["x-ckmesh-span"]));
+      return false;
+    };
+    await fixture.once("a", { site: "Köln 2" });
+    expect([...sites]).toEqual(["K%C3%B6ln%202"]);
+    const numbers = [...spans].toSorted((a, b) => a - b);
+    const [first = Number.NaN] = numbers;
+    // Half of the disk's 8 MiB does not compress: a few spans, one after the other on their grid.
+    expect(numbers.length).toBeGreaterThanOrEqual(2);
+    expect(numbers).toEqual(numbers.map((_, i) => first + i));
+  });
+
   it("waits as long as the origin says", async () => {
     await fixture.publish(1, 4);
     let refused = 0;
