@@ -133,7 +133,7 @@ export const originConfigDefaults = {
   limits: {
     maxConnections: 4096,
     drainMs: 10_000,
-    maxTransfers: 1024,
+    maxTransfers: 4096,
     maxWaitingPerSite: 64,
     transferWaitMs: 2000,
   },

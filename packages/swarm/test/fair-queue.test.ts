@@ -214,6 +214,29 @@ describe("FairQueue", () => {
     );
   });
 
+  it("makes places shares of a full uplink: fifty connections bring a site no more than four", () => {
+    const bench = new Bench({ maxTransfers: 16, maxWaiting: 64, maxWaitMs: 1e9 });
+    const sites = { greedy: 50, modest: 4, other: 4 };
+    for (const [site, connections] of Object.entries(sites)) bench.arrivals(alone(site), connections);
+    // Each transfer needs 20 units; all that run share one unit, and whoever ends asks for the next.
+    const left = new Map<TransferId, number>();
+    const got = new Map<string, number>();
+    for (let i = 0; i < 20_000; i += 1) {
+      const share = 1 / bench.running.size;
+      for (const [transfer, place] of bench.running) {
+        got.set(place.group, (got.get(place.group) ?? 0) + share);
+        const rest = (left.get(transfer) ?? 20) - share;
+        left.set(transfer, rest);
+        if (rest > 0) continue;
+        left.delete(transfer);
+        bench.leave(transfer);
+        bench.arrive(place);
+      }
+    }
+    const sum = [...got.values()].reduce((a, b) => a + b, 0);
+    for (const site of Object.keys(sites)) expect((got.get(site) ?? 0) / sum).toBeCloseTo(1 / 3, 1);
+  });
+
   it("starves no site: who holds nothing is served before anybody gets a second place", () => {
     const bench = new Bench({ maxTransfers: 8, maxWaiting: 64, maxWaitMs: 1e9 });
     for (let i = 0; i < 60; i += 1) bench.arrive(alone("greedy"));
