@@ -37,7 +37,7 @@ export const MAX_RUNS = 4096;
 /** Most addresses in one `peers`; site swarm, dial policy. */
 export const MAX_PEERS_PER_MESSAGE = 50;
 /** Most peer ids in one `neighbours`: more links than anybody keeps. */
-export const MAX_NEIGHBOURS = 64;
+const MAX_NEIGHBOURS = 64;
 /** Claims travel at most this many hops; site swarm rule 3. */
 export const MAX_CLAIM_HOPS = 4;
 const PREFIX_BYTES = 8;

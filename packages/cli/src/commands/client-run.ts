@@ -42,12 +42,12 @@ export const clientRun: Action = async ({ output, signal }, options) => {
   if (config.seedFor > 0 && !config.once)
     throw new AppError("ERR_USAGE", "--seed-for works together with --once");
   const reporter = new ClientReporter(output);
-  let show = (): void => {};
-  const client = await startClient(config, {
-    ...programDeps(output, options, warnings),
-    onChange: () => show(),
-  });
-  show = () => reporter.show(client.status());
+  let running: RunningClient | undefined;
+  const show = (): void => {
+    if (running !== undefined) reporter.show(running.status());
+  };
+  const client = await startClient(config, { ...programDeps(output, options, warnings), onChange: show });
+  running = client;
   try {
     output.step("ready", `client runs: store ${config.store}, origin ${config.origin}`, {
       store: config.store,
