@@ -62,6 +62,8 @@ export class VersionDriver {
   #counted: SourceBytes = NO_SOURCE_BYTES;
   #countedWaste: WastedBytes;
   #isFailed = false;
+  /** Rows came in this run. */
+  #hasRows = false;
   #spaceSeenAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: VersionDriverOptions) {
@@ -290,6 +292,7 @@ export class VersionDriver {
   /** Proves the whole pack and gives it its name. Rows that were damaged meanwhile are fetched again. */
   async #finish(files: VersionFiles): Promise<void> {
     if (files.isComplete || this.#swarm === undefined || !files.have.isFull) return;
+    this.#logger.info({ rows: files.table.layout.rows }, "all rows held");
     try {
       await files.finish({ signal: this.#abort.signal });
     } catch (err) {
@@ -396,7 +399,10 @@ export class VersionDriver {
     for (const source of SOURCES) {
       const more = bytes[source] - this.#counted[source];
       // Bytes found on the disk at the start came in an earlier run.
-      if (more > 0 && this.#swarm !== undefined) this.#options.context.metrics.rowBytes.add(more, { source });
+      if (more <= 0 || this.#swarm === undefined) continue;
+      this.#options.context.metrics.rowBytes.add(more, { source });
+      if (!this.#hasRows) this.#logger.info({ source }, "first rows held");
+      this.#hasRows = true;
     }
     this.#counted = bytes;
     const waste = this.#waste.bytes;
