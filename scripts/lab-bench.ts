@@ -1,198 +1,207 @@
 /**
  * Measures a branch office in the lab (network namespaces, root): what crosses the WAN and how long the slowest
- * client takes, ours and, where their packages are installed, rivals in the same run. Prints a Markdown table.
- * Run: npx tsx scripts/lab-bench.ts [--runs 3] [--cases cold10,late,…] [--mib 256] [--rivals] [--delay-ms D]
+ * client takes, ours and rivals (scripts/install-test-packages --bench) in turns. Every run goes to a JSON file
+ * at once; a bench that was stopped goes on there. The tables go to standard output, progress to standard error.
+ * docs/benchmarks.md says how to read them.
+ *
+ *   npx tsx scripts/lab-bench.ts --quick | --full [--write docs/benchmarks.md]
+ *   npx tsx scripts/lab-bench.ts [--cases cold10,late] [--runs 3] [--mib 64] [--delays 0,15]
+ *       [--rivals transmission,aria2c] [--out FILE] [--fresh] [--report] [--write PAGE]
  */
 import { execFileSync } from "node:child_process";
+import { rmSync } from "node:fs";
+import { cpus, release, totalmem } from "node:os";
 import { parseArgs } from "node:util";
-import { type Branch, type BranchOptions, coldStart, withBranch } from "../test/lab/branch.js";
+import { type BenchCase, CASES, RIVALS, type Rival } from "../test/lab/bench-cases.js";
+import { measureOurs } from "../test/lab/bench-ours.js";
+import { OURS, report, writeReport } from "../test/lab/bench-report.js";
+import { measureRival, rivalVersion } from "../test/lab/bench-rivals.js";
+import { type BenchEnvironment, BenchFile, type BenchKey, type Measured } from "../test/lab/bench-run.js";
 import { labAvailable } from "../test/lab/lab.js";
 
 const { values } = parseArgs({
   options: {
-    runs: { type: "string", default: "3" },
+    quick: { type: "boolean", default: false },
+    full: { type: "boolean", default: false },
     cases: { type: "string" },
+    runs: { type: "string" },
     mib: { type: "string" },
-    "delay-ms": { type: "string" },
-    rivals: { type: "boolean", default: false },
+    delays: { type: "string" },
+    rivals: { type: "string" },
+    out: { type: "string", default: "lab-bench.json" },
+    fresh: { type: "boolean", default: false },
+    report: { type: "boolean", default: false },
+    write: { type: "string" },
   },
 });
 
-/** Copies over the WAN on the wire, time over size / rate, and how many clients completed. */
-interface Row {
-  readonly copies: number;
-  readonly time: number;
-  readonly completed: string;
+/** A part of the bench: which cases, how often, of what size. */
+interface Plan {
+  readonly cases: readonly string[];
+  readonly runs: number;
+  /** Absent: the size of each case's bar. */
+  readonly mib?: number;
+  readonly delaysMs: readonly number[];
+  readonly rivals: readonly Rival[];
 }
 
-const IMAGE = "BENCH";
-const delay = values["delay-ms"] === undefined ? {} : { delayMs: Number(values["delay-ms"]) };
-const options = (
-  clients: number,
-  wanMbit = 50,
-  mib = 256,
-  more: Partial<BranchOptions> = {},
-): BranchOptions => ({
-  clients,
-  wanMbit,
-  mib: Number(values.mib ?? mib),
-  ...delay,
-  ...more,
-});
-
-async function branch(of: BranchOptions, use: (b: Branch) => Promise<Row>): Promise<Row> {
-  return await withBranch(of, async (b) => {
-    b.pack(IMAGE, 1);
-    await b.startServers();
-    return await use(b);
-  });
+interface Step {
+  readonly key: BenchKey;
+  readonly of: BenchCase;
+  readonly rival: Rival | undefined;
+  readonly round: number;
 }
 
-function cold(of: BranchOptions, during?: (b: Branch) => Promise<void>, killed = 0): () => Promise<Row> {
-  return () =>
-    branch(of, async (b) => {
-      const result = await coldStart(b, IMAGE, during === undefined ? undefined : () => during(b));
-      const expected = (of.clients ?? 4) - killed;
-      return { copies: result.copies, time: result.last, completed: `${result.completed} of ${expected}` };
-    });
-}
+const ALL_CASES = CASES.map((c) => c.name);
+const ALL_RIVALS = Object.keys(RIVALS) as Rival[];
 
-async function late(): Promise<Row> {
-  return await branch(options(5), async (b) => {
-    for (let n = 1; n <= 4; n++) b.startClient(`s1c${n}`, IMAGE);
-    await b.complete(b.clients, 1);
-    const before = await b.lab.stats();
-    const client = b.startClient("s1c5", IMAGE);
-    const done = await b.complete([client], 1);
-    const size = b.sizeOf(IMAGE, 1);
-    const took = (client.verifiedAt.get(1) ?? Number.NaN) - client.startedAt;
-    const { wan } = await b.lab.stats(before);
-    return {
-      copies: (wan.get("site1")?.down ?? 0) / size,
-      time: took / ((size * 8) / 1e6),
-      completed: done ? "1 of 1" : "0 of 1",
-    };
-  });
-}
+/** Within 25 minutes: the bars that matter most at their size, and all systems at a small one. */
+const QUICK: readonly Plan[] = [
+  { cases: ["cold10", "late"], runs: 1, delaysMs: [0], rivals: [] },
+  { cases: ALL_CASES, runs: 1, mib: 32, delaysMs: [0], rivals: [] },
+  { cases: ["cold10", "late"], runs: 1, mib: 32, delaysMs: [0, 15], rivals: ALL_RIVALS },
+];
+/** Every case at the size of its bar, then every system at the size that rivals finish in bearable time. */
+const FULL: readonly Plan[] = [
+  { cases: ALL_CASES, runs: 3, delaysMs: [0, 15], rivals: [] },
+  { cases: ALL_CASES, runs: 3, mib: 64, delaysMs: [0, 15], rivals: ALL_RIVALS },
+];
 
-async function update(): Promise<Row> {
-  const of = options(10);
-  return await branch(of, async (b) => {
-    for (let n = 1; n <= 10; n++) b.startClient(`s1c${n}`, IMAGE);
-    await b.complete(b.clients, 1);
-    const changed = Math.round(of.mib * 0.05) * 1024 * 1024;
-    b.pack(IMAGE, 2, changed);
-    const before = await b.lab.stats();
-    const begin = Date.now();
-    await b.complete(b.clients, 2);
-    const { wan } = await b.lab.stats(before);
-    const times = b.clients.map((c) => (c.verifiedAt.get(2) ?? Number.NaN) - begin);
-    const done = b.clients.filter((c) => c.verifiedAt.has(2)).length;
-    return {
-      copies: (wan.get("site1")?.down ?? 0) / changed,
-      time: Math.max(...times) / ((changed * 8) / 50_000),
-      completed: `${done} of 10`,
-    };
-  });
-}
-
-/** Waits until the clients together hold a share of version 1. */
-async function reaches(b: Branch, share: number): Promise<void> {
-  const size = b.sizeOf(IMAGE, 1);
-  while (b.progress(1, size) < share) await new Promise((resolve) => setTimeout(resolve, 50));
-}
-
-async function killFetcher(b: Branch): Promise<void> {
-  await reaches(b, 0.5);
-  const fetched = b.clients.map((c) => c.bytes.get(1)?.number("origin", 0, Number.MAX_SAFE_INTEGER) ?? 0);
-  const at = fetched.indexOf(Math.max(...fetched));
-  const [victim] = b.clients.splice(at, 1);
-  victim?.child.kill("SIGKILL");
-}
-
-const CASES: Readonly<Record<string, { what: string; run: () => Promise<Row> }>> = {
-  cold4: { what: "4 clients, cold, same second", run: cold(options(4)) },
-  cold10: { what: "10 clients, cold, same second", run: cold(options(10)) },
-  cold20: { what: "20 clients, 20 Mbit/s WAN", run: cold(options(20, 20, 128)) },
-  late: { what: "late joiner (time over size / 1 Gbit/s)", run: late },
-  notracker: { what: "10 clients, no tracker", run: cold(options(10, 50, 256, { hasTracker: false })) },
-  update: { what: "10 clients, update of 5 % (over the changed bytes)", run: update },
-  killfetcher: { what: "10 clients, fetcher killed at 50 %", run: cold(options(10), killFetcher, 1) },
-  killtracker: {
-    what: "10 clients, tracker killed at 25 %",
-    run: cold(options(10), async (b) => {
-      await reaches(b, 0.25);
-      b.tracker?.kill("SIGKILL");
-    }),
-  },
-  wancut: {
-    what: "10 clients, WAN cut for 15 s",
-    run: cold(options(10), async (b) => {
-      await reaches(b, 0.4);
-      await b.lab.wan(1, "down");
-      await new Promise((resolve) => setTimeout(resolve, 15_000));
-      await b.lab.wan(1, "up");
-    }),
-  },
-};
-
-function median(numbers: readonly number[]): number {
-  return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
-}
-
-/** A rival, by the script that knows how each is run; undefined when it does not run here. */
-function rival(name: string): Row | undefined {
-  const script = new URL("../test/lab/swarm_bench.py", import.meta.url).pathname;
-  const mib = values.mib ?? "256";
-  const args = [script, name, "-n", "10", "--mib", mib, "--wan", "50", "--late", "0", "--limit", "600"];
-  if (values["delay-ms"] !== undefined) args.push("--delay-ms", values["delay-ms"]);
-  try {
-    const out: unknown = JSON.parse(
-      execFileSync("python3", args, {
-        encoding: "utf8",
-        timeout: 900_000,
-        stdio: ["ignore", "pipe", "pipe"],
-      }),
-    );
-    const found = out as { wan_x: number; last_x: number; done: number };
-    return { copies: found.wan_x, time: found.last_x, completed: `${found.done} of 10` };
-  } catch (err) {
-    console.error(`${name} skipped: ${String(err).split("\n")[0]}`);
-    return undefined;
-  }
-}
-
-function line(what: string, rows: readonly Row[]): void {
-  const cells = [
-    what,
-    median(rows.map((r) => r.copies)).toFixed(3),
-    median(rows.map((r) => r.time)).toFixed(2),
-    rows.map((r) => r.completed).join(", "),
+function plans(): readonly Plan[] {
+  if (values.quick) return QUICK;
+  if (values.full) return FULL;
+  return [
+    {
+      cases: list(values.cases, ALL_CASES) ?? ALL_CASES,
+      runs: Number(values.runs ?? 3),
+      ...(values.mib !== undefined && { mib: Number(values.mib) }),
+      delaysMs: (values.delays ?? "0").split(",").map(Number),
+      rivals: list(values.rivals, ALL_RIVALS) ?? [],
+    },
   ];
-  console.log(`| ${cells.join(" | ")} |`);
 }
 
-const reason = labAvailable();
-if (reason !== undefined) {
-  console.error(`no lab: ${reason}`);
-  process.exit(1);
+function list<T extends string>(text: string | undefined, known: readonly T[]): readonly T[] | undefined {
+  return text?.split(",").map((word) => {
+    const found = known.find((k) => k === word);
+    if (found === undefined) throw new Error(`${word} is none of ${known.join(", ")}`);
+    return found;
+  });
 }
-const runs = Number(values.runs);
-console.log("| case | WAN copies on the wire | slowest over size / rate | completed |\n|---|---|---|---|");
-for (const name of values.cases?.split(",") ?? Object.keys(CASES)) {
-  const found = CASES[name];
-  if (found === undefined) {
-    console.error(`no case ${name}: ${Object.keys(CASES).join(", ")}`);
-    continue;
+
+/** In turns: ours, a rival, the next rival, then the next round. */
+function stepsOf(plan: Plan, installed: ReadonlySet<Rival>): readonly Step[] {
+  const steps: Step[] = [];
+  for (const of of CASES.filter((c) => plan.cases.includes(c.name))) {
+    for (const delayMs of plan.delaysMs) {
+      for (let round = 1; round <= plan.runs; round++) {
+        const rivals = plan.rivals.filter((r) => of.rivals.includes(r) && installed.has(r));
+        for (const rival of [undefined, ...rivals]) {
+          const key = { system: rival ?? OURS, case: of.name, delayMs, mib: plan.mib ?? of.mib };
+          steps.push({ key, of, rival, round });
+        }
+      }
+    }
   }
-  const rows: Row[] = [];
-  for (let i = 0; i < runs; i++) rows.push(await found.run());
-  line(`ckmesh: ${found.what}`, rows);
+  return steps;
 }
-if (values.rivals) {
-  for (const name of ["http", "transmission", "aria2c", "libtorrent"]) {
-    const rows: Row[] = [];
-    for (let i = 0; i < runs; i++) rows.push(...[rival(name)].filter((r) => r !== undefined));
-    if (rows.length > 0) line(`${name}: 10 clients, cold`, rows);
+
+/** Seconds that a run takes about, set-up included; measured factors of the bound, for the ETA only. */
+function guessSeconds({ key, of, rival }: Step): number {
+  const bound = (key.mib * 1024 * 1024 * 8) / (of.wanMbit * 1e6);
+  const copies = { curl: of.clients * 1.05, transmission: 4, aria2c: 2.5, libtorrent: 4 };
+  const factor = rival === undefined ? 1.2 : copies[rival];
+  const again =
+    of.kind === "late" && rival !== undefined ? 1.2 : of.kind === "update" && rival === undefined ? 1.2 : 0;
+  const isCheap = of.kind === "update" && rival !== undefined && rival !== "curl";
+  return bound * (isCheap ? 0.5 : factor + again) + 12 + (of.fault === "wancut" ? 16 : 0);
+}
+
+function environment(rivals: readonly Rival[]): BenchEnvironment {
+  const found = rivals.flatMap((rival) => {
+    const version = rivalVersion(rival);
+    if (version === undefined)
+      say(`${rival} is left out: it is not installed; scripts/install-test-packages --bench`);
+    return version === undefined ? [] : [[rival, version] as const];
+  });
+  return {
+    cpu: cpus()[0]?.model.trim() ?? "unknown",
+    cores: cpus().length,
+    memoryGib: Math.round(totalmem() / 2 ** 30),
+    kernel: release(),
+    node: process.versions.node,
+    commit: execFileSync("git", ["rev-parse", "--short", "HEAD"], { encoding: "utf8" }).trim(),
+    rivals: Object.fromEntries(found),
+  };
+}
+
+async function run(file: BenchFile, steps: readonly Step[], signal: AbortSignal): Promise<void> {
+  const todo = steps.filter((s) => file.count(s.key) < s.round);
+  let failures = 0;
+  for (const [i, step] of todo.entries()) {
+    if (signal.aborted) return;
+    const left = todo.slice(i).reduce((sum, s) => sum + guessSeconds(s), 0);
+    const { system, case: name, mib, delayMs } = step.key;
+    const what = `${system} ${name} ${mib} MiB${delayMs > 0 ? ` ${delayMs} ms` : ""}`;
+    say(`[${i + 1}/${todo.length}, about ${Math.ceil(left / 60)} min left] ${what}`);
+    try {
+      const found = await measure(step, signal);
+      file.add({ ...step.key, at: new Date().toISOString(), ...found });
+      say(`    ${summaryOf(found)}`);
+    } catch (err) {
+      if (signal.aborted) return;
+      failures += 1;
+      say(`    failed: ${String(err)}`);
+    }
+  }
+  if (failures > 0) {
+    process.exitCode = 1;
+    say(`${failures} runs failed; start again to repeat them`);
   }
 }
+
+async function measure({ key, of, rival }: Step, signal: AbortSignal): Promise<Measured> {
+  return rival === undefined
+    ? await measureOurs(of, key, signal)
+    : await measureRival(rival, of, key, signal);
+}
+
+function summaryOf(found: Measured): string {
+  const time = `${found.seconds.toFixed(1)} s = ${(found.seconds / found.boundSeconds).toFixed(2)} x`;
+  const cpu = `CPU ${found.cpuPercent} %, clients ${found.clientsCpuSeconds.toFixed(1)} s, ${Math.round(found.rssPeakMib)} MiB`;
+  return `WAN ${found.copies.toFixed(3)}, ${time}, ${found.completed} of ${found.expected}, ${cpu}`;
+}
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+async function main(): Promise<void> {
+  if (values.fresh) rmSync(values.out, { force: true });
+  const wanted = plans();
+  const env = environment([...new Set(wanted.flatMap((p) => p.rivals))]);
+  const file = new BenchFile(values.out, env);
+  if (!values.report) {
+    const reason = labAvailable();
+    if (reason !== undefined) throw new Error(`no lab: ${reason}`);
+    const installed = new Set(ALL_RIVALS.filter((r) => env.rivals[r] !== undefined));
+    const stop = new AbortController();
+    for (const name of ["SIGINT", "SIGTERM"] as const) {
+      process.once(name, () => {
+        say(`${name}: taking the lab down; what was measured is in ${values.out}`);
+        process.exitCode = 1;
+        stop.abort(new Error("stopped"));
+      });
+    }
+    await run(
+      file,
+      wanted.flatMap((p) => stepsOf(p, installed)),
+      stop.signal,
+    );
+  }
+  const text = report(file);
+  process.stdout.write(`${text}\n`);
+  if (values.write !== undefined) writeReport(values.write, text);
+}
+
+await main();

@@ -1,17 +1,19 @@
-import type { ChildProcess } from "node:child_process";
-import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type ChildProcess, execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Fields } from "@ckmesh/core";
+import { BranchClient } from "./branch-client.js";
 import { type Lab, type LabOptions, withLab } from "./lab.js";
 
 const MAIN = fileURLToPath(new URL("../../packages/cli/bundle/bin/ckmesh.js", import.meta.url));
-const COMPLETE = new Set(["verified", "staged", "active"]);
 const MIB = 1024 * 1024;
+/** What a changed disk changes: frames of this size, on this grid. */
+const BLOCK_BYTES = 64 * 1024;
+const LOOK_MS = 20;
 
 export interface BranchOptions extends LabOptions {
   /** Size of the disk, which does not compress. */
@@ -20,19 +22,6 @@ export interface BranchOptions extends LabOptions {
   readonly hasTracker?: boolean;
   /** Give up after this many seconds. */
   readonly limitSeconds?: number;
-}
-
-/** A client of a run. */
-export interface BranchClient {
-  readonly host: string;
-  readonly store: string;
-  child: ChildProcess;
-  startedAt: number;
-  /** Unix ms at which each version was verified. */
-  readonly verifiedAt: Map<number, number>;
-  /** The latest bytes by source of each version. */
-  readonly bytes: Map<number, Fields>;
-  errors: string[];
 }
 
 /** What one copy costs, and what the run took. */
@@ -53,6 +42,9 @@ export class Branch {
   readonly folder: string;
   readonly root: string;
   tracker: ChildProcess | undefined;
+  origin: ChildProcess | undefined;
+  /** By version, Unix ms: when the origin said that it is published. */
+  readonly publishedAt = new Map<number, number>();
 
   constructor(lab: Lab, options: BranchOptions, folder: string) {
     this.lab = lab;
@@ -62,11 +54,12 @@ export class Branch {
     mkdirSync(this.root);
   }
 
-  /** Packs a random disk as the next version; `changed` bytes of it are new. */
+  /** Packs a random disk as the next version; with `changed` as many bytes of it are new, in 64-KiB blocks anywhere. */
   pack(name: string, seed: number, changed?: number): void {
     const disk = join(this.folder, `${name}.img`);
     const bytes = changed === undefined ? Buffer.alloc(this.options.mib * MIB) : readFileSync(disk);
-    fillRandom(bytes.subarray(0, changed ?? bytes.byteLength), seed);
+    if (changed === undefined) fillRandom(bytes, seed);
+    else changeBlocks(bytes, changed / BLOCK_BYTES, seed);
     writeFileSync(disk, bytes);
     const previous = changed === undefined ? [] : ["--previous", this.root];
     execFileSync(process.execPath, [
@@ -114,45 +107,37 @@ export class Branch {
       ],
       { stdio: "ignore" },
     );
-    const tls = ["--tls-cert", cert, "--tls-key", key];
-    const at = this.lab.address("dc");
-    await this.#ready(
-      "dc",
-      [
-        "origin",
-        "--root",
-        this.root,
-        "--state",
-        join(this.folder, "origin"),
-        "--tls-listen",
-        `${at}:8443`,
-        ...tls,
-        "--anonymous",
-        ...this.#fleetKey(),
-      ],
-      "published",
-    );
     if (this.options.hasTracker !== false) await this.startTracker();
+    await this.startOrigin();
+  }
+
+  /** Also again after it was killed. */
+  async startOrigin(): Promise<void> {
+    const state = ["--root", this.root, "--state", join(this.folder, "origin"), "--anonymous"];
+    const listen = ["--tls-listen", `${this.lab.address("dc")}:8443`];
+    const tracker =
+      this.options.hasTracker === false
+        ? []
+        : ["--tracker", this.#trackerUrl, "--tracker-ca", join(this.folder, "cert.pem")];
+    this.origin = await this.#ready(
+      "dc",
+      ["origin", ...state, ...listen, ...this.#tls(), ...tracker, ...this.#fleetKey()],
+      // A second start finds in its state what it published.
+      this.publishedAt.size === 0 ? "published" : "ready",
+    );
   }
 
   async startTracker(): Promise<void> {
-    const tls = ["--tls-cert", join(this.folder, "cert.pem"), "--tls-key", join(this.folder, "key.pem")];
-    const listen = ["--tls-listen", `${this.lab.address("dc")}:7660`];
-    this.tracker = await this.#ready("dc", [
-      "tracker",
-      ...listen,
-      ...tls,
-      "--state",
-      join(this.folder, "tracker"),
-      ...this.#fleetKey(),
-    ]);
+    const listen = ["--tls-listen", `${this.lab.address("dc")}:7660`, ...this.#tls()];
+    const state = ["--state", join(this.folder, "tracker"), ...this.#fleetKey()];
+    this.tracker = await this.#ready("dc", ["tracker", ...listen, ...state]);
   }
 
   /** Starts a client; it fetches at once, then seeds until the lab ends. */
   startClient(host: string, image: string, extra: readonly string[] = []): BranchClient {
     const dc = this.lab.address("dc");
     const store = join(this.folder, host);
-    const tracker = this.options.hasTracker === false ? [] : ["--tracker", `wss://${dc}:7660`];
+    const tracker = this.options.hasTracker === false ? [] : ["--tracker", this.#trackerUrl];
     const servers = [
       "--origin",
       `https://${dc}:8443/MEDVImages`,
@@ -162,44 +147,46 @@ export class Branch {
     ];
     const how = ["--once", "--seed-for", "600", "--materialize", "off", "--wan-budget", "off", "--json"];
     const args = ["client", "run", "--store", store, "--image", image, ...servers, ...how, ...extra];
-    const known = this.clients.find((c) => c.host === host);
-    const client: BranchClient = known ?? {
-      host,
-      store,
-      child: this.#spawn(host, args),
-      startedAt: Date.now(),
-      verifiedAt: new Map(),
-      bytes: new Map(),
-      errors: [],
-    };
-    if (known === undefined) this.clients.push(client);
-    else {
-      known.child = this.#spawn(host, args);
-      known.startedAt = Date.now();
+    let client = this.clients.find((c) => c.host === host);
+    if (client === undefined) {
+      client = new BranchClient(host, store);
+      this.clients.push(client);
     }
-    this.#watch(client);
+    const startedAt = Date.now();
+    client.follow(this.#spawn(host, args), startedAt);
     return client;
   }
 
   /** Waits until every given client has the version; false when the time is over. */
   async complete(clients: readonly BranchClient[], version: number): Promise<boolean> {
+    return await this.until(() => clients.every((c) => c.isComplete(version)));
+  }
+
+  /** Waits for something that the clients' lines show; false when the time is over. */
+  async until(isReached: () => boolean): Promise<boolean> {
     const end = Date.now() + (this.options.limitSeconds ?? 150) * 1000;
     while (Date.now() < end) {
-      if (clients.every((c) => c.verifiedAt.has(version))) return true;
-      await sleep(20);
+      if (isReached()) return true;
+      await sleep(LOOK_MS);
     }
     return false;
   }
 
   /** Share (0 to 1) of a version that the clients have together. */
-  progress(version: number, needed: number): number {
-    const done = this.clients.map((c) => {
-      const bytes = c.bytes.get(version);
-      return bytes === undefined
-        ? 0
-        : SOURCES.reduce((sum, s) => sum + bytes.number(s, 0, Number.MAX_SAFE_INTEGER), 0);
+  progress(version: number): number {
+    const shares = this.clients.map((c) => {
+      const counts = c.counts.get(version);
+      return counts === undefined ? 0 : counts.held / counts.needed;
     });
-    return done.reduce((a, b) => a + b, 0) / (needed * Math.max(1, this.clients.length));
+    return shares.reduce((a, b) => a + b, 0) / Math.max(1, shares.length);
+  }
+
+  /** The client that fetched most of a version from the origin. */
+  fetcher(version: number): BranchClient {
+    const fetched = (c: BranchClient): number => c.counts.get(version)?.origin ?? 0;
+    const [first] = this.clients.toSorted((a, b) => fetched(b) - fetched(a));
+    if (first === undefined) throw new Error("unreachable: a branch without clients");
+    return first;
   }
 
   /** True if every store holds the pair byte for byte. */
@@ -212,10 +199,17 @@ export class Branch {
     );
   }
 
+  get #trackerUrl(): string {
+    return `wss://${this.lab.address("dc")}:7660`;
+  }
+
+  #tls(): string[] {
+    return ["--tls-cert", join(this.folder, "cert.pem"), "--tls-key", join(this.folder, "key.pem")];
+  }
+
   #fleetKey(): string[] {
     const file = join(this.folder, "fleet.key");
-    if (!readdirSync(this.folder).includes("fleet.key"))
-      execFileSync(process.execPath, [MAIN, "keygen", "--fleet", file, "--quiet"]);
+    if (!existsSync(file)) execFileSync(process.execPath, [MAIN, "keygen", "--fleet", file, "--quiet"]);
     return ["--fleet-key-file", file];
   }
 
@@ -227,43 +221,40 @@ export class Branch {
   async #ready(host: string, args: readonly string[], event = "ready"): Promise<ChildProcess> {
     const child = this.#spawn(host, [...args, "--json"]);
     child.stderr?.resume();
-    for await (const line of lines(child)) {
-      if (line.has("event") && line.string("event", 100) === event) {
-        child.stdout?.resume();
-        return child;
-      }
-    }
-    throw new Error(`${args[0]} ended before it was ${event}`);
-  }
-
-  #watch(client: BranchClient): void {
-    client.child.stderr?.resume();
-    const watch = async (): Promise<void> => {
-      for await (const line of lines(client.child)) {
-        if (line.has("message")) client.errors.push(line.string("message", 10_000));
-        if (!line.has("event") || line.string("event", 100) !== "state") continue;
-        const version = line.int("version", 1, Number.MAX_SAFE_INTEGER);
-        client.bytes.set(version, line.map("bytes"));
-        if (COMPLETE.has(line.string("state", 100)) && !client.verifiedAt.has(version)) {
-          client.verifiedAt.set(version, Date.now());
-        }
-      }
-    };
-    watch().catch((err: unknown) => client.errors.push(String(err)));
+    const { stdout } = child;
+    if (stdout === null) throw new Error("unreachable: stdout is no pipe");
+    return await new Promise((resolve, reject) => {
+      createInterface({ input: stdout })
+        .on("line", (text) => {
+          const line = new Fields(JSON.parse(text), "line");
+          const found = line.has("event") ? line.string("event", 100) : "";
+          if (found === "published") this.publishedAt.set(line.int("version", 1, MAX_VERSION), Date.now());
+          if (found === event) resolve(child);
+        })
+        .once("close", () => reject(new Error(`${args[0]} ended before it was ${event}`)));
+    });
   }
 }
 
-const SOURCES = ["previous", "peers", "origin"] as const;
+const MAX_VERSION = 1_000_000;
 
 /** Builds a lab with servers and runs `use` in it; nothing stays behind. */
-export async function withBranch<T>(options: BranchOptions, use: (branch: Branch) => Promise<T>): Promise<T> {
-  const memory = readdirSync("/dev").includes("shm") ? "/dev/shm" : tmpdir();
+export async function withBranch<T>(
+  options: BranchOptions,
+  use: (branch: Branch) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  const memory = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
   const folder = mkdtempSync(join(memory, "ckmesh-lab-"));
   try {
-    return await withLab(options, async (lab) => {
-      const branch = new Branch(lab, options, folder);
-      return await use(branch);
-    });
+    return await withLab(
+      options,
+      async (lab) => {
+        const branch = new Branch(lab, options, folder);
+        return await use(branch);
+      },
+      signal,
+    );
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -290,24 +281,31 @@ export async function coldStart(
     copies: Math.max(...[...wan.values()].map((link) => link.down)) / size,
     last: Math.max(...times) / ((size * 8) / ((options.wanMbit ?? 50) * 1000)),
     seconds: Math.max(...times) / 1000,
-    completed: branch.clients.filter((c) => c.verifiedAt.has(1)).length,
+    completed: branch.clients.filter((c) => c.isComplete(1)).length,
   };
 }
 
-async function* lines(child: ChildProcess): AsyncGenerator<Fields> {
-  if (child.stdout === null) return;
-  for await (const line of createInterface({ input: child.stdout }))
-    yield new Fields(JSON.parse(line), "line");
-}
-
-/** Bytes that do not compress, the same for a seed (xorshift32). */
+/** Bytes that do not compress, the same for a seed. */
 function fillRandom(bytes: Uint8Array, seed: number): void {
   const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 2);
+  const next = xorshift32(seed);
+  for (let i = 0; i < words.length; i++) words[i] = next();
+}
+
+/** New content for `count` blocks of a disk, chosen by the seed. */
+function changeBlocks(bytes: Uint8Array, count: number, seed: number): void {
+  const next = xorshift32(seed);
+  const blocks = Array.from({ length: bytes.byteLength / BLOCK_BYTES }, (_, at) => ({ at, key: next() }));
+  for (const { at, key } of blocks.toSorted((a, b) => a.key - b.key).slice(0, count))
+    fillRandom(bytes.subarray(at * BLOCK_BYTES, (at + 1) * BLOCK_BYTES), key);
+}
+
+function xorshift32(seed: number): () => number {
   let x = Math.imul(seed, 2_654_435_761) | 1;
-  for (let i = 0; i < words.length; i++) {
+  return () => {
     x ^= x << 13;
     x ^= x >>> 17;
     x ^= x << 5;
-    words[i] = x;
-  }
+    return x >>> 0;
+  };
 }

@@ -72,18 +72,34 @@ export function labAvailable(): string | undefined {
   return reason.text;
 }
 
-/** Builds a lab, runs `use` in it and takes it down again, whatever happens. */
-export async function withLab<T>(options: LabOptions, use: (lab: Lab) => Promise<T>): Promise<T> {
+/**
+ * Builds a lab, runs `use` in it and takes it down again, whatever happens.
+ * @param signal ends it early: `use` is left alone then, and what it waits for ends with the lab
+ */
+export async function withLab<T>(
+  options: LabOptions,
+  use: (lab: Lab) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
   const prefix = nextPrefix();
   await labCommand(prefix, ["up", "--quiet", ...upArguments(options)]);
   const children: ChildProcess[] = [];
   try {
-    return await use(makeLab(prefix, children));
+    const used = use(makeLab(prefix, children));
+    return await (signal === undefined ? used : Promise.race([used, aborted(signal)]));
   } finally {
     // Children first: `down` counts on nobody reaping them.
     await Promise.all(children.map(endChild));
     await labCommand(prefix, ["down"]);
   }
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const abort = (): void => reject(signal.reason instanceof Error ? signal.reason : new Error("aborted"));
+    if (signal.aborted) abort();
+    else signal.addEventListener("abort", abort, { once: true });
+  });
 }
 
 function makeLab(prefix: string, children: ChildProcess[]): Lab {
