@@ -30,7 +30,7 @@ export class BranchClient {
   readonly milestones = new Map<Milestone, number>();
   /** By version, as of the latest line, of which there is one in a second. */
   readonly counts = new Map<number, VersionCounts>();
-  /** Codes and messages of problems, and what it printed that is no JSON. */
+  /** Messages of its problems and warnings, and what it printed that is no JSON. */
   readonly problems: string[] = [];
   /** The code of its `exit_error`. */
   exitError: string | undefined;
@@ -120,9 +120,10 @@ export class BranchClient {
   }
 
   #onLog(line: Fields): void {
+    const what = line.string("msg", 1000);
+    if (line.string("level", 100) !== "info") this.problems.push(what);
     if (!line.has("version")) return;
     const at = Date.parse(line.string("time", 100));
-    const what = line.string("msg", 1000);
     if (line.has("to")) {
       const to = line.string("to", 100);
       if (to === "fetching") this.#reached("head", at);

@@ -133,8 +133,16 @@ export class Branch {
     this.tracker = await this.#ready("dc", ["tracker", ...listen, ...state]);
   }
 
-  /** Starts a client; it fetches at once, then seeds until the lab ends. */
-  startClient(host: string, image: string, extra: readonly string[] = []): BranchClient {
+  /**
+   * Starts a client; it fetches at once, then seeds until the lab ends. Again on its store when it ran before.
+   * @param node options for Node itself
+   */
+  startClient(
+    host: string,
+    image: string,
+    extra: readonly string[] = [],
+    node: readonly string[] = [],
+  ): BranchClient {
     const dc = this.lab.address("dc");
     const store = join(this.folder, host);
     const tracker = this.options.hasTracker === false ? [] : ["--tracker", this.#trackerUrl];
@@ -153,8 +161,22 @@ export class Branch {
       this.clients.push(client);
     }
     const startedAt = Date.now();
-    client.follow(this.#spawn(host, args), startedAt);
+    client.follow(this.#spawn(host, args, node), startedAt);
     return client;
+  }
+
+  /** How many peers a running client has for a version. */
+  async peers(client: BranchClient, version: number): Promise<number> {
+    const args = [MAIN, "client", "status", "--store", client.store, "--json"];
+    const status = new Fields(
+      JSON.parse(await this.lab.exec(client.host, [process.execPath, ...args])),
+      "status",
+    );
+    const versions = status
+      .list("images", 1000)
+      .flatMap((image) => new Fields(image, "image").list("versions", 1000))
+      .map((v) => new Fields(v, "version"));
+    return versions.find((v) => v.int("version", 1, MAX_VERSION) === version)?.int("peers", 0, 1000) ?? 0;
   }
 
   /** Waits until every given client has the version; false when the time is over. */
@@ -189,9 +211,9 @@ export class Branch {
     return first;
   }
 
-  /** True if every store holds the pair byte for byte. */
-  sameFiles(name: string, version: number): boolean {
-    return this.clients.every(({ store }) =>
+  /** True if every store (of all clients, or those given) holds the pair byte for byte. */
+  sameFiles(name: string, version: number, clients: readonly BranchClient[] = this.clients): boolean {
+    return clients.every(({ store }) =>
       [".ckm", ".ckm.index"].every((end) => {
         const file = `${name}_${version}${end}`;
         return readFileSync(join(this.root, file)).equals(readFileSync(join(store, "images", name, file)));
@@ -213,8 +235,10 @@ export class Branch {
     return ["--fleet-key-file", file];
   }
 
-  #spawn(host: string, args: readonly string[]): ChildProcess {
-    return this.lab.spawn(host, [process.execPath, MAIN, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  #spawn(host: string, args: readonly string[], node: readonly string[] = []): ChildProcess {
+    return this.lab.spawn(host, [process.execPath, ...node, MAIN, ...args], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
   }
 
   /** Starts a server and waits for an event of it. */
