@@ -27,8 +27,8 @@ const MAX_RECEIVE_SHARE = 0.5;
 const MAX_IDLE_SHARE = 0.005;
 const MAX_IDLE_MB = 120;
 const IDLE_LINKS = 10;
-/** After the last transfer: what is left of it (haves, slots, garbage) goes. */
-const QUIET_MS = 10_000;
+/** After the last transfer: finished claims are forgotten after 30 s, and garbage goes. */
+const QUIET_MS = 35_000;
 
 interface Cost {
   /** CPU seconds that 1 Gbit/s costs per second. */
