@@ -11,7 +11,7 @@ const SWARMS: readonly Rival[] = ["transmission", "aria2c", "libtorrent"];
 const ALL: readonly Rival[] = ["curl", ...SWARMS];
 
 /** What must be reached (issue 3). */
-export interface Bar {
+interface Bar {
   /** Copies on the wire. */
   readonly copies: number;
   /** Slowest client over the bound; absent: it only has to complete. */

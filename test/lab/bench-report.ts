@@ -47,7 +47,7 @@ export function writeReport(path: string, text: string): void {
 }
 
 /** `met`, or what is missed; undefined when the case has no bar. */
-export function verdict(group: Group, groups: readonly Group[]): string | undefined {
+function verdict(group: Group, groups: readonly Group[]): string | undefined {
   const { bar } = group.of;
   if (bar === undefined || group.system !== OURS) return undefined;
   const missed: string[] = [];

@@ -110,7 +110,7 @@ export class BenchFile {
   }
 }
 
-export function readContent(path: string): Content {
+function readContent(path: string): Content {
   // Our own file: a damaged one shows itself as a figure that is missing.
   const content: Content = JSON.parse(readFileSync(path, "utf8"));
   return content;
