@@ -3,10 +3,11 @@ import { once } from "node:events";
 import { closeSync, mkdirSync, openSync, rmSync, statfsSync, writeSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { MIB } from "@ckmesh/core";
 import { describe, expect, it } from "vitest";
-import { type Branch, withBranch } from "../lab/branch.js";
+import { type Branch, type BranchOptions, withBranch } from "../lab/branch.js";
 import type { BranchClient } from "../lab/branch-client.js";
 import { labAvailable } from "../lab/lab.js";
 
@@ -25,25 +26,26 @@ const WAN_MBIT = 25;
 const MAX_COPIES = 1.12;
 const SPAN_SHARE = 2 / DISK_MIB;
 const EXIT_NO_SPACE = 5;
+/** In a second: less than one frame, so nobody fetches. */
+const QUIET_BYTES = 48 * 1024;
 
 /** A branch with an image at its origin and cold clients, and what they took from the WAN. */
 async function inBranch(
   use: (branch: Branch, copies: () => Promise<number>) => Promise<void>,
+  more: Partial<BranchOptions> = {},
 ): Promise<void> {
-  await withBranch(
-    { clients: CLIENTS + 1, wanMbit: WAN_MBIT, mib: DISK_MIB, limitSeconds: 90 },
-    async (branch) => {
-      branch.pack(IMAGE, 1);
-      await branch.startServers();
-      const before = await branch.lab.stats();
-      await use(branch, async () => {
-        const { wan } = await branch.lab.stats(before);
-        const copies = (wan.get("site1")?.down ?? 0) / branch.sizeOf(IMAGE, 1);
-        process.stdout.write(`lab: ${expect.getState().currentTestName}: WAN ${copies.toFixed(3)} copies\n`);
-        return copies;
-      });
-    },
-  );
+  const options = { clients: CLIENTS + 1, wanMbit: WAN_MBIT, mib: DISK_MIB, limitSeconds: 90, ...more };
+  await withBranch(options, async (branch) => {
+    branch.pack(IMAGE, 1);
+    await branch.startServers();
+    const before = await branch.lab.stats();
+    await use(branch, async () => {
+      const { wan } = await branch.lab.stats(before);
+      const copies = (wan.get("site1")?.down ?? 0) / branch.sizeOf(IMAGE, 1);
+      process.stdout.write(`lab: ${expect.getState().currentTestName}: WAN ${copies.toFixed(3)} copies\n`);
+      return copies;
+    });
+  });
 }
 
 function startClients(branch: Branch, count = CLIENTS): void {
@@ -52,8 +54,9 @@ function startClients(branch: Branch, count = CLIENTS): void {
 
 /** Every client has the files of the origin, and counted each row once. */
 async function expectComplete(branch: Branch, clients: readonly BranchClient[]): Promise<void> {
-  const done = await branch.complete(clients, 1);
-  expect(done, JSON.stringify(clients.map((c) => c.problems))).toBe(true);
+  const isDone = await branch.complete(clients, 1);
+  // What went wrong stands in the failure.
+  expect(isDone ? [] : clients.filter((c) => !c.isComplete(1)).map((c) => [c.host, c.problems])).toEqual([]);
   expect(branch.sameFiles(IMAGE, 1, clients)).toBe(true);
   for (const client of clients) expect(client.counts.get(1)?.held).toBe(client.counts.get(1)?.needed);
 }
@@ -85,21 +88,20 @@ describe.skipIf(reason !== undefined)("a branch office in trouble", () => {
   });
 
   it("completes without the origin when the site holds everything in union", async () => {
-    await inBranch(async (branch, copies) => {
-      // The last client is cut off while the others fetch; it knows the head only.
-      startClients(branch, CLIENTS);
-      const straggler = branch.clients[CLIENTS - 1];
-      if (straggler === undefined) throw new Error("unreachable: no client");
-      expect(await branch.until(() => (straggler.counts.get(1)?.held ?? 0) > 0)).toBe(true);
-      await branch.lab.cable(straggler.host, "unplug");
-      const others = branch.clients.filter((c) => c !== straggler);
-      await expectComplete(branch, others);
-      expect(straggler.isComplete(1)).toBe(false);
-      branch.origin?.kill("SIGKILL");
-      await branch.lab.cable(straggler.host, "plug");
-      await expectComplete(branch, [straggler]);
-      expect(await copies()).toBeLessThan(MAX_COPIES + SPAN_SHARE);
-    });
+    await inBranch(
+      async (branch, copies) => {
+        startClients(branch);
+        expect(await branch.until(() => branch.progress(1) > 0.3)).toBe(true);
+        while (!(await isWanQuiet(branch)));
+        branch.origin?.kill("SIGKILL");
+        // Each has its part of it, and the ports are too slow to have passed on the others.
+        expect(branch.clients.some((c) => c.isComplete(1))).toBe(false);
+        await expectComplete(branch, branch.clients);
+        // A LAN slower than the WAN delays claims behind pieces: a span may come twice, of a disk half as big.
+        expect(await copies()).toBeLessThan(MAX_COPIES + 2 * SPAN_SHARE);
+      },
+      { lanMbit: 8, mib: DISK_MIB / 2 },
+    );
   });
 
   it("goes on where it was when the origin comes back", async () => {
@@ -107,8 +109,11 @@ describe.skipIf(reason !== undefined)("a branch office in trouble", () => {
       startClients(branch);
       expect(await branch.until(() => branch.progress(1) > 0.3)).toBe(true);
       branch.origin?.kill("SIGKILL");
-      const hasNoticed = (c: BranchClient): boolean => c.problems.includes("rows not fetched at the origin");
-      expect(await branch.until(() => branch.clients.some(hasNoticed))).toBe(true);
+      expect(
+        await branch.until(() =>
+          branch.clients.some((c) => c.problems.includes("rows not fetched at the origin")),
+        ),
+      ).toBe(true);
       expect(branch.clients.some((c) => c.isComplete(1))).toBe(false);
       await branch.startOrigin();
       await expectComplete(branch, branch.clients);
@@ -171,6 +176,14 @@ describe.skipIf(reason !== undefined)("a branch office in trouble", () => {
     });
   });
 });
+
+/** Looks for a second whether anything but ACKs and questions crosses the WAN. */
+async function isWanQuiet(branch: Branch): Promise<boolean> {
+  const before = await branch.lab.stats();
+  await sleep(1000);
+  const { wan } = await branch.lab.stats(before);
+  return (wan.get("site1")?.down ?? 0) < QUIET_BYTES;
+}
 
 function hostilePeer(branch: Branch, peers: readonly string[]): readonly string[] {
   const tsx = createRequire(import.meta.url).resolve("tsx");
