@@ -4,8 +4,8 @@
  * at once; a bench that was stopped goes on there. The tables go to standard output, progress to standard error.
  * docs/benchmarks.md says how to read them.
  *
- *   npx tsx scripts/lab-bench.ts --quick | --full [--write docs/benchmarks.md]
- *   npx tsx scripts/lab-bench.ts [--cases cold10,late] [--runs 3] [--mib 64] [--delays 0,15]
+ *   node --import tsx scripts/lab-bench.ts --quick | --full [--write docs/benchmarks.md]
+ *   node --import tsx scripts/lab-bench.ts [--cases cold10,late] [--runs 3] [--mib 64] [--delays 0,15]
  *       [--rivals transmission,aria2c] [--out FILE] [--fresh] [--report] [--write PAGE]
  */
 import { execFileSync } from "node:child_process";
@@ -55,13 +55,13 @@ interface Step {
 const ALL_CASES = CASES.map((c) => c.name);
 const ALL_RIVALS = Object.keys(RIVALS) as Rival[];
 
-/** Within 25 minutes: the bars that matter most at their size, and all systems at a small one. */
+/** About 18 minutes: the bars that matter most at their size, and all systems at a small one. */
 const QUICK: readonly Plan[] = [
   { cases: ["cold10", "late"], runs: 1, delaysMs: [0], rivals: [] },
   { cases: ALL_CASES, runs: 1, mib: 32, delaysMs: [0], rivals: [] },
   { cases: ["cold10", "late"], runs: 1, mib: 32, delaysMs: [0, 15], rivals: ALL_RIVALS },
 ];
-/** Every case at the size of its bar; then every system, at a size that rivals finish in bearable time. About 3 hours. */
+/** Every case at the size of its bar; then every system, at a size that rivals finish in bearable time. About 200 minutes. */
 const FULL: readonly Plan[] = [
   { cases: ALL_CASES, runs: 3, delaysMs: [0, 15], rivals: [] },
   { cases: ALL_CASES, runs: 3, mib: 64, delaysMs: [0], rivals: ALL_RIVALS },
@@ -191,7 +191,9 @@ async function main(): Promise<void> {
     const installed = new Set(ALL_RIVALS.filter((r) => env.rivals[r] !== undefined));
     const stop = new AbortController();
     for (const name of ["SIGINT", "SIGTERM"] as const) {
-      process.once(name, () => {
+      // Not once: a terminal signals the whole group, and tsx passes the signal on beside that.
+      process.on(name, () => {
+        if (stop.signal.aborted) return;
         say(`${name}: taking the lab down; what was measured is in ${values.out}`);
         process.exitCode = 1;
         stop.abort(new Error("stopped"));
