@@ -16,7 +16,7 @@ export function rivalVersion(rival: Rival): string | undefined {
   const [command, ...args] = RIVALS[rival];
   const run = spawnSync(command, args, { encoding: "utf8" });
   if (run.status !== 0) return undefined;
-  return `${run.stdout}${run.stderr}`.trim().split("\n")[0];
+  return `${run.stdout}${run.stderr}`.trim().split(/\n| \(/)[0];
 }
 
 /** Runs one case with a rival. */
