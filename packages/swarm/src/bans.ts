@@ -12,6 +12,10 @@ export class Bans {
     this.#until.set(what, now + ms);
   }
 
+  get size(): number {
+    return this.#until.size;
+  }
+
   has(what: string, now: number): boolean {
     return (this.#until.get(what) ?? 0) > now;
   }

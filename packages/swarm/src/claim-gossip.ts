@@ -1,13 +1,17 @@
 import { type Random, shuffled } from "@ckmesh/core";
 import { type Claim, peerIdPrefix } from "@ckmesh/wire";
-import { ClaimTable } from "./claim-table.js";
+import { ClaimTable, type KnownClaim } from "./claim-table.js";
 import {
   CLAIM_VOID_MS,
+  EXPIRE_MS,
+  FLOOD_CLAIMS_PER_SECOND,
   MAX_CLAIMS_PER_SECOND,
   MAX_HOPS,
+  MAX_OFFENCES,
+  MAX_VOIDS_PER_LINK,
+  MUTE_MS,
   RELAY_FANOUT,
   SPARE_RELAYS,
-  UNBACKED_BYTES,
 } from "./constants.js";
 import { GossipDelay } from "./gossip-delay.js";
 import type { Link } from "./link.js";
@@ -37,6 +41,7 @@ export class ClaimGossip {
   /** Claims came, went or expired since this was last cleared. */
   hasNews = false;
   #expireAt = Number.POSITIVE_INFINITY;
+  readonly #offenders: Link[] = [];
 
   constructor(options: GossipOptions) {
     this.#options = options;
@@ -83,26 +88,48 @@ export class ClaimGossip {
       from.claimCount = 0;
     }
     from.claimCount += 1;
-    if (from.claimCount > MAX_CLAIMS_PER_SECOND || claim.claimer === this.#options.peerId) return false;
-    if (!this.#isPlausible(claim)) return false;
+    const isOwnWord = claim.claimer === from.peerId;
+    if (from.claimCount > FLOOD_CLAIMS_PER_SECOND) return this.#offended(from);
+    if (from.claimCount > MAX_CLAIMS_PER_SECOND) return false;
+    if (claim.claimer === this.#options.peerId) return false;
+    if ((hops === 0 && !isOwnWord) || !this.#isPlausible(claim)) return this.#offended(from);
     const seen = this.claims.firstSeen(claim);
     if (seen !== undefined) {
       this.#delay.observe(now - seen);
       return false;
     }
-    if (!this.#options.verify(claim)) return false;
+    const neighbour = isOwnWord ? from : this.#linkTo(claim.claimer);
+    if (neighbour === undefined && from.mutedUntil > now) return false;
+    if (!this.#options.verify(claim)) return this.#offended(from);
     const news = this.claims.add(
       claim,
-      this.#options.score(claim.span, claim.claimer),
+      this.claims.scoreOf(claim.span, claim.claimer) ?? this.#options.score(claim.span, claim.claimer),
       now,
-      this.#backed(claim),
-      this.#largestRow(claim),
+      {
+        borneOutBytes: this.#borneOut(claim, neighbour),
+        rowBytes: this.#largestRow(claim),
+        isNeighbour: neighbour !== undefined,
+        isOwnWord,
+        via: from.id,
+      },
     );
+    if (news === "replay") return this.#offended(from);
     if (news !== "new" && news !== "progress") return false;
+    if (neighbour === undefined && this.claims.standings.isProven(claim.claimer)) from.voidsTold = 0;
     this.hasNews = true;
     this.#expireAt = Math.min(this.#expireAt, now + CLAIM_VOID_MS);
     if (hops + 1 < MAX_HOPS) this.#relay(from, claim, hops + 1);
     return true;
+  }
+
+  /** True if the peer may not claim, or not tell of others' claims, for now. */
+  isDeafTo(peerId: string, now: number): boolean {
+    return this.claims.standings.isBarred(peerId, now) || (this.#linkTo(peerId)?.mutedUntil ?? 0) > now;
+  }
+
+  /** Links that sent what no honest peer sends, too often; each is named once. */
+  takeOffenders(): Link[] {
+    return this.#offenders.splice(0);
   }
 
   /** To those who are not linked with the claimer themselves; what opens a claim to one of the others all the same. */
@@ -125,9 +152,56 @@ export class ClaimGossip {
   expire(now: number): number {
     if (now < this.#expireAt) return this.#expireAt;
     const voidMs = 4 * this.delayMs;
-    if (this.claims.expire(now, voidMs).length > 0) this.hasNews = true;
-    this.#expireAt = this.claims.deadline(voidMs);
+    const { freed, liars, vias } = this.claims.expire(now, voidMs, (known) => this.#isShown(known));
+    if (freed.length > 0) this.hasNews = true;
+    for (const claimer of liars) {
+      const link = this.#linkTo(claimer);
+      if (link !== undefined && this.claims.standings.isBarred(claimer, now)) this.#offenders.push(link);
+    }
+    for (const via of vias) this.#toldVoid(this.#options.links.get(via), now);
+    this.#expireAt = Math.max(now + EXPIRE_MS, this.claims.deadline(voidMs));
     return this.#expireAt;
+  }
+
+  /** Patience ran out: see {@link ClaimTable.distrust}. */
+  distrust(now: number): void {
+    this.claims.distrust(now);
+    this.hasNews = true;
+  }
+
+  /** A link that tells of one stranger after the other whose claims come to nothing is not listened to for a while. */
+  #toldVoid(link: Link | undefined, now: number): void {
+    if (link === undefined) return;
+    link.voidsTold += 1;
+    if (link.voidsTold < MAX_VOIDS_PER_LINK) return;
+    link.voidsTold = 0;
+    link.mutedUntil = now + MUTE_MS;
+  }
+
+  #offended(link: Link): false {
+    link.offences += 1;
+    if (link.offences === MAX_OFFENCES) this.#offenders.push(link);
+    return false;
+  }
+
+  #linkTo(peerId: string): Link | undefined {
+    for (const link of this.#options.links.values()) if (link.peerId === peerId) return link;
+    return undefined;
+  }
+
+  /** Of a neighbour that has finished, every row is around; of others, a first one. */
+  #isShown({ claim: { rows }, isNeighbour }: KnownClaim): boolean {
+    for (let row = rows.first; row < rows.first + rows.count; row++) {
+      if (this.#isAround(row) !== isNeighbour) return !isNeighbour;
+    }
+    return isNeighbour;
+  }
+
+  /** True if the row is held here or on offer at a connected peer. */
+  #isAround(row: number): boolean {
+    if (this.#options.table.have.has(row)) return true;
+    for (const link of this.#options.links.values()) if (link.bits.has(row)) return true;
+    return false;
   }
 
   /** The rows lie in the span, as far as spans are known; others are judged once the frame table is here. */
@@ -139,19 +213,15 @@ export class ClaimGossip {
     return rows.first >= own.first && rows.first + rows.count <= own.first + own.count;
   }
 
-  /** Of a connected claimer, what its haves bear out; of others, what they say: patience bounds the harm. */
-  #backed(claim: Claim): number {
+  /** Of a neighbour, what its haves bear out; of others, what is around of the rows they claim. */
+  #borneOut({ span, rows, bytesDone }: Claim, neighbour: Link | undefined): number {
     const { grid } = this.#options.table;
-    if (claim.span >= grid.count) return claim.bytesDone;
-    for (const link of this.#options.links.values()) {
-      if (link.peerId !== claim.claimer) continue;
-      let offered = UNBACKED_BYTES;
-      for (let row = claim.rows.first; row < claim.rows.first + claim.rows.count; row++) {
-        if (link.bits.has(row)) offered += grid.rowBytes(row);
-      }
-      return Math.min(claim.bytesDone, offered);
+    if (span >= grid.count) return bytesDone;
+    let bytes = 0;
+    for (let row = rows.first; row < rows.first + rows.count; row++) {
+      if (neighbour?.bits.has(row) ?? this.#isAround(row)) bytes += grid.rowBytes(row);
     }
-    return claim.bytesDone;
+    return bytes;
   }
 
   #largestRow({ span, rows }: Claim): number {

@@ -1,23 +1,43 @@
 import type { Claim } from "@ckmesh/wire";
 import { ClaimPauses } from "./claim-pauses.js";
+import { ClaimStandings } from "./claim-standings.js";
 import {
-  BAR_MS,
   CLAIM_VOID_MS,
   DONE_CLAIM_MS,
   FASTER,
+  GONE_CLAIM_MS,
   MAX_CLAIMS,
   MAX_OPEN_CLAIMS,
-  MAX_VOID_CLAIMS,
+  MAX_STRANGERS,
+  MAX_STRANGERS_PER_LINK,
   MAX_VOID_MS,
+  NEIGHBOUR_DONE_MS,
+  STRANGER_DONE_MS,
   UNBACKED_BYTES,
   UNRATED_VOID_MS,
 } from "./constants.js";
 import { compareRank } from "./rank.js";
+import type { LinkId } from "./swarm-messages.js";
 
 /** A claim of another peer, with what is known of its movement. */
 export interface KnownClaim {
   readonly claim: Claim;
   readonly score: number;
+  /** Of the claimed rate, what is believed; 0 when unknown. */
+  readonly rate: number;
+  /** When the claimer opened it. */
+  readonly since: number;
+  readonly isNeighbour: boolean;
+  /** The link that told of the claimer first; for claimers without a link. */
+  readonly via: LinkId | undefined;
+  /** It made us give up a fetch by its rate. */
+  hasDisplaced: boolean;
+  /** Bytes of its rows that were on offer beside what it had fetched when it was first heard of: they prove nothing. */
+  readonly baseBytes: number;
+  /** Bytes of its rows that came on offer since, as far as it says that it fetched them. */
+  readonly shownBytes: number;
+  /** Finished, and the rows were seen on offer. */
+  isShown: boolean;
   /** When this very message was first seen. */
   readonly firstSeen: number;
   /** When it last moved forward (or appeared); of a paused claim, when it may go on. */
@@ -29,7 +49,31 @@ export interface KnownClaim {
   isVoid: boolean;
 }
 
-export type ClaimNews = "new" | "progress" | "repeat" | "stale" | "excess";
+export type ClaimNews = "new" | "progress" | "repeat" | "stale" | "replay" | "excess";
+
+/** What speaks for a claim beside its own words. */
+export interface ClaimEvidence {
+  /** Bytes of its rows that are on offer: at the claimer if it has a link to us, else anywhere. */
+  readonly borneOutBytes: number;
+  /** Largest row of the claim: twice its time at the claimed rate may pass without progress. */
+  readonly rowBytes: number;
+  /** The claimer has a link to us. */
+  readonly isNeighbour: boolean;
+  /** It came over the claimer's own link. */
+  readonly isOwnWord: boolean;
+  /** The link that brought the message. */
+  readonly via?: LinkId;
+}
+
+/** What became of claims with time. */
+export interface ExpiredClaims {
+  /** Spans that became free. */
+  readonly freed: readonly number[];
+  /** Neighbours that said they had finished and offer nothing of it. */
+  readonly liars: readonly string[];
+  /** Links that were first to tell of a claim that is void now. */
+  readonly vias: readonly LinkId[];
+}
 
 /**
  * Claims of other peers: at most one per claimer and span, the newest. States of a claim: open → moving →
@@ -42,45 +86,74 @@ export class ClaimTable {
   #longestVoidMs = CLAIM_VOID_MS;
   /** Answer of `active` until something changes. */
   #active: readonly KnownClaim[] | undefined;
-  /** Claims in a row that moved nothing, by claimer; and who may not claim until when. */
-  readonly #voids = new Map<string, number>();
-  readonly #barred = new Map<string, number>();
+  /** Answer of `claimers` until something changes. */
+  #claimers: { readonly count: number; readonly medianRate: number } | undefined;
+  readonly standings = new ClaimStandings();
   readonly #pauses = new ClaimPauses();
+  /** Active claims that are not void; and their number by claimer. */
+  readonly #holding = new Set<KnownClaim>();
+  readonly #open = new Map<string, number>();
 
-  /**
-   * Files a verified claim. "new" and "progress" are relayed, the rest is not.
-   * @param backedBytes how much of `bytesDone` the claimer's haves bear out; more counts as no progress
-   * @param rowBytes largest row of the claim: twice its time at the claimed rate may pass without progress
-   */
-  add(claim: Claim, score: number, now: number, backedBytes = claim.bytesDone, rowBytes = 65_536): ClaimNews {
-    if ((this.#barred.get(claim.claimer) ?? 0) > now) return "excess";
-    const claims = this.#spans.get(claim.span) ?? new Map<string, KnownClaim>();
-    const known = claims.get(claim.claimer);
-    if (known !== undefined && claim.epoch <= known.claim.epoch) {
-      return claim.epoch === known.claim.epoch ? "repeat" : "stale";
-    }
+  /** Files a verified claim. "new" and "progress" are relayed, the rest is not. */
+  add(claim: Claim, score: number, now: number, evidence: ClaimEvidence = trusting(claim)): ClaimNews {
+    const { claimer, span } = claim;
+    if (this.standings.isBarred(claimer, now)) return "excess";
+    const claims = this.#spans.get(span) ?? new Map<string, KnownClaim>();
+    const known = claims.get(claimer);
+    if (known !== undefined && claim.epoch === known.claim.epoch) return "repeat";
+    const isOld = known !== undefined && claim.epoch < known.claim.epoch;
+    const freshness = this.standings.heard(claimer, claim.epoch, now, evidence.isOwnWord);
+    if (freshness === "replay") return "replay";
+    if (isOld || freshness === "late") return "stale";
+    const wasOpen = known !== undefined && isActive(known.claim) && !known.isVoid;
+    if (isActive(claim) && !wasOpen && !this.#makeRoom(claim, now)) return "excess";
     if (known === undefined) {
-      if (isActive(claim) && !this.#makeRoom(claim, now)) return "excess";
+      if (!evidence.isNeighbour && this.#isCrowded(claimer, evidence.via)) return "excess";
       if (this.#size >= MAX_CLAIMS && !this.#evict()) return "excess";
       this.#size += 1;
     }
-    const hasMoved = known === undefined || backedBytes > known.mostBytes || claim.state === "done";
-    if (backedBytes > UNBACKED_BYTES && hasMoved) this.#pauses.moved(claim.claimer);
+    const baseBytes = known?.baseBytes ?? Math.max(0, evidence.borneOutBytes - claim.bytesDone);
+    const shownBytes = Math.min(claim.bytesDone, Math.max(0, evidence.borneOutBytes - baseBytes));
+    const backed = Math.min(claim.bytesDone, shownBytes + UNBACKED_BYTES);
+    const isFirstDone = claim.state === "done" && known?.claim.state !== "done";
+    const hasMoved = known === undefined || backed > known.mostBytes || isFirstDone;
+    if (known !== undefined && shownBytes > known.shownBytes) {
+      this.standings.moved(claimer, now);
+      this.#pauses.moved(claimer);
+    }
     const pausedUntil = this.#pauses.heard(claim, now);
-    this.#active = undefined;
-    claims.set(claim.claimer, {
+    if (known !== undefined) this.#count(known, -1);
+    const filed: KnownClaim = {
       claim,
       score,
+      rate: this.standings.believedRate(claimer, claim.rate, now),
+      since: wasOpen ? known.since : now,
+      isNeighbour: evidence.isNeighbour,
+      via: evidence.isNeighbour ? undefined : (known?.via ?? evidence.via),
+      hasDisplaced: known?.hasDisplaced ?? false,
+      baseBytes,
+      shownBytes,
+      isShown: false,
       firstSeen: now,
       progressAt: Math.max(hasMoved ? now : known.progressAt, pausedUntil),
-      mostBytes: Math.max(known?.mostBytes ?? 0, backedBytes),
-      voidMs: voidMsOf(claim, rowBytes),
+      mostBytes: Math.max(known?.mostBytes ?? 0, backed),
+      voidMs: voidMsOf(claim, evidence),
       isVoid: hasMoved ? false : known.isVoid,
-    });
-    this.#spans.set(claim.span, claims);
-    this.#longestVoidMs = Math.max(this.#longestVoidMs, voidMsOf(claim, rowBytes));
-    if (backedBytes > 0) this.#voids.delete(claim.claimer);
+    };
+    claims.set(claimer, filed);
+    this.#spans.set(span, claims);
+    this.#count(filed, 1);
+    this.#changed();
+    this.#longestVoidMs = Math.max(this.#longestVoidMs, filed.voidMs);
+    const wasPaused = known?.claim.state === "paused";
+    if (claim.state === "released" && wasOpen && !wasPaused && filed.mostBytes === 0)
+      this.#gaveUp(filed, now);
     return known === undefined ? "new" : "progress";
+  }
+
+  /** Claims of all peers that are remembered. */
+  get size(): number {
+    return this.#size;
   }
 
   /** When the same message was seen first; undefined if never. */
@@ -90,53 +163,97 @@ export class ClaimTable {
   }
 
   /** Claims that cover a row now: open or moving and not void, or done and fresh. */
-  *covering(span: number, row: number, now: number): Generator<KnownClaim> {
+  *covering(span: number, row: number): Generator<KnownClaim> {
     for (const known of this.#spans.get(span)?.values() ?? []) {
       const { first, count } = known.claim.rows;
-      if (row >= first && row < first + count && isValid(known, now)) yield known;
+      if (row >= first && row < first + count && isValid(known)) yield known;
     }
   }
 
   /** Open, moving and paused claims of all peers that are not void. */
   active(): readonly KnownClaim[] {
-    this.#active ??= [...this.#spans.values()].flatMap((claims) =>
-      [...claims.values()].filter((known) => isActive(known.claim) && !known.isVoid),
-    );
+    this.#active ??= [...this.#holding];
     return this.#active;
   }
 
+  /** Peers with active claims, and the median of the rates they claim (0: none known). */
+  get claimers(): { readonly count: number; readonly medianRate: number } {
+    if (this.#claimers === undefined) {
+      const active = this.active();
+      const rates = active.map((k) => k.rate).filter((r) => r > 0);
+      const medianRate = rates.toSorted((a, b) => a - b)[Math.floor(rates.length / 2)] ?? 0;
+      this.#claimers = { count: new Set(active.map((k) => k.claim.claimer)).size, medianRate };
+    }
+    return this.#claimers;
+  }
+
+  /** The score that was worked out for an earlier message of the claim. */
+  scoreOf(span: number, claimer: string): number | undefined {
+    return this.#spans.get(span)?.get(claimer)?.score;
+  }
+
   /** The best valid active claim of a span by rule 9: moving first, then rank. */
-  best(span: number, now: number): KnownClaim | undefined {
+  best(span: number): KnownClaim | undefined {
     let best: KnownClaim | undefined;
     for (const known of this.#spans.get(span)?.values() ?? []) {
-      if (!isActive(known.claim) || !isValid(known, now)) continue;
+      if (!isActive(known.claim) || !isValid(known)) continue;
       if (best === undefined || compareClaims(known, best) < 0) best = known;
     }
     return best;
   }
 
-  /** Voids claims that stand still, at the earliest after `gossipMs`; returns the spans that became free. */
-  expire(now: number, gossipMs: number): number[] {
-    const freed: number[] = [];
+  /**
+   * Voids claims that stand still, at the earliest after `gossipMs`.
+   * @param isShown true if the rows of a finished claim are on offer by now
+   */
+  expire(now: number, gossipMs: number, isShown: (known: KnownClaim) => boolean): ExpiredClaims {
+    const [freed, liars, vias]: [number[], string[], LinkId[]] = [[], [], []];
     for (const [span, claims] of this.#spans) {
       for (const [claimer, known] of claims) {
-        const age = now - known.progressAt;
-        const mayVoid = isActive(known.claim) && !known.isVoid;
-        if (mayVoid && age >= Math.max(known.voidMs, gossipMs)) {
-          known.isVoid = true;
-          this.#active = undefined;
-          freed.push(span);
-          this.#countVoid(claimer, now);
+        if (now - known.progressAt < lifetime(known, gossipMs)) continue;
+        const isDone = known.claim.state === "done";
+        if (isDone && !known.isVoid && !known.isShown && isShown(known)) {
+          known.isShown = true;
+          if (now - known.progressAt < lifetime(known, gossipMs)) continue;
         }
-        if (age >= DONE_CLAIM_MS && !(mayVoid && !known.isVoid)) this.#delete(span, claimer, claims);
+        if (known.isVoid || known.claim.state === "released" || known.isShown) {
+          if (isValid(known)) freed.push(span);
+          this.#delete(span, claimer, claims);
+          continue;
+        }
+        this.#void(known, now);
+        freed.push(span);
+        if (isDone && known.isNeighbour) liars.push(claimer);
+        if (known.via !== undefined) vias.push(known.via);
       }
     }
-    return freed;
+    return { freed, liars, vias };
+  }
+
+  /**
+   * Patience ran out: whatever is claimed, no byte came of it. Claims of whom nothing was ever borne out are
+   * void, and their owners may not claim for a while.
+   */
+  distrust(now: number): void {
+    for (const claims of this.#spans.values()) {
+      for (const [claimer, known] of claims) {
+        if (known.isVoid || this.standings.isProven(claimer)) continue;
+        this.#void(known, now);
+        this.standings.bar(claimer, now);
+      }
+    }
+  }
+
+  /** A claim of this peer made us give up a fetch, by the rate that it says it has: it had better bring the bytes. */
+  displaced(span: number, claimer: string): void {
+    const known = this.#spans.get(span)?.get(claimer);
+    if (known !== undefined) known.hasDisplaced = true;
   }
 
   /** The claimer has gone: its claims no longer hold. Returns the spans that became free. */
   drop(claimer: string): number[] {
     const freed: number[] = [];
+    this.standings.gone(claimer);
     for (const [span, claims] of this.#spans) {
       if (claims.has(claimer)) {
         this.#delete(span, claimer, claims);
@@ -154,7 +271,7 @@ export class ClaimTable {
       for (const known of claims.values()) {
         const mayVoid = isActive(known.claim) && !known.isVoid;
         if (mayVoid) this.#longestVoidMs = Math.max(this.#longestVoidMs, known.voidMs);
-        due = Math.min(due, known.progressAt + (mayVoid ? Math.max(known.voidMs, gossipMs) : DONE_CLAIM_MS));
+        due = Math.min(due, known.progressAt + lifetime(known, gossipMs));
       }
     }
     return due;
@@ -165,29 +282,69 @@ export class ClaimTable {
     return this.#longestVoidMs;
   }
 
+  #changed(): void {
+    this.#active = undefined;
+    this.#claimers = undefined;
+  }
+
   /**
-   * Who opens a third claim has ended one of the others: the news of that is late or lost, as claims come by many
-   * ways. Unless this message is older than both.
+   * Who opens one claim more than allowed has ended one of the others: the news of that is late or lost, as claims
+   * come by many ways. Unless this message is older than all of them.
    */
   #makeRoom({ claimer, epoch }: Claim, now: number): boolean {
+    if ((this.#open.get(claimer) ?? 0) < MAX_OPEN_CLAIMS) return true;
     const active = this.active().filter(({ claim }) => claim.claimer === claimer);
-    if (active.length < MAX_OPEN_CLAIMS) return true;
     const [oldest] = active.toSorted((a, b) => a.claim.epoch - b.claim.epoch);
     if (oldest === undefined || oldest.claim.epoch > epoch) return false;
-    oldest.isVoid = true;
-    this.#active = undefined;
-    if (oldest.mostBytes === 0) this.#countVoid(claimer, now);
+    this.#void(oldest, now, oldest.mostBytes === 0);
     return true;
   }
 
-  #countVoid(claimer: string, now: number): void {
-    const voids = (this.#voids.get(claimer) ?? 0) + 1;
-    if (this.#voids.size >= MAX_CLAIMS) this.#voids.clear();
-    this.#voids.set(claimer, voids);
-    if (voids < MAX_VOID_CLAIMS) return;
-    if (this.#barred.size >= MAX_CLAIMS) this.#barred.clear();
-    this.#barred.set(claimer, now + BAR_MS);
-    this.#voids.delete(claimer);
+  /** Keeps the count of each claimer's open claims. */
+  #count(known: KnownClaim, by: 1 | -1): void {
+    if (!isActive(known.claim) || known.isVoid) return;
+    if (by > 0) this.#holding.add(known);
+    else this.#holding.delete(known);
+    const left = (this.#open.get(known.claim.claimer) ?? 0) + by;
+    if (left > 0) this.#open.set(known.claim.claimer, left);
+    else this.#open.delete(known.claim.claimer);
+  }
+
+  /** True if too many strangers are claimers already: of this link, or of all. */
+  #isCrowded(claimer: string, via: LinkId | undefined): boolean {
+    if (this.#open.has(claimer) || this.standings.isProven(claimer)) return false;
+    const all = new Set<string>();
+    const same = new Set<string>();
+    for (const { claim, via: by } of this.#strangers()) {
+      all.add(claim.claimer);
+      if (by === via) same.add(claim.claimer);
+    }
+    return all.size >= MAX_STRANGERS || same.size >= MAX_STRANGERS_PER_LINK;
+  }
+
+  /** Claims that hold of peers without a link, of whom no have has borne out anything. */
+  *#strangers(): Generator<KnownClaim> {
+    for (const claims of this.#spans.values()) {
+      for (const known of claims.values()) {
+        const holds = !known.isVoid && known.claim.state !== "released";
+        if (holds && !known.isNeighbour && !this.standings.isProven(known.claim.claimer)) yield known;
+      }
+    }
+  }
+
+  /** @param counts false: nothing speaks against its owner */
+  #void(known: KnownClaim, now: number, counts = true): void {
+    this.#count(known, -1);
+    known.isVoid = true;
+    this.#changed();
+    if (counts) this.standings.voided(known.claim.claimer, now);
+    if (known.hasDisplaced) this.standings.disbelieve(known.claim.claimer, now);
+  }
+
+  /** Released without a byte: harmless once, an attack when it goes on. */
+  #gaveUp(known: KnownClaim, now: number): void {
+    this.standings.idled(known.claim.claimer, now - known.since, now);
+    if (known.hasDisplaced) this.standings.disbelieve(known.claim.claimer, now);
   }
 
   #evict(): boolean {
@@ -203,7 +360,9 @@ export class ClaimTable {
   }
 
   #delete(span: number, claimer: string, claims: Map<string, KnownClaim>): void {
-    this.#active = undefined;
+    const known = claims.get(claimer);
+    if (known !== undefined) this.#count(known, -1);
+    this.#changed();
     claims.delete(claimer);
     this.#size -= 1;
     if (claims.size === 0) this.#spans.delete(span);
@@ -212,8 +371,10 @@ export class ClaimTable {
 
 /** What decides a conflict between two claims. */
 export interface Contender {
-  readonly claim: Pick<Claim, "state" | "claimer" | "rate">;
+  readonly claim: Pick<Claim, "state" | "claimer">;
   readonly score: number;
+  /** Believed bytes per second; 0 when unknown. */
+  readonly rate: number;
 }
 
 /** Whoever may fetch at once goes before one that was told to wait. */
@@ -225,10 +386,8 @@ const MOVEMENT: Partial<Record<Claim["state"], number>> = { moving: 2, open: 1 }
  * Negative when `a` wins.
  */
 export function compareClaims(a: Contender, b: Contender): number {
-  if (a.claim.rate > 0 && b.claim.rate > 0) {
-    if (a.claim.rate >= FASTER * b.claim.rate) return -1;
-    if (b.claim.rate >= FASTER * a.claim.rate) return 1;
-  }
+  if (isFaster(a.rate, b.rate)) return -1;
+  if (isFaster(b.rate, a.rate)) return 1;
   const moving = (MOVEMENT[b.claim.state] ?? 0) - (MOVEMENT[a.claim.state] ?? 0);
   if (moving !== 0) return moving;
   return compareRank(
@@ -237,16 +396,38 @@ export function compareClaims(a: Contender, b: Contender): number {
   );
 }
 
-function voidMsOf(claim: Claim, rowBytes: number): number {
-  const rowsMs = claim.rate > 0 ? (2000 * rowBytes) / claim.rate : UNRATED_VOID_MS;
-  return Math.min(MAX_VOID_MS, Math.max(CLAIM_VOID_MS, rowsMs));
+/** True if both rates are known and the first is so much higher that it decides. */
+export function isFaster(rate: number, than: number): boolean {
+  return rate > 0 && than > 0 && rate >= FASTER * than;
+}
+
+/** What stands for evidence where there is none: the claimer's own words. */
+function trusting(claim: Claim): ClaimEvidence {
+  return { borneOutBytes: claim.bytesDone, rowBytes: 65_536, isNeighbour: true, isOwnWord: false };
+}
+
+/** A rate of which no byte was borne out is as good as none. */
+function voidMsOf(claim: Claim, { rowBytes, borneOutBytes, isNeighbour }: ClaimEvidence): number {
+  const isKnown = claim.rate > 0 && (borneOutBytes > 0 || 2000 * rowBytes < CLAIM_VOID_MS * claim.rate);
+  const rowsMs = isKnown ? (2000 * rowBytes) / claim.rate : UNRATED_VOID_MS;
+  // Of a stranger's rows, news comes by others' haves.
+  return Math.min(MAX_VOID_MS, Math.max(isNeighbour ? CLAIM_VOID_MS : UNRATED_VOID_MS, rowsMs));
+}
+
+/** How long a claim that moved last at `progressAt` is kept as it is. */
+function lifetime(known: KnownClaim, gossipMs: number): number {
+  // A void claim that is still repeated is not a new one each time.
+  if (known.isVoid || known.claim.state === "released")
+    return known.firstSeen - known.progressAt + GONE_CLAIM_MS;
+  if (isActive(known.claim)) return Math.max(known.voidMs, gossipMs);
+  if (known.isShown && !known.isNeighbour) return DONE_CLAIM_MS;
+  return Math.max(known.isNeighbour ? NEIGHBOUR_DONE_MS : STRANGER_DONE_MS, gossipMs);
 }
 
 function isActive(claim: Claim): boolean {
   return claim.state === "open" || claim.state === "moving" || claim.state === "paused";
 }
 
-function isValid(known: KnownClaim, now: number): boolean {
-  if (known.claim.state === "released" || known.isVoid) return false;
-  return known.claim.state !== "done" || now - known.progressAt < DONE_CLAIM_MS;
+function isValid(known: KnownClaim): boolean {
+  return known.claim.state !== "released" && !known.isVoid;
 }

@@ -17,7 +17,7 @@ export const SPARE_LINKS = 8;
 /** Rule 3: how far a claim is relayed. */
 export const MAX_HOPS = 4;
 /** Links a claim is relayed to: with this many random ones, whoever misses the first copy hears of it all the same. */
-export const RELAY_FANOUT = 4;
+export const RELAY_FANOUT = 6;
 /** Relays of a new claim where every link is known to hear it from its owner: they tell how long news takes. */
 export const SPARE_RELAYS = 1;
 /** Links change in bursts: peers are told of them this much later, all at once. */
@@ -32,11 +32,25 @@ export const KNOWN_HAVE_MS = 5000;
 export const MAX_NAMED_COPIES = 8;
 /** Runs in one have message; the rest goes with the next. */
 export const MAX_HAVE_RUNS = 2000;
-/** Rule 3: claims relayed per link and second; more is a flood and is dropped. */
-export const MAX_CLAIMS_PER_SECOND = 60;
+/**
+ * Rule 3: claims taken per link and second; more are dropped. A WAN of 2 Gbit/s means 120 spans a second, each
+ * claimed and finished.
+ */
+export const MAX_CLAIMS_PER_SECOND = 300;
+/** More than this in a second is an attack. */
+export const FLOOD_CLAIMS_PER_SECOND = 2 * MAX_CLAIMS_PER_SECOND;
+/** A claim that was given up, is void, or whose rows are on offer is remembered this long: copies are under way. */
+export const GONE_CLAIM_MS = 5000;
+/** Claims are looked through for what time has made void at most this often. */
+export const EXPIRE_MS = 50;
 
-/** Rule 6: claims one peer may hold open: the one that moves and the next. */
-export const MAX_OPEN_CLAIMS = 2;
+/**
+ * Claims one peer may hold open: the one that moves and the next (rule 6: two), and up to two more where a span
+ * takes less than the wait before a fetch, or a WAN of 1 Gbit/s and more would stand idle.
+ */
+export const MAX_OPEN_CLAIMS = 4;
+/** Rule 6: claims that a peer opens where a span takes longer than that wait. */
+export const OPEN_CLAIMS = 2;
 /** Rule 6: a claim without progress is void after this, or after 4 gossip delays. */
 export const CLAIM_VOID_MS = 3000;
 /** Rule 6: a claimer whose rate is not known yet has this long: its first row may come over a very thin link. */
@@ -54,6 +68,27 @@ export const MIN_GOSSIP_MS = 50;
 /** Rule 6: claims in a row that moved nothing before their owner may not claim, and for how long. */
 export const MAX_VOID_CLAIMS = 3;
 export const BAR_MS = 600_000;
+/** Rule 6: time spent on claims that are given up again without a byte; as bad as one that is void. */
+export const IDLE_CLAIM_MS = 5000;
+/** A message of a claimer that is older than its messages of this long ago is a replay. */
+export const EPOCH_GRACE_MS = 10_000;
+/** A neighbour that says it has finished shows so within its next haves (every 250 ms); then they speak for it. */
+export const NEIGHBOUR_DONE_MS = 3000;
+/** A finished claim of a peer without a link to us is believed this long if nobody offers a byte of it. */
+export const STRANGER_DONE_MS = 10_000;
+/**
+ * Claimers without a link to us of whose claims no have has borne out a byte: what one link may tell of, and
+ * all together. Ids cost nothing to make, and four machines fetch at a time.
+ */
+export const MAX_STRANGERS_PER_LINK = 8;
+export const MAX_STRANGERS = 32;
+/** Claims in a row that a link was first to tell of and that were void: then it tells of no strangers for a while. */
+export const MAX_VOIDS_PER_LINK = 8;
+export const MUTE_MS = 60_000;
+/** Messages that no honest peer sends (forged, out of its grid, beyond the limits) before the link is closed. */
+export const MAX_OFFENCES = 16;
+/** Rule 6: ids that one address may come with at a time. */
+export const MAX_IDS_PER_ADDRESS = 2;
 /** Rule 6: bytes a claim may show ahead of its owner's haves, which come every 250 ms. */
 export const UNBACKED_BYTES = 512 * KIB;
 /** Rule 13: how many times faster a machine must be to take a span over from a slow one. */
@@ -105,6 +140,8 @@ export const REQUEST_MS = 100;
 export const REQUEST_TIMEOUT_MS = 8000;
 /** Requests a peer may let expire, or refuse though it offers the rows, before it is shut out for a while. */
 export const MAX_TIMEOUTS = 3;
+/** The same for a peer that never delivered anything. */
+export const MAX_EMPTY_TIMEOUTS = 2;
 export const MAX_REFUSALS = 64;
 /** Times a peer may unchoke us, take requests and choke us again without a byte. */
 export const MAX_EMPTY_TURNS = 5;
@@ -113,6 +150,8 @@ export const SHUT_OUT_MS = 600_000;
 export const ENDGAME_MS = 1500;
 /** Interest outlives the last wanted row by this: haves come in batches, and slots should not flap. */
 export const INTEREST_MS = 5000;
+/** Links of which nothing changed are looked at this often: for requests that expire, the endgame, stale interest. */
+export const LOOK_MS = 250;
 /** Spans looked at for the rarest, per request. */
 export const PICK_SAMPLE = 24;
 /** Spans looked at for the next claim, per step. */

@@ -30,7 +30,9 @@ export class Dialer {
   readonly #random: Random;
   readonly #scope: { allowLoopback: boolean; peerPort: number };
   #policy: DialPolicy;
-  #recentDials: number[] = [];
+  readonly #recentDials: number[] = [];
+  /** Addresses being dialled. */
+  #pending = 0;
   /** Nothing can be dialled before this, unless an address is added or changes its state. */
   #quietUntil = 0;
   /** New addresses by naming peer within the running minute. */
@@ -46,9 +48,13 @@ export class Dialer {
     return this.#policy;
   }
 
+  get size(): number {
+    return this.#known.size;
+  }
+
   setNetworks(own: readonly string[], site: readonly string[]): void {
     this.#policy = new DialPolicy({ ...this.#scope, own, site });
-    for (const [key, known] of this.#known) if (!this.#policy.admits(known.peer)) this.#known.delete(key);
+    for (const [key, known] of this.#known) if (!this.#policy.admits(known.peer)) this.#delete(key);
   }
 
   /** @param namedBy the link that named them; absent for the tracker, the LAN and memory */
@@ -78,23 +84,21 @@ export class Dialer {
   /** Addresses to dial now, so that at most `wanted` more links come of it. */
   due(now: number, wanted: number): PeerAddress[] {
     if (now < this.#quietUntil) return [];
-    this.#recentDials = this.#recentDials.filter((at) => now - at < 1000);
-    const known = [...this.#known.values()];
-    const ready = known.filter((k) => k.state === "idle" && k.notBefore <= now);
-    if (ready.length === 0) {
-      this.#quietUntil = this.deadline(now);
-      return [];
-    }
-    const pending = known.filter((k) => k.state === "dialling").length;
+    while (now - (this.#recentDials[0] ?? now) >= 1000) this.#recentDials.shift();
     const room = Math.min(
-      wanted - pending,
-      MAX_PENDING_DIALS - pending,
+      wanted - this.#pending,
+      MAX_PENDING_DIALS - this.#pending,
       DIALS_PER_SECOND - this.#recentDials.length,
     );
     if (room <= 0) return [];
+    const ready = [...this.#known.values()].filter((k) => k.state === "idle" && k.notBefore <= now);
+    if (ready.length === 0) {
+      this.#quietUntil = this.deadline(now, wanted);
+      return [];
+    }
     const chosen = shuffled(this.#random, ready).slice(0, room);
     for (const entry of chosen) {
-      entry.state = "dialling";
+      this.#become(entry, "dialling");
       this.#recentDials.push(now);
     }
     return chosen.map((entry) => entry.peer);
@@ -104,7 +108,7 @@ export class Dialer {
     const known = this.#known.get(keyOf(peer));
     if (known === undefined) return;
     this.#quietUntil = 0;
-    known.state = "idle";
+    this.#become(known, "idle");
     known.answered = true;
     const wait = Math.min(MAX_DIAL_BACKOFF_MS, DIAL_BACKOFF_MS * 2 ** Math.min(known.failures, 20));
     known.failures += 1;
@@ -117,7 +121,7 @@ export class Dialer {
     if (!this.#known.has(keyOf(peer))) this.add([peer], now);
     const known = this.#known.get(keyOf(peer));
     if (known === undefined) return;
-    known.state = "connected";
+    this.#become(known, "connected");
     known.answered = true;
     known.failures = 0;
   }
@@ -127,12 +131,12 @@ export class Dialer {
     const known = this.#known.get(keyOf(peer));
     if (known === undefined) return;
     this.#quietUntil = 0;
-    known.state = "idle";
+    this.#become(known, "idle");
     known.notBefore = now + waitMs * (0.5 + this.#random.next());
   }
 
   forget(peer: PeerAddress): void {
-    this.#known.delete(keyOf(peer));
+    this.#delete(keyOf(peer));
   }
 
   /** True if the address was tried since it became known, or is none to be tried. */
@@ -140,15 +144,26 @@ export class Dialer {
     return this.#known.get(keyOf(peer))?.answered ?? true;
   }
 
-  /** When the next address may be dialled. */
-  deadline(now: number): number {
+  /** When the next address may be dialled, if `wanted` more links are. */
+  deadline(now: number, wanted: number): number {
     if (now < this.#quietUntil) return this.#quietUntil;
+    if (this.#pending >= Math.min(wanted, MAX_PENDING_DIALS)) return Number.POSITIVE_INFINITY;
+    if (this.#recentDials.length >= DIALS_PER_SECOND) return (this.#recentDials[0] ?? now) + 1000;
     let due = Number.POSITIVE_INFINITY;
     for (const known of this.#known.values())
       if (known.state === "idle") due = Math.min(due, known.notBefore);
-    if (due <= now && this.#recentDials.length >= DIALS_PER_SECOND)
-      return (this.#recentDials[0] ?? now) + 1000;
     return due;
+  }
+
+  #become(known: Known, state: AddressState): void {
+    this.#pending += Number(state === "dialling") - Number(known.state === "dialling");
+    known.state = state;
+  }
+
+  #delete(key: string): void {
+    const known = this.#known.get(key);
+    if (known?.state === "dialling") this.#pending -= 1;
+    this.#known.delete(key);
   }
 
   #mayName(link: string, now: number): boolean {
@@ -166,7 +181,7 @@ export class Dialer {
   #forgetWorst(): boolean {
     const idle = [...this.#known].filter(([, k]) => k.state === "idle" && k.failures > 0);
     const worst = idle.toSorted(([, a], [, b]) => b.failures - a.failures || a.addedAt - b.addedAt)[0];
-    if (worst !== undefined) this.#known.delete(worst[0]);
+    if (worst !== undefined) this.#delete(worst[0]);
     return worst !== undefined;
   }
 }

@@ -7,20 +7,35 @@ const SAMPLES = 64;
  * of duplicates, plus half of the largest neighbour's round trip.
  */
 export class GossipDelay {
+  /** The last samples in the order they came (a ring), and by size. */
   readonly #samples: number[] = [];
+  readonly #sorted: number[] = [];
   #at = 0;
-  #p95 = 0;
 
   /** A duplicate arrived this long after the first copy. */
   observe(ms: number): void {
-    this.#samples[this.#at % SAMPLES] = ms;
-    this.#at += 1;
-    const sorted = this.#samples.toSorted((a, b) => a - b);
-    this.#p95 = sorted[Math.floor(sorted.length * 0.95)] ?? 0;
+    const old = this.#samples[this.#at];
+    if (old !== undefined) this.#sorted.splice(this.#place(old), 1);
+    this.#samples[this.#at] = ms;
+    this.#at = (this.#at + 1) % SAMPLES;
+    this.#sorted.splice(this.#place(ms), 0, ms);
   }
 
   /** @param maxRttMs largest round trip to a connected peer */
   estimate(maxRttMs: number): number {
-    return Math.max(MIN_GOSSIP_MS, this.#p95 + maxRttMs / 2);
+    const p95 = this.#sorted[Math.floor(this.#sorted.length * 0.95)] ?? 0;
+    return Math.max(MIN_GOSSIP_MS, p95 + maxRttMs / 2);
+  }
+
+  /** The lowest place in the sorted samples whose value is not below `ms`. */
+  #place(ms: number): number {
+    let low = 0;
+    let high = this.#sorted.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#sorted[middle] ?? 0) < ms) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 }

@@ -61,6 +61,8 @@ export class Link {
   /** Bytes per second of its answers, smoothed; 0 before the first. */
   rate = 0;
   timeouts = 0;
+  /** It has answered a request with rows. */
+  hasDelivered = false;
   /** Requests refused in a row though the rows are offered. */
   refusals = 0;
   /** Turns in a row that it gave us and that brought nothing. */
@@ -79,6 +81,11 @@ export class Link {
   /** Claim messages in the running second. */
   claimsSince = 0;
   claimCount = 0;
+  /** Messages that no honest peer sends. */
+  offences = 0;
+  /** Strangers' claims in a row that it was first to tell of and that came to nothing; deaf to more until then. */
+  voidsTold = 0;
+  mutedUntil = 0;
   peersSentAt = Number.NEGATIVE_INFINITY;
 
   constructor(up: Extract<SwarmEvent, { type: "peer-up" }>, rows: number, now: number) {
@@ -131,6 +138,7 @@ export class Link {
     const rate = (bytes * 1000) / ms;
     this.rate = this.rate === 0 ? rate : this.rate * 0.8 + rate * 0.2;
     this.lastAnswerAt = now;
+    this.hasDelivered = true;
     this.timeouts = 0;
     this.refusals = 0;
     this.emptyTurns = 0;

@@ -7,6 +7,7 @@ import type { LinkId, SwarmEffect } from "./swarm-messages.js";
 export class PeerExchange {
   readonly #links: ReadonlyMap<LinkId, Link>;
   readonly #emit: (effect: SwarmEffect) => void;
+  #dueAt = 0;
 
   constructor(links: ReadonlyMap<LinkId, Link>, emit: (effect: SwarmEffect) => void) {
     this.#links = links;
@@ -20,8 +21,14 @@ export class PeerExchange {
       .map(({ address, port }) => ({ address, port }));
   }
 
+  /** A link came up: it is told at the next `run`. */
+  greet(): void {
+    this.#dueAt = 0;
+  }
+
   /** Sends what is due; returns when to look again. */
   run(now: number): number {
+    if (now < this.#dueAt) return this.#dueAt;
     let due = Number.POSITIVE_INFINITY;
     for (const link of this.#links.values()) {
       if (now - link.peersSentAt >= PEERS_INTERVAL_MS) {
@@ -32,6 +39,7 @@ export class PeerExchange {
       }
       due = Math.min(due, link.peersSentAt + PEERS_INTERVAL_MS);
     }
+    this.#dueAt = due;
     return due;
   }
 }

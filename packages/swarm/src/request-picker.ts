@@ -3,7 +3,9 @@ import {
   DISTRUST_MS,
   ENDGAME_MS,
   INTEREST_MS,
+  LOOK_MS,
   MAX_ASKED,
+  MAX_EMPTY_TIMEOUTS,
   MAX_EMPTY_TURNS,
   MAX_REFUSALS,
   MAX_TIMEOUTS,
@@ -22,6 +24,12 @@ export class RequestPicker {
   readonly #links: ReadonlyMap<LinkId, Link>;
   readonly #random: Random;
   readonly #emit: (effect: SwarmEffect) => void;
+  /** Links of which something changed that may make a request possible. */
+  readonly #changed = new Set<Link>();
+  /** Links that did not keep what they offered. */
+  readonly #slow = new Set<Link>();
+  /** When all links are looked at again, changed or not. */
+  #lookAt = 0;
 
   constructor(
     table: RowTable,
@@ -38,6 +46,7 @@ export class RequestPicker {
   /** Rows came on offer at a peer. */
   offered(link: Link, run: Run): void {
     const { grid } = this.#table;
+    this.#changed.add(link);
     const end = Math.min(run.first + run.count, grid.knownRows);
     for (let row = run.first; row < end; ) {
       const span = grid.spanOf(row);
@@ -65,28 +74,56 @@ export class RequestPicker {
     return false;
   }
 
-  /** Fills the windows of all links that serve us. */
-  fill(now: number): void {
-    for (const link of this.#links.values()) {
-      this.#forgive(link, now);
-      this.#tellInterest(link, now);
-      while (link.isUnchoked && link.askedBytes < link.window && link.asked.size < MAX_ASKED) {
-        const run = this.#pick(link) ?? this.#pickAgain(link, now);
-        if (run === undefined) break;
-        this.#ask(link, run, now);
-      }
+  /**
+   * Fills the windows of links of which something changed, now and then of all. With hundreds of messages a
+   * second, looking at every link each time was most of the machine's work.
+   * @returns the links that too often did not keep what they offered
+   */
+  run(now: number): Link[] {
+    if (now >= this.#lookAt) {
+      this.#expire(now);
+      for (const link of this.#links.values()) this.#changed.add(link);
+      // A complete machine has nothing to ask: this last look takes its interest back.
+      this.#lookAt = this.#table.isComplete ? Number.POSITIVE_INFINITY : now + LOOK_MS;
+    }
+    for (const link of this.#changed) {
+      this.#changed.delete(link);
+      if (this.#links.get(link.id) === link) this.#fill(link, now);
+    }
+    const slow = [...this.#slow];
+    this.#slow.clear();
+    return slow;
+  }
+
+  /** When `run` next has something to do, if no event comes before. */
+  deadline(): number {
+    return this.#changed.size > 0 ? 0 : this.#lookAt;
+  }
+
+  /** Rows are wanted again by a machine that was complete. */
+  lookAgain(): void {
+    this.#lookAt = 0;
+  }
+
+  #fill(link: Link, now: number): void {
+    this.#forgive(link, now);
+    this.#tellInterest(link, now);
+    while (link.isUnchoked && link.askedBytes < link.window && link.asked.size < MAX_ASKED) {
+      const run = this.#pick(link) ?? this.#pickAgain(link, now);
+      if (run === undefined) break;
+      this.#ask(link, run, now);
     }
   }
 
-  /** Takes back requests that nobody answered; returns the links that too often did not keep what they offered. */
-  expire(now: number): Link[] {
-    const slow: Link[] = [];
+  /** Takes back requests that nobody answered. */
+  #expire(now: number): void {
     for (const link of this.#links.values()) {
-      if (link.refusals >= MAX_REFUSALS || link.emptyTurns >= MAX_EMPTY_TURNS) slow.push(link);
       if (link.asked.size === 0 || now - link.lastAnswerAt < link.patienceMs) continue;
       link.timeouts += 1;
       link.lastAnswerAt = now;
       link.rate = 0;
+      // Who never delivered anything may have nothing: all that it offers is in doubt.
+      if (!link.hasDelivered) for (const run of link.bits.runs()) this.#distrust(link, run, now);
       for (const asked of link.asked.values()) {
         this.#emit({
           type: "send",
@@ -96,14 +133,20 @@ export class RequestPicker {
         this.#distrust(link, asked.run, now);
       }
       this.release(link);
-      if (link.timeouts >= MAX_TIMEOUTS) slow.push(link);
+      if (link.timeouts >= (link.hasDelivered ? MAX_TIMEOUTS : MAX_EMPTY_TIMEOUTS)) this.#slow.add(link);
     }
-    return slow;
+  }
+
+  /** The peer serves us from now on. */
+  unchoked(link: Link): void {
+    link.isUnchoked = true;
+    this.#changed.add(link);
   }
 
   /** The peer stops serving us; what was asked comes back as refusals. */
   choked(link: Link): void {
     if (link.isUnchoked && link.asked.size > 0) link.emptyTurns += 1;
+    if (link.emptyTurns >= MAX_EMPTY_TURNS) this.#slow.add(link);
     link.isUnchoked = false;
   }
 
@@ -116,6 +159,7 @@ export class RequestPicker {
   unask(link: Link, row: number): Run | undefined {
     const asked = link.settle(row);
     if (asked === undefined) return undefined;
+    this.#changed.add(link);
     for (let at = asked.run.first; at < asked.run.first + asked.run.count; at++) {
       const single = { first: at, count: 1 };
       if (!this.#isAskedElsewhere(link, at) && this.#table.move(single, "asked", "free") > 0)
@@ -129,6 +173,7 @@ export class RequestPicker {
     for (const other of this.#links.values()) {
       const asked = other === link ? undefined : other.settle(row);
       if (asked === undefined) continue;
+      this.#changed.add(other);
       this.#emit({ type: "send", link: other.id, message: { type: "cancel", row, length: asked.bytes } });
     }
   }
@@ -138,20 +183,8 @@ export class RequestPicker {
     const run = this.unask(link, row);
     if (run === undefined || !link.isUnchoked) return;
     link.refusals += 1;
+    if (link.refusals >= MAX_REFUSALS) this.#slow.add(link);
     this.#distrust(link, run, now);
-  }
-
-  /** When the next request expires or may be doubled. */
-  deadline(now: number): number {
-    let due = Number.POSITIVE_INFINITY;
-    for (const link of this.#links.values()) {
-      due = Math.min(due, link.distrusted[0]?.until ?? due);
-      if (link.asked.size === 0) continue;
-      due = Math.min(due, link.lastAnswerAt + link.patienceMs);
-      if (this.#inEndgame())
-        due = Math.min(due, Math.max(now + ENDGAME_MS / 4, link.lastAnswerAt + ENDGAME_MS));
-    }
-    return due;
   }
 
   #ask(link: Link, run: Run, now: number): void {
@@ -229,9 +262,7 @@ export class RequestPicker {
   }
 
   #inEndgame(): boolean {
-    let asked = 0;
-    for (const link of this.#links.values()) for (const { run } of link.asked.values()) asked += run.count;
-    return this.#table.missing > 0 && asked >= this.#table.missing;
+    return this.#table.missing > 0 && this.#table.asked >= this.#table.missing;
   }
 
   #isAskedElsewhere(link: Link, row: number): boolean {

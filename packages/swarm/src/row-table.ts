@@ -35,6 +35,7 @@ export class RowTable {
   #isUnlocked = false;
   #free: Uint32Array;
   #missing = 0;
+  #asked = 0;
 
   /**
    * @param have rows held at the start; the table owns it from now on
@@ -85,6 +86,11 @@ export class RowTable {
   /** Wanted rows that are not held, of those known so far. */
   get missing(): number {
     return this.#missing;
+  }
+
+  /** Rows asked of peers. */
+  get asked(): number {
+    return this.#asked;
   }
 
   get framesKnown(): boolean {
@@ -201,6 +207,7 @@ export class RowTable {
     if (old === code) return;
     this.#states[row] = code;
     this.#missing += Number(code < CODE.held) - Number(old < CODE.held);
+    this.#asked += Number(code === CODE.asked) - Number(old === CODE.asked);
     if (row >= this.grid.knownRows || (old !== CODE.free && code !== CODE.free)) return;
     const span = this.grid.spanOf(row);
     this.#free[span] = (this.#free[span] ?? 0) + Number(code === CODE.free) - Number(old === CODE.free);
@@ -208,12 +215,14 @@ export class RowTable {
 
   #recount(): void {
     this.#missing = 0;
+    this.#asked = 0;
     this.#free = new Uint32Array(this.grid.count);
     for (let span = 0; span < this.grid.count; span++) {
       const { first, count } = this.grid.rowsOf(span);
       for (let row = first; row < first + count; row++) {
         const state = this.#states[row] ?? CODE.unwanted;
         if (state < CODE.held) this.#missing += 1;
+        if (state === CODE.asked) this.#asked += 1;
         if (state === CODE.free) this.#free[span] = (this.#free[span] ?? 0) + 1;
       }
     }

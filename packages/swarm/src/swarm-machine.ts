@@ -7,6 +7,7 @@ import {
   BAN_KEY_MS,
   DIAL_BACKOFF_MS,
   MAX_BAD_ROWS,
+  MAX_IDS_PER_ADDRESS,
   MAX_LINKS,
   MAX_SITE_RTT_MS,
   SHUT_OUT_MS,
@@ -119,7 +120,9 @@ export class SwarmMachine {
         score,
         isOffered: (row) => this.#picker.isOffered(row),
         links: () => this.#links.size,
+        siteSize: () => 1 + Math.max(this.#links.size, this.#dialer.size),
         gossipMs: () => this.#gossip.delayMs,
+        distrust: (at) => this.#gossip.distrust(at),
         pausedUntil: () => this.#gossip.pausedUntil(),
         announce: (claim) => this.#gossip.announce(claim),
         freed: (run) => this.#picker.freed(run),
@@ -142,6 +145,22 @@ export class SwarmMachine {
       missing: this.#table.missing,
       moving: this.#wan.moving,
       isSettled: this.#settling.isSettled,
+    };
+  }
+
+  /** True if the peer may not connect, or nothing that it says of claims counts, for now. */
+  isShutOut(peerId: string, now: number): boolean {
+    return this.#bans.has(peerId, now) || this.#gossip.isDeafTo(peerId, now);
+  }
+
+  /** Entries of everything that others can make grow. */
+  tables(): Readonly<Record<"links" | "addresses" | "bans" | "claims" | "claimers", number>> {
+    return {
+      links: this.#links.size,
+      addresses: this.#dialer.size,
+      bans: this.#bans.size,
+      claims: this.#gossip.claims.size,
+      claimers: this.#gossip.claims.standings.size,
     };
   }
 
@@ -206,6 +225,7 @@ export class SwarmMachine {
           this.#table.lose(run);
           this.#picker.freed(run);
         }
+        this.#picker.lookAgain();
         this.#haves.lost(event.runs);
         this.#saidComplete = false;
         return;
@@ -243,17 +263,13 @@ export class SwarmMachine {
   #run(event: SwarmEvent, now: number): void {
     const wants = !this.#table.isComplete;
     const expired = this.#gossip.expire(now);
-    for (const link of this.#picker.expire(now)) {
-      this.#bans.add(link.peerId, SHUT_OUT_MS, now);
-      this.#close(link, "misbehaved", now);
-    }
-    this.#picker.fill(now);
+    for (const link of [...this.#gossip.takeOffenders(), ...this.#picker.run(now)]) this.#shutOut(link, now);
     let wake = Math.min(
       this.#settling.run(now),
       expired,
       this.#haves.flush(now),
       this.#slots.rotate(now),
-      this.#picker.deadline(now),
+      this.#picker.deadline(),
     );
     if (wants) wake = Math.min(wake, this.#wan.run(now, this.#settling.isSettled, this.#mayClaim(event)));
     wake = Math.min(wake, this.#dial(now), this.#exchange.run(now), this.#neighbourhood.run(now));
@@ -277,7 +293,7 @@ export class SwarmMachine {
     if (!this.#config.swarming) return Number.POSITIVE_INFINITY;
     const wanted = MAX_LINKS - this.#links.size;
     for (const peer of this.#dialer.due(now, wanted)) this.#effects.push({ type: "dial", peer });
-    return wanted > 0 ? this.#dialer.deadline(now) : Number.POSITIVE_INFINITY;
+    return wanted > 0 ? this.#dialer.deadline(now, wanted) : Number.POSITIVE_INFINITY;
   }
 
   #up(event: Extract<SwarmEvent, { type: "peer-up" }>, now: number): void {
@@ -293,6 +309,7 @@ export class SwarmMachine {
     this.#neighbourhood.changed(now);
     this.#dialer.connected(link, now);
     this.#haves.greet(link);
+    this.#exchange.greet();
     for (const claim of this.#wan.current(now)) this.#gossip.announce(claim, link);
     this.#gossip.greet(link);
   }
@@ -302,6 +319,7 @@ export class SwarmMachine {
     if (link.peerId === this.#config.peerId) return "self";
     if (this.#bans.has(link.peerId, now) || this.#bans.has(link.address, now)) return "banned";
     if (link.rttMs > MAX_SITE_RTT_MS && !this.#dialer.policy.isOwnSubnet(link.address)) return "far";
+    if (this.#idsAt(link) >= MAX_IDS_PER_ADDRESS) return "too-many";
     const twin = [...this.#links.values()].find((other) => other.peerId === link.peerId);
     if (twin !== undefined) {
       // Both sides keep the link that the lower peer id dialled; of two such links, the older.
@@ -313,12 +331,24 @@ export class SwarmMachine {
     return undefined;
   }
 
+  /** Other ids that are connected from the same address; on loopback, from the same address and port. */
+  #idsAt({ address, port, peerId }: Link): number {
+    const isLoopback = this.#config.allowLoopback && /^(127\.|::1$)/.test(address);
+    let ids = 0;
+    for (const other of this.#links.values())
+      ids += Number(
+        other.peerId !== peerId && other.address === address && (!isLoopback || other.port === port),
+      );
+    return ids;
+  }
+
   #down(id: LinkId, now: number): void {
     const link = this.#links.get(id);
     if (link === undefined) return;
     this.#links.delete(id);
     this.#neighbourhood.changed(now);
     this.#picker.release(link);
+    this.#slots.gone();
     this.#dialer.disconnected(link, now, DIAL_BACKOFF_MS);
     if (![...this.#links.values()].some((l) => l.peerId === link.peerId)) this.#gossip.gone(link.peerId);
   }
@@ -336,7 +366,7 @@ export class SwarmMachine {
         this.#picker.choked(link);
         return;
       case "unchoke":
-        link.isUnchoked = true;
+        this.#picker.unchoked(link);
         return;
       case "interested":
       case "not-interested":
@@ -375,10 +405,12 @@ export class SwarmMachine {
   }
 
   #offers(link: Link, message: OfferMessage, now: number): void {
-    if (takeOffer(link, message, this.#config.rows, this.#picker)) {
-      if (message.type === "lost") this.#haves.needs(link, message.runs, now);
-      return;
-    }
+    if (!takeOffer(link, message, this.#config.rows, this.#picker)) this.#shutOut(link, now);
+    else if (message.type === "lost") this.#haves.needs(link, message.runs, now);
+  }
+
+  /** It costs more than it brings: gone for a while. */
+  #shutOut(link: Link, now: number): void {
     this.#bans.add(link.peerId, SHUT_OUT_MS, now);
     this.#close(link, "misbehaved", now);
   }

@@ -18,6 +18,8 @@ export class UploadSlots {
   readonly #links: ReadonlyMap<LinkId, Link>;
   readonly #emit: (effect: SwarmEffect) => void;
   readonly #holds: (row: number, length: number) => boolean;
+  /** When a slot may change hands, if no request or answer comes before. */
+  #rotateAt = 0;
   /** Since when requests have been waiting without a break. */
   #backlogSince: number | undefined;
 
@@ -36,11 +38,18 @@ export class UploadSlots {
     if (link.wantsUs === wantsUs) return;
     link.wantsUs = wantsUs;
     link.wantsSince = now;
+    this.#rotateAt = 0;
     if (!wantsUs && link.hasSlot) this.#choke(link, now);
+  }
+
+  /** A link has gone, perhaps with its slot. */
+  gone(): void {
+    this.#rotateAt = 0;
   }
 
   /** A request of the peer: queued, or refused (BEP 6) when it has no slot, asks too much or the rows are not held. */
   request(link: Link, row: number, length: number): void {
+    this.#rotateAt = 0;
     if (!link.hasSlot || link.waiting.length >= MAX_QUEUED_REQUESTS || !this.#holds(row, length)) {
       this.#emit({ type: "send", link: link.id, message: { type: "reject", row, length } });
       return;
@@ -57,6 +66,7 @@ export class UploadSlots {
   }
 
   uploaded(link: Link, row: number, length: number, ok: boolean): void {
+    this.#rotateAt = 0;
     link.uploading = Math.max(0, link.uploading - 1);
     if (!ok) this.#emit({ type: "send", link: link.id, message: { type: "reject", row, length } });
     this.#feed(link);
@@ -64,6 +74,11 @@ export class UploadSlots {
 
   /** Gives free slots away and rotates taken ones. Returns when to look again. */
   rotate(now: number): number {
+    if (now >= this.#rotateAt) this.#rotateAt = this.#rotate(now);
+    return this.#rotateAt;
+  }
+
+  #rotate(now: number): number {
     const links = [...this.#links.values()];
     const waiting = links
       .filter((l) => l.wantsUs && !l.hasSlot)

@@ -1,7 +1,7 @@
 import type { Random, Run } from "@ckmesh/core";
 import { type Claim, MAX_CLAIM_PAUSE_MS } from "@ckmesh/wire";
 import { Backoff } from "./backoff.js";
-import { type ClaimTable, type Contender, compareClaims } from "./claim-table.js";
+import { type ClaimTable, type Contender, compareClaims, isFaster } from "./claim-table.js";
 import {
   CLAIM_PROGRESS_MS,
   CLAIM_REPEAT_MS,
@@ -15,9 +15,11 @@ import {
   MAX_OPEN_CLAIMS,
   MAX_PATIENCE_MS,
   MAX_PAUSE_MS,
+  OPEN_CLAIMS,
   PATIENCE_JITTER_MS,
   PATIENCE_MS,
   PAUSE_JITTER_MS,
+  SPAN_BYTES,
 } from "./constants.js";
 import type { RowTable } from "./row-table.js";
 import { SpanOrder } from "./span-order.js";
@@ -37,7 +39,11 @@ export interface WanContext {
   /** True if a connected peer offers the row. */
   readonly isOffered: (row: number) => boolean;
   readonly links: () => number;
+  /** Machines that may be in the site, as far as known. */
+  readonly siteSize: () => number;
   readonly gossipMs: () => number;
+  /** Patience ran out: claims of whom nothing was ever borne out no longer count. */
+  readonly distrust: (now: number) => void;
   /** Until when the site was told to wait, by what peers say; 0: it was not. */
   readonly pausedUntil: () => number;
   readonly announce: (claim: UnsignedClaim) => void;
@@ -79,6 +85,8 @@ export class WanClaims {
   #epoch: number;
   #isGateOpen = true;
   #pausedUntil = 0;
+  /** When it is this machine's turn to open a first claim; undefined: not drawn. */
+  #turnAt: number | undefined;
   #lastVerifiedAt: number;
   /** When this client was first told to wait, since its bytes last moved. */
   #pausedSince: number | undefined;
@@ -148,8 +156,11 @@ export class WanClaims {
   contest(span: number, now: number): void {
     const own = this.#own.find((o) => o.span === span);
     if (own === undefined || own.isImpatient) return;
-    const rival = this.#context.claims.best(span, now);
-    if (rival === undefined || compareClaims(this.#asClaim(own, now), rival) < 0) return;
+    const rival = this.#context.claims.best(span);
+    const mine = this.#asClaim(own, now);
+    if (rival === undefined || compareClaims(mine, rival) < 0) return;
+    if (own.fetch !== undefined && isFaster(rival.rate, mine.rate))
+      this.#context.claims.displaced(span, rival.claim.claimer);
     if (own.fetch !== undefined) this.#context.emit({ type: "abort-fetch", fetch: own.fetch.id });
     this.#end(own, "released", now);
   }
@@ -177,7 +188,7 @@ export class WanClaims {
       if (own.fetch !== undefined)
         due = Math.min(due, Math.max(own.movedAt + CLAIM_VOID_MS, now + HAVE_INTERVAL_MS));
       const handover = this.#handoverAt(own, now);
-      if (this.#own.length < MAX_OPEN_CLAIMS) due = Math.min(due, Math.max(handover, now + 20));
+      if (this.#own.length < this.#openClaims(now)) due = Math.min(due, Math.max(handover, now + 20));
     }
     if (this.#context.table.missing === 0) return due;
     const patience = this.#impatientAt();
@@ -234,7 +245,7 @@ export class WanClaims {
     const { table, isOffered, emit } = this.#context;
     let row = rows.first;
     while (row < rows.first + rows.count && !table.isMissing(row)) row += 1;
-    const isTakenOver = this.#context.claims.best(own.span, now) !== undefined;
+    const isTakenOver = this.#context.claims.best(own.span) !== undefined;
     if (own.fetch === undefined || !(isTakenOver || isOffered(row))) return;
     emit({ type: "abort-fetch", fetch: own.fetch.id });
     this.#end(own, "released", now);
@@ -243,7 +254,7 @@ export class WanClaims {
   /** Rules 9 and 10: no better claim on the span, and room among the site's moving claims. */
   #mayStart(own: OwnClaim, now: number): boolean {
     const mine = this.#asClaim(own, now);
-    const rival = this.#context.claims.best(own.span, now);
+    const rival = this.#context.claims.best(own.span);
     if (rival !== undefined && compareClaims(mine, rival) > 0) return false;
     const ahead = new Set<string>();
     for (const known of this.#context.claims.active()) {
@@ -255,11 +266,15 @@ export class WanClaims {
   /** Opens claims while there is room for them. */
   #open(now: number): number {
     const isImpatient = now >= this.#impatientAt();
-    while (this.#own.length < MAX_OPEN_CLAIMS) {
+    const most = this.#openClaims(now);
+    while (this.#own.length < most) {
       const moving = this.#own.find((own) => own.fetch !== undefined);
       if (this.#own.length > 0 && (moving === undefined || now < this.#handoverAt(moving, now)))
         return Infinity;
-      if (this.#own.length === 0 && !isImpatient && (this.#isSlow(now) || !this.#hasRoom())) return Infinity;
+      if (this.#own.length === 0 && !isImpatient) {
+        const turnAt = this.#turn(now);
+        if (turnAt > now) return turnAt;
+      }
       const found = this.#nextSpan(now, isImpatient) ?? this.#slowSpan(now) ?? this.#pausedSpan(now);
       if (found === undefined) return this.#order.isUnderWay ? now + 1 : Infinity;
       const alone = this.#context.links() === 0;
@@ -276,12 +291,38 @@ export class WanClaims {
         isImpatient,
         isNext: moving !== undefined,
       };
-      if (isImpatient) this.#lastVerifiedAt = now;
+      if (isImpatient) {
+        this.#lastVerifiedAt = now;
+        this.#context.distrust(now);
+      }
+      this.#turnAt = undefined;
       this.#own.push(own);
       this.#send(own, "open", now);
       this.#advance(own, now);
     }
     return Number.POSITIVE_INFINITY;
+  }
+
+  /** Claims to hold open, so that the next is ready when the one that moves ends. */
+  #openClaims(now: number): number {
+    const spanMs = (SPAN_BYTES * 1000) / this.#rate.value(now);
+    const needed = 1 + Math.ceil((2 * this.#context.gossipMs()) / spanMs);
+    return Math.min(MAX_OPEN_CLAIMS, Math.max(OPEN_CLAIMS, needed));
+  }
+
+  /**
+   * When this machine may open a first claim: where many could, each waits a random part of the time in which
+   * about four would. Without that, 200 machines claim in the same moment.
+   */
+  #turn(now: number): number {
+    if (this.#isSlow(now) || !this.#hasRoom()) {
+      this.#turnAt = undefined;
+      return Number.POSITIVE_INFINITY;
+    }
+    const { gossipMs, siteSize, random } = this.#context;
+    const crowd = Math.max(0, siteSize() / MAX_MOVING_CLAIMS - 1);
+    this.#turnAt ??= now + random.next() * gossipMs() * crowd;
+    return this.#turnAt;
   }
 
   /** Rule 12: when this client stops to wait for others. */
@@ -293,13 +334,8 @@ export class WanClaims {
 
   /** Rule 5: a machine measured at less than a quarter of the others leaves the WAN to them. */
   #isSlow(now: number): boolean {
-    const rates = this.#context.claims
-      .active()
-      .map((k) => k.claim.rate)
-      .filter((r) => r > 0);
-    const median = rates.toSorted((a, b) => a - b)[Math.floor(rates.length / 2)] ?? 0;
     const rate = this.#rate.value(now);
-    return rate > 0 && rate * FASTER <= median;
+    return rate > 0 && rate * FASTER <= this.#context.claims.claimers.medianRate;
   }
 
   /** Rule 13: nothing is left to claim, but somebody far slower still fetches a span: take it over. */
@@ -308,7 +344,7 @@ export class WanClaims {
     const own = this.#rate.value(now);
     for (const { claim } of this.#context.claims.active()) {
       const leftMs = (this.#context.table.grid.runBytes(claim.rows) - claim.bytesDone) / (claim.rate / 1000);
-      const isSlow = claim.rate > 0 && own >= FASTER * claim.rate && leftMs >= HEDGE_MS;
+      const isSlow = isFaster(own, claim.rate) && leftMs >= HEDGE_MS;
       if (!isSlow || claim.span >= this.#context.table.grid.count) continue;
       const rows = this.#wanRun(claim.span, now, true);
       if (rows !== undefined) return { span: claim.span, rows };
@@ -330,9 +366,7 @@ export class WanClaims {
 
   /** Rule 10, before a first claim: fewer than four others fetch or mean to. */
   #hasRoom(): boolean {
-    const others = new Set<string>();
-    for (const known of this.#context.claims.active()) others.add(known.claim.claimer);
-    return others.size < MAX_MOVING_CLAIMS;
+    return this.#context.claims.claimers.count < MAX_MOVING_CLAIMS;
   }
 
   /** The next span in own order with rows that nobody has, claims or delivers. */
@@ -357,7 +391,7 @@ export class WanClaims {
   #mayFetch(span: number, row: number, now: number, isImpatient: boolean): boolean {
     const { table, isOffered, claims } = this.#context;
     if (!table.isFree(row)) return false;
-    return isImpatient || (!isOffered(row) && claims.covering(span, row, now).next().done === true);
+    return isImpatient || (!isOffered(row) && claims.covering(span, row).next().done === true);
   }
 
   /** Fetches the next rows of the claim that are still needed; ends the claim when there are none. */
@@ -425,8 +459,9 @@ export class WanClaims {
 
   #asClaim(own: OwnClaim, now: number): Contender {
     return {
-      claim: { state: own.state, claimer: this.#context.peerId, rate: this.#rate.value(now) },
+      claim: { state: own.state, claimer: this.#context.peerId },
       score: own.score,
+      rate: this.#rate.value(now),
     };
   }
 }
