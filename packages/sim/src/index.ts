@@ -1,3 +1,5 @@
+export { EventLog } from "./event-log.js";
 export { type SimImage, simImage } from "./sim-image.js";
-export type { NodeOptions, RowCounts, SimNode } from "./sim-node.js";
+export type { NodeOptions, RowCounts, SimLink, SimNode } from "./sim-node.js";
+export { SimOrigin } from "./sim-origin.js";
 export { BAD_PIECE, SimSite, type SiteOptions } from "./sim-site.js";

@@ -11,8 +11,24 @@ export interface NodeOptions {
   /** Own limits, bytes per ms. */
   readonly wanCap?: number;
   readonly lanRate?: number;
+  /** Another version than the site's first, with its own swarm on the same links. */
+  readonly image?: SimImage;
+  readonly version?: number;
+  /** How far its wall clock is off, ms: where a run starts to number its claims. */
+  readonly wallSkewMs?: number;
+  /** Rows that its disk takes; then it leaves the swarm, as a client without room does. */
+  readonly diskRows?: number;
   /** Bends what the node says: a liar, a miser. Undefined drops the message. */
   readonly bend?: (message: PeerMessage) => PeerMessage | undefined;
+}
+
+/** A connection as one side sees it. */
+export interface SimLink {
+  readonly to: SimNode;
+  /** Its number at the other side. */
+  readonly theirs: LinkId;
+  /** When the last message that was sent arrives there. */
+  arrivesAt: number;
 }
 
 /** Where the rows of a node came from. */
@@ -28,7 +44,9 @@ export class SimNode {
   readonly peerId: string;
   readonly address: string;
   readonly options: NodeOptions;
-  readonly links = new Map<LinkId, { readonly to: SimNode; readonly theirs: LinkId }>();
+  readonly version: number;
+  readonly image: SimImage;
+  readonly links = new Map<LinkId, SimLink>();
   readonly rows: RowCounts = { origin: 0, peers: 0, bad: 0 };
   readonly startedAt: number;
   completeAt: number | undefined;
@@ -39,36 +57,40 @@ export class SimNode {
   downFreeAt = 0;
   readonly #site: SimSite;
   readonly #machine: SwarmMachine;
-  readonly #image: SimImage;
+  readonly #have: Bitfield;
   #knowsFrames = false;
+  #tickAt = Number.POSITIVE_INFINITY;
   #cancelTick: (() => void) | undefined;
 
   constructor(site: SimSite, index: number, image: SimImage, seed: number, options: NodeOptions) {
     this.#site = site;
-    this.#image = image;
+    this.image = options.image ?? image;
     this.index = index;
     this.options = options;
+    this.version = options.version ?? 1;
+    const { lengths, pieces } = this.image;
+    this.#have = options.have ?? new Bitfield(lengths.length);
     this.startedAt = site.clock.now();
     this.peerId = toHex(sha256(Buffer.from(`machine ${index}`)));
     this.address = `10.${(index >> 16) & 255}.${(index >> 8) & 255}.${(index & 255) + 1}`;
     const key = Buffer.from(this.peerId, "hex");
     this.#machine = new SwarmMachine(
       {
-        versionId: new Uint8Array(32).fill(seed & 255),
+        versionId: new Uint8Array(32).fill((seed + 31 * this.version) & 255),
         peerId: this.peerId,
         peerClass: options.peerClass ?? "wired",
-        rows: image.lengths.length,
+        rows: lengths.length,
         sections: [
-          { lengths: image.lengths.slice(0, 1), wanted: true },
-          { lengths: image.lengths.slice(1, image.pieces), wanted: true },
+          { lengths: lengths.slice(0, 1), wanted: true },
+          { lengths: lengths.slice(1, pieces), wanted: true },
         ],
         hashesRows: { first: 0, count: 1 },
-        have: options.have ?? new Bitfield(image.lengths.length),
+        have: this.#have,
         swarming: true,
         allowLoopback: false,
         peerPort: 7650,
         random: seededRandom(seed * 100_003 + index),
-        epoch: 1 + site.clock.now(),
+        epoch: Math.max(1, Math.floor((site.clock.wall() + (options.wallSkewMs ?? 0)) / 1000)),
         // A stand-in for Ed25519: the key is the peer id, and relays cannot claim to be somebody else.
         sign: (claim) => ({ ...claim, key, signature: key }) satisfies Claim,
         verify: (claim) =>
@@ -95,17 +117,50 @@ export class SimNode {
 
   step(event: SwarmEvent): void {
     if (!this.isAlive) return;
-    const { clock } = this.#site;
+    const { clock, log } = this.#site;
+    log?.note(clock.now(), this.index, event);
     for (const effect of this.#machine.step(event, clock.now())) this.#site.apply(this, effect);
-    this.#cancelTick?.();
+    this.#schedule();
+    if (this.held >= (this.options.diskRows ?? Number.POSITIVE_INFINITY)) this.#site.kill(this);
+  }
+
+  /** A copy of what it holds. */
+  rowsHeld(): Bitfield {
+    return this.#have.clone();
+  }
+
+  /** True if this machine no longer lets `other` connect, or its claims count. */
+  hasShutOut(other: SimNode): boolean {
+    return this.#machine.isShutOut(other.peerId, this.#site.clock.now());
+  }
+
+  /** Entries of the tables that others can make grow. */
+  tables(): ReturnType<SwarmMachine["tables"]> {
+    return this.#machine.tables();
+  }
+
+  /** Says something to everybody that its decisions would not: what an insider does. */
+  say(message: PeerMessage): void {
+    for (const link of Array.from(this.links.keys())) this.#site.say(this, link, message);
+  }
+
+  /** A timer that stands too early stays: it looks again when it fires. Most events move the deadline a little. */
+  #schedule(): void {
     const due = this.#machine.deadline();
-    if (due !== undefined)
-      this.#cancelTick = clock.after(Math.max(0, due - clock.now()), () => this.step({ type: "tick" }));
+    if (due === undefined || due >= this.#tickAt) return;
+    this.#cancelTick?.();
+    const { clock } = this.#site;
+    this.#tickAt = due;
+    this.#cancelTick = clock.after(Math.max(0, due - clock.now()), () => {
+      this.#tickAt = Number.POSITIVE_INFINITY;
+      if ((this.#machine.deadline() ?? Number.POSITIVE_INFINITY) <= clock.now()) this.step({ type: "tick" });
+      else this.#schedule();
+    });
   }
 
   /** All index pieces held: the frame table is known. */
   learn(): void {
-    const { pieces, lengths } = this.#image;
+    const { pieces, lengths } = this.image;
     if (this.#knowsFrames || this.#machine.status().held < pieces) return;
     this.#knowsFrames = true;
     this.step({ type: "frames", lengths: lengths.slice(pieces) });

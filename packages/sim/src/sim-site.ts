@@ -1,9 +1,13 @@
-import type { Run } from "@ckmesh/core";
+import { type Random, type Run, seededRandom } from "@ckmesh/core";
 import type { FetchId, LinkId, SwarmEffect } from "@ckmesh/swarm";
 import { VirtualClock } from "@ckmesh/testkit";
 import type { PeerMessage } from "@ckmesh/wire";
+import type { EventLog } from "./event-log.js";
+import { messageBytes } from "./message-size.js";
 import type { SimImage } from "./sim-image.js";
 import { type NodeOptions, SimNode } from "./sim-node.js";
+import type { SimOrigin } from "./sim-origin.js";
+import { addressOf, SimTracker } from "./sim-tracker.js";
 import { type WanFlow, WanLink } from "./wan-link.js";
 
 export interface SiteOptions {
@@ -12,13 +16,18 @@ export interface SiteOptions {
   /** Bits per second. */
   readonly wan: number;
   readonly lan?: number;
-  /** One way, ms. */
+  /** One way, ms; each message takes up to `lanJitterMs` longer, none overtakes another on its link. */
   readonly lanMs?: number;
+  readonly lanJitterMs?: number;
   /** Time to the first byte of a range, ms. */
   readonly wanMs?: number;
   readonly hasTracker?: boolean;
   /** LAN announcements reach everybody. */
   readonly hasMulticast?: boolean;
+  /** Shared with other sites; by default a clock of its own and an origin without limit. */
+  readonly clock?: VirtualClock;
+  readonly origin?: SimOrigin;
+  readonly log?: EventLog;
 }
 
 const BAD = new Uint8Array(1);
@@ -28,19 +37,21 @@ export const BAD_PIECE = BAD;
 
 /** A site on virtual time: a shared WAN link, a switched LAN, a tracker, an origin. Faults are its methods. */
 export class SimSite {
-  readonly clock = new VirtualClock();
+  readonly clock: VirtualClock;
   readonly nodes: SimNode[] = [];
   readonly wan: WanLink;
   readonly #options: SiteOptions;
   /** Undefined: asked for, the first byte is still on its way. */
   readonly #fetches = new Map<SimNode, Map<FetchId, WanFlow | undefined>>();
-  readonly #members = new Set<SimNode>();
+  readonly #byAddress = new Map<string, SimNode>();
+  readonly #random: Random;
+  readonly #tracker: SimTracker;
   #nextLink: LinkId = 1;
-  #isTrackerUp: boolean;
   #isOriginUp = true;
   /** True if two nodes can reach each other. */
   reaches: (a: SimNode, b: SimNode) => boolean = () => true;
-  trackerRequests = 0;
+  /** Live nodes that are not complete. */
+  unfinished = 0;
   /** Requests that the origin answered with 429. */
   refusals = 0;
   /** Retry-After of the origin's 429, ms, for a site that has as many transfers as it may. */
@@ -48,8 +59,19 @@ export class SimSite {
 
   constructor(options: SiteOptions) {
     this.#options = options;
-    this.#isTrackerUp = options.hasTracker ?? true;
-    this.wan = new WanLink(this.clock, options.wan / 8000);
+    this.clock = options.clock ?? new VirtualClock();
+    this.#random = seededRandom(options.seed * 7 + 3);
+    const trackerMs = 2 * (options.wanMs ?? 5);
+    this.#tracker = new SimTracker(this.clock, this.#random, trackerMs, options.hasTracker ?? true);
+    this.wan = new WanLink(this.clock, options.wan / 8000, options.origin);
+  }
+
+  get trackerRequests(): number {
+    return this.#tracker.requests;
+  }
+
+  get log(): EventLog | undefined {
+    return this.#options.log;
   }
 
   get image(): SimImage {
@@ -59,7 +81,23 @@ export class SimSite {
   /** A machine starts now. */
   start(options: NodeOptions = {}): SimNode {
     const node = new SimNode(this, this.nodes.length, this.image, this.#options.seed, options);
+    return this.#begin(node);
+  }
+
+  /**
+   * A machine that was killed starts again: same identity and address, with the rows it held.
+   * @param options what differs from before, such as a wall clock that was set back
+   */
+  restart(old: SimNode, options: NodeOptions = {}): SimNode {
+    this.kill(old);
+    const again = { ...old.options, have: old.rowsHeld(), ...options };
+    return this.#begin(new SimNode(this, old.index, old.image, this.#options.seed, again));
+  }
+
+  #begin(node: SimNode): SimNode {
     this.nodes.push(node);
+    this.#byAddress.set(node.address, node);
+    this.unfinished += 1;
     node.begin();
     this.announce(node);
     return node;
@@ -67,18 +105,10 @@ export class SimSite {
 
   /** The machine tells tracker and LAN that it is there (again). */
   announce(node: SimNode): void {
-    const others = [...this.#members].filter((n) => n !== node && n.isAlive);
-    this.#members.add(node);
-    if (this.#isTrackerUp) {
-      this.trackerRequests += 1;
-      this.clock.after(2 * (this.#options.wanMs ?? 5), () => {
-        node.step({ type: "candidates", source: "tracker", peers: others.map(addressOf), complete: true });
-        for (const other of others)
-          other.step({ type: "candidates", source: "tracker", peers: [addressOf(node)] });
-      });
-    }
+    this.#tracker.announce(node);
     if (this.#options.hasMulticast !== true) return;
-    for (const other of others.filter((n) => this.reaches(n, node))) {
+    for (const other of this.nodes) {
+      if (other === node || other.version !== node.version || !this.reaches(other, node)) continue;
       this.clock.after(this.#lanMs(), () => {
         other.step({ type: "candidates", source: "lan", peers: [addressOf(node)] });
         node.step({ type: "candidates", source: "lan", peers: [addressOf(other)] });
@@ -87,15 +117,17 @@ export class SimSite {
   }
 
   kill(node: SimNode): void {
+    if (!node.isAlive) return;
+    if (node.completeAt === undefined) this.unfinished -= 1;
     node.stop();
-    this.#members.delete(node);
+    this.#tracker.leave(node);
     for (const flow of this.#fetches.get(node)?.values() ?? []) if (flow !== undefined) this.wan.remove(flow);
     this.#fetches.delete(node);
     for (const link of node.links.keys()) this.#cut(node, link);
   }
 
   setTracker(isUp: boolean): void {
-    this.#isTrackerUp = isUp;
+    this.#tracker.isUp = isUp;
   }
 
   /** Origin gone: fetches fail at once and new ones are refused. */
@@ -124,7 +156,7 @@ export class SimSite {
     const end = this.clock.now() + ms;
     while (this.clock.now() < end) {
       this.clock.advance(stepMs);
-      if (this.nodes.every((n) => !n.isAlive || n.completeAt !== undefined)) return true;
+      if (this.unfinished === 0) return true;
     }
     return false;
   }
@@ -150,26 +182,28 @@ export class SimSite {
         this.#endFetch(node, effect.fetch, "aborted");
         return;
       case "complete":
+        if (node.completeAt === undefined) this.unfinished -= 1;
         node.completeAt ??= this.clock.now();
     }
   }
 
   #lanMs(): number {
-    return this.#options.lanMs ?? 0.3;
+    const jitterMs = this.#options.lanJitterMs ?? 0;
+    return (this.#options.lanMs ?? 0.3) + (jitterMs > 0 ? this.#random.next() * jitterMs : 0);
   }
 
   #dial(from: SimNode, address: string, port: number): void {
-    const to = this.nodes.find((n) => n.address === address);
+    const to = this.#byAddress.get(address);
     this.clock.after(4 * this.#lanMs(), () => {
       if (!from.isAlive) return;
-      if (to === undefined || !to.isAlive || !this.reaches(from, to)) {
+      if (to === undefined || !to.isAlive || to.version !== from.version || !this.reaches(from, to)) {
         from.step({ type: "dial-failed", peer: { address, port }, reason: "unreachable" });
         return;
       }
       const [mine, theirs] = [this.#nextLink, this.#nextLink + 1];
       this.#nextLink += 2;
-      from.links.set(mine, { to, theirs });
-      to.links.set(theirs, { to: from, theirs: mine });
+      from.links.set(mine, { to, theirs, arrivesAt: 0 });
+      to.links.set(theirs, { to: from, theirs: mine, arrivesAt: 0 });
       this.#up(from, mine, to, false);
       if (to.links.has(theirs)) this.#up(to, theirs, from, true);
     });
@@ -202,12 +236,19 @@ export class SimSite {
   }
 
   #send(from: SimNode, id: LinkId, said: PeerMessage): void {
-    const link = from.links.get(id);
     const message = from.options.bend === undefined ? said : from.options.bend(said);
-    if (link === undefined || message === undefined || message.type === "piece") return;
+    if (message !== undefined) this.say(from, id, message);
+  }
+
+  /** Sends a message on a link as it is; an insider may say anything, also what its decisions would not. */
+  say(from: SimNode, id: LinkId, message: PeerMessage): void {
+    const link = from.links.get(id);
+    if (link === undefined || message.type === "piece") return;
     from.messages += 1;
-    from.controlBytes += sizeOf(message);
-    this.clock.after(this.#lanMs(), () => {
+    from.controlBytes += messageBytes(message);
+    // TCP: what was sent later does not arrive earlier.
+    link.arrivesAt = Math.max(link.arrivesAt, this.clock.now() + this.#lanMs());
+    this.clock.after(link.arrivesAt - this.clock.now(), () => {
       if (link.to.links.has(link.theirs)) link.to.step({ type: "message", link: link.theirs, message });
     });
   }
@@ -231,7 +272,7 @@ export class SimSite {
     );
     this.clock.after(arrival - now + this.#lanMs(), () => {
       if (!link.to.links.has(link.theirs)) return;
-      const run = { first: row, count: this.#rowsIn(row, length) };
+      const run = { first: row, count: this.#rowsIn(from, row, length) };
       link.to.rows[isBad ? "bad" : "peers"] += run.count;
       link.to.step({
         type: "piece",
@@ -244,10 +285,10 @@ export class SimSite {
     });
   }
 
-  #rowsIn(row: number, length: number): number {
+  #rowsIn({ image: { lengths } }: SimNode, row: number, length: number): number {
     let [count, left] = [0, length];
     while (left > 0) {
-      left -= this.image.lengths[row + count] ?? left;
+      left -= lengths[row + count] ?? left;
       count += 1;
     }
     return count;
@@ -282,7 +323,7 @@ export class SimSite {
     let row = first;
     const flow: WanFlow = {
       cap: node.options.wanCap ?? Number.POSITIVE_INFINITY,
-      nextBytes: () => this.image.lengths[row] ?? 1,
+      nextBytes: () => node.image.lengths[row] ?? 1,
       arrived: () => {
         const run = { first: row, count: 1 };
         row += 1;
@@ -304,40 +345,5 @@ export class SimSite {
     if (mine?.delete(id) !== true) return;
     if (flow !== undefined) this.wan.remove(flow);
     if (result === "failed") this.clock.after(1, () => node.step({ type: "fetch-ended", fetch: id, result }));
-  }
-}
-
-function addressOf(node: SimNode): { address: string; port: number } {
-  return { address: node.address, port: 7650 };
-}
-
-/** About what the message takes on the wire, with framing. */
-function sizeOf(message: PeerMessage): number {
-  switch (message.type) {
-    case "bitfield":
-      return 6 + message.bits.byteLength;
-    case "claim":
-      return 230;
-    case "have":
-    case "lost":
-    case "bad-rows":
-      return 24 + 8 * message.runs.length;
-    case "peers":
-      return 24 + 30 * message.peers.length;
-    case "neighbours":
-      return 24 + 10 * message.ids.length;
-    case "request":
-    case "cancel":
-    case "reject":
-      return 17;
-    case "piece":
-      return 13;
-    case "choke":
-    case "unchoke":
-    case "interested":
-    case "not-interested":
-    case "have-all":
-    case "have-none":
-      return 5;
   }
 }

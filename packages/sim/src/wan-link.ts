@@ -1,4 +1,5 @@
 import type { Clock } from "@ckmesh/core";
+import type { SimOrigin } from "./sim-origin.js";
 
 /** One range download over the WAN. */
 export interface WanFlow {
@@ -13,35 +14,60 @@ export interface WanFlow {
 /** A link whose flows share its rate max-min fairly, each below its own cap. Counts the bytes it carried. */
 export class WanLink {
   readonly #clock: Clock;
+  readonly #origin: SimOrigin | undefined;
   readonly #flows = new Map<WanFlow, { done: number; rate: number }>();
   #rate: number;
+  /** What the origin grants the site, bytes per ms. */
+  #share = Number.POSITIVE_INFINITY;
   #settledAt = 0;
   #cancel: (() => void) | undefined;
   #isSettling = false;
   bytes = 0;
 
   /** @param rate bytes per ms */
-  constructor(clock: Clock, rate: number) {
+  constructor(clock: Clock, rate: number, origin?: SimOrigin) {
     this.#clock = clock;
     this.#rate = rate;
+    this.#origin = origin;
+    origin?.join(this);
+  }
+
+  /** Bytes per ms that its flows could take. */
+  get demand(): number {
+    let caps = 0;
+    for (const flow of this.#flows.keys()) caps += flow.cap;
+    return Math.min(this.#rate, caps);
   }
 
   /** 0 cuts the link. */
   setRate(rate: number): void {
     this.#settle();
     this.#rate = rate;
+    this.#changed();
+  }
+
+  /** The origin grants this much, bytes per ms. */
+  setShare(share: number): void {
+    if (share === this.#share) return;
+    this.#settle();
+    this.#share = share;
     this.#plan();
   }
 
   add(flow: WanFlow): void {
     this.#settle();
     this.#flows.set(flow, { done: 0, rate: 0 });
-    this.#plan();
+    this.#changed();
   }
 
   remove(flow: WanFlow): void {
     this.#settle();
     this.#flows.delete(flow);
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.#origin?.share();
     this.#plan();
   }
 
@@ -58,7 +84,7 @@ export class WanLink {
 
   #plan(): void {
     if (this.#isSettling) return;
-    this.#share();
+    this.#divide();
     this.#cancel?.();
     let due = Number.POSITIVE_INFINITY;
     for (const [flow, { done, rate }] of this.#flows) {
@@ -70,6 +96,7 @@ export class WanLink {
   #deliver(): void {
     this.#settle();
     this.#isSettling = true;
+    const before = this.#flows.size;
     for (const [flow, state] of Array.from(this.#flows)) {
       // A thousandth of a byte: sums of shares are not exact.
       while (this.#flows.has(flow) && state.done >= flow.nextBytes() - 1e-3) {
@@ -80,11 +107,12 @@ export class WanLink {
       }
     }
     this.#isSettling = false;
-    this.#plan();
+    if (this.#flows.size === before) this.#plan();
+    else this.#changed();
   }
 
-  #share(): void {
-    let left = this.#rate;
+  #divide(): void {
+    let left = Math.min(this.#rate, this.#share);
     let count = this.#flows.size;
     for (const [flow, state] of [...this.#flows].toSorted(([a], [b]) => a.cap - b.cap)) {
       state.rate = Math.min(flow.cap, left / count);
