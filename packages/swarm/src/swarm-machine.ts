@@ -15,6 +15,7 @@ import {
 } from "./constants.js";
 import { Dialer } from "./dialer.js";
 import { HaveGossip } from "./have-gossip.js";
+import { otherIdsAt } from "./ids-at-address.js";
 import { Link } from "./link.js";
 import { Neighbourhood } from "./neighbourhood.js";
 import { type OfferMessage, takeOffer } from "./offers.js";
@@ -319,7 +320,8 @@ export class SwarmMachine {
     if (link.peerId === this.#config.peerId) return "self";
     if (this.#bans.has(link.peerId, now) || this.#bans.has(link.address, now)) return "banned";
     if (link.rttMs > MAX_SITE_RTT_MS && !this.#dialer.policy.isOwnSubnet(link.address)) return "far";
-    if (this.#idsAt(link) >= MAX_IDS_PER_ADDRESS) return "too-many";
+    const ids = otherIdsAt(link, this.#links.values(), this.#config.allowLoopback);
+    if (ids >= MAX_IDS_PER_ADDRESS) return "too-many";
     const twin = [...this.#links.values()].find((other) => other.peerId === link.peerId);
     if (twin !== undefined) {
       // Both sides keep the link that the lower peer id dialled; of two such links, the older.
@@ -329,17 +331,6 @@ export class SwarmMachine {
     }
     if (this.#links.size >= MAX_LINKS + (link.inbound ? SPARE_LINKS : 0)) return "too-many";
     return undefined;
-  }
-
-  /** Other ids that are connected from the same address; on loopback, from the same address and port. */
-  #idsAt({ address, port, peerId }: Link): number {
-    const isLoopback = this.#config.allowLoopback && /^(127\.|::1$)/.test(address);
-    let ids = 0;
-    for (const other of this.#links.values())
-      ids += Number(
-        other.peerId !== peerId && other.address === address && (!isLoopback || other.port === port),
-      );
-    return ids;
   }
 
   #down(id: LinkId, now: number): void {

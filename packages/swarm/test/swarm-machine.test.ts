@@ -88,6 +88,16 @@ describe("SwarmMachine", () => {
     expect(closes(m.step(up(99, peerId(99)), 3))).toEqual(["99 too-many"]);
   });
 
+  it("takes two ids from one address, and a third only when one of them has gone", () => {
+    const m = machine();
+    const at = { address: "10.0.0.77" };
+    expect(closes(m.step(up(1, peerId(1), at), 1))).toEqual([]);
+    expect(closes(m.step(up(2, peerId(2), at), 1))).toEqual([]);
+    expect(closes(m.step(up(3, peerId(3), at), 1))).toEqual(["3 too-many"]);
+    m.step({ type: "peer-down", link: 1 }, 2);
+    expect(closes(m.step(up(4, peerId(3), at), 3))).toEqual([]);
+  });
+
   it("keeps of two links with one peer the one that the lower id dialled, on both sides the same", () => {
     const lower = machine();
     lower.step(up(1, peerId(1), { inbound: false }), 1);
