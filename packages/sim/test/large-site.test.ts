@@ -15,10 +15,10 @@ describe("a site of 200 machines", () => {
   starts(where, 200);
   const isDone = where.run(120_000);
 
-  it("takes one copy, the last within 1.4 of the time of one copy", () => {
+  it("takes one copy, the last within 1.2 of the time of one copy", () => {
     expect(isDone).toBe(true);
     expect(copies(where)).toBeLessThanOrEqual(1.02);
-    expect(slowest(where)).toBeLessThanOrEqual(1.4);
+    expect(slowest(where)).toBeLessThanOrEqual(1.2);
   });
 
   it("stays within 64 KiB of control traffic per second and machine", () => {
