@@ -44,17 +44,14 @@ async function inLab(): Promise<Measured> {
     for (let n = 1; n <= clients; n++) branch.startClient(`s1c${n}`, IMAGE);
     const begins = new Map<string, number>();
     while (begins.size < clients) {
-      for (const { host, bytes } of branch.clients)
-        if (bytes.has(1) && !begins.has(host)) begins.set(host, Date.now());
+      for (const { host, counts } of branch.clients)
+        if (counts.has(1) && !begins.has(host)) begins.set(host, Date.now());
       await sleep(5);
     }
     if (!(await branch.complete(branch.clients, 1))) throw new Error("not everybody completed in the lab");
     const { wan } = await branch.lab.stats(before);
     const size = branch.sizeOf(IMAGE, 1);
-    const payload = branch.clients.reduce(
-      (sum, c) => sum + (c.bytes.get(1)?.number("origin", 0, Number.MAX_SAFE_INTEGER) ?? 0),
-      0,
-    );
+    const payload = branch.clients.reduce((sum, c) => sum + (c.counts.get(1)?.origin ?? 0), 0);
     const first = Math.min(...begins.values());
     return {
       copies: payload / size,
