@@ -18,7 +18,13 @@ import {
   type SwarmEvent,
   SwarmMachine,
 } from "@ckmesh/swarm";
-import { claimSigningBytes, type PeerAddress, type PeerClass, type PeerMessage } from "@ckmesh/wire";
+import {
+  claimSigningBytes,
+  type PeerAddress,
+  type PeerClass,
+  type PeerMessage,
+  promiseSigningBytes,
+} from "@ckmesh/wire";
 import { asAppError, isLocalFault } from "./as-app-error.js";
 import { fetchRows, freshParts } from "./fetch-rows.js";
 import type { IndexCarry } from "./index-carry.js";
@@ -115,6 +121,12 @@ export class VersionSwarm {
           signature: options.identity.sign(claimSigningBytes(files.signed.id, claim)),
         }),
         verify: () => true, // the transport lets no unproven claim through
+        signPromise: (promise) => ({
+          ...promise,
+          key: options.identity.publicKey,
+          signature: options.identity.sign(promiseSigningBytes(files.signed.id, promise)),
+        }),
+        verifyPromise: () => true, // nor a promise
       },
       clock.now(),
     );

@@ -1,4 +1,4 @@
-import { Bitfield, seededRandom, sha256, toHex } from "@ckmesh/core";
+import { Bitfield, type Run, seededRandom, sha256, toHex } from "@ckmesh/core";
 import { type LinkId, type SwarmEvent, SwarmMachine } from "@ckmesh/swarm";
 import type { Claim, PeerClass, PeerMessage } from "@ckmesh/wire";
 import type { SimImage } from "./sim-image.js";
@@ -13,6 +13,12 @@ export interface NodeOptions {
   readonly lanRate?: number;
   /** Bends what the node says: a liar, a miser. Undefined drops the message. */
   readonly bend?: (message: PeerMessage) => PeerMessage | undefined;
+  /** What its driver says with the frame table: rows from local data, rows wanted. */
+  readonly frames?: { readonly local?: Bitfield; readonly wanted?: Bitfield };
+  /** It has just learnt the frame table. */
+  readonly onFrames?: (node: SimNode) => void;
+  /** Rows that came, from wherever. */
+  readonly onHeld?: (runs: readonly Run[]) => void;
 }
 
 /** Where the rows of a node came from. */
@@ -39,13 +45,13 @@ export class SimNode {
   downFreeAt = 0;
   readonly #site: SimSite;
   readonly #machine: SwarmMachine;
-  readonly #image: SimImage;
+  readonly image: SimImage;
   #knowsFrames = false;
   #cancelTick: (() => void) | undefined;
 
   constructor(site: SimSite, index: number, image: SimImage, seed: number, options: NodeOptions) {
     this.#site = site;
-    this.#image = image;
+    this.image = image;
     this.index = index;
     this.options = options;
     this.startedAt = site.clock.now();
@@ -74,6 +80,9 @@ export class SimNode {
         verify: (claim) =>
           Buffer.compare(claim.key, claim.signature) === 0 &&
           Buffer.from(claim.key).toString("hex") === claim.claimer,
+        signPromise: (promise) => ({ ...promise, key, signature: key }),
+        verifyPromise: ({ key: theirs, signature, promiser }) =>
+          Buffer.compare(theirs, signature) === 0 && Buffer.from(theirs).toString("hex") === promiser,
       },
       site.clock.now(),
     );
@@ -93,6 +102,11 @@ export class SimNode {
     return this.#machine.status().moving;
   }
 
+  /** True if a connected peer offers the row. */
+  isOffered(row: number): boolean {
+    return this.#machine.isOffered(row);
+  }
+
   step(event: SwarmEvent): void {
     if (!this.isAlive) return;
     const { clock } = this.#site;
@@ -101,14 +115,17 @@ export class SimNode {
     const due = this.#machine.deadline();
     if (due !== undefined)
       this.#cancelTick = clock.after(Math.max(0, due - clock.now()), () => this.step({ type: "tick" }));
+    if (event.type === "stored") this.options.onHeld?.(event.runs);
+    if (event.type === "piece") this.options.onHeld?.(event.good);
   }
 
   /** All index pieces held: the frame table is known. */
   learn(): void {
-    const { pieces, lengths } = this.#image;
+    const { pieces, lengths } = this.image;
     if (this.#knowsFrames || this.#machine.status().held < pieces) return;
     this.#knowsFrames = true;
-    this.step({ type: "frames", lengths: lengths.slice(pieces) });
+    this.step({ type: "frames", lengths: lengths.slice(pieces), ...this.options.frames });
+    this.options.onFrames?.(this);
   }
 
   stop(): void {

@@ -9,6 +9,8 @@ import { type WanFlow, WanLink } from "./wan-link.js";
 export interface SiteOptions {
   readonly image: SimImage;
   readonly seed: number;
+  /** Shared with another swarm of the same site. */
+  readonly clock?: VirtualClock;
   /** Bits per second. */
   readonly wan: number;
   readonly lan?: number;
@@ -28,7 +30,7 @@ export const BAD_PIECE = BAD;
 
 /** A site on virtual time: a shared WAN link, a switched LAN, a tracker, an origin. Faults are its methods. */
 export class SimSite {
-  readonly clock = new VirtualClock();
+  readonly clock: VirtualClock;
   readonly nodes: SimNode[] = [];
   readonly wan: WanLink;
   readonly #options: SiteOptions;
@@ -48,6 +50,7 @@ export class SimSite {
 
   constructor(options: SiteOptions) {
     this.#options = options;
+    this.clock = options.clock ?? new VirtualClock();
     this.#isTrackerUp = options.hasTracker ?? true;
     this.wan = new WanLink(this.clock, options.wan / 8000);
   }
@@ -318,6 +321,8 @@ function sizeOf(message: PeerMessage): number {
       return 6 + message.bits.byteLength;
     case "claim":
       return 230;
+    case "promise":
+      return 180 + 8 * message.promise.runs.length;
     case "have":
     case "lost":
     case "bad-rows":

@@ -79,6 +79,9 @@ export class Link {
   /** Claim messages in the running second. */
   claimsSince = 0;
   claimCount = 0;
+  /** Promises in the running second. */
+  promisesSince = 0;
+  promiseCount = 0;
   peersSentAt = Number.NEGATIVE_INFINITY;
 
   constructor(up: Extract<SwarmEvent, { type: "peer-up" }>, rows: number, now: number) {

@@ -96,11 +96,17 @@ export class RowTable {
     return this.#isUnlocked && this.framesKnown && this.#missing === 0;
   }
 
-  /** The frame table is verified: frame rows exist from now on. */
-  addFrames(lengths: Uint32Array): void {
+  /**
+   * The frame table is verified: frame rows exist from now on.
+   * @param wanted rows that are; undefined: all
+   */
+  addFrames(lengths: Uint32Array, wanted?: Bitfield): void {
     if (this.framesKnown) return;
     this.grid.add({ lengths });
     this.#want(this.pieceRows, lengths.length);
+    for (const run of wanted?.runs(false, this.pieceRows) ?? [])
+      for (let row = run.first; row < run.first + run.count; row++)
+        if (this.isFree(row)) this.#states[row] = CODE.unwanted;
     this.#recount();
   }
 

@@ -1,5 +1,5 @@
 import type { Bitfield, Random, Run } from "@ckmesh/core";
-import type { Claim, PeerAddress, PeerClass } from "@ckmesh/wire";
+import type { PeerAddress, PeerClass } from "@ckmesh/wire";
 import { Bans } from "./bans.js";
 import { ClaimGossip } from "./claim-gossip.js";
 import {
@@ -19,46 +19,14 @@ import { Neighbourhood } from "./neighbourhood.js";
 import { type OfferMessage, takeOffer } from "./offers.js";
 import { PeerExchange } from "./peer-exchange.js";
 import { CLASS_WEIGHT, spanScore } from "./rank.js";
+import { PromiseGossip } from "./promise-gossip.js";
 import { RequestPicker } from "./request-picker.js";
-import { type PieceSection, RowTable } from "./row-table.js";
+import { RowTable } from "./row-table.js";
 import { Settling } from "./settling.js";
+import type { SwarmConfig, SwarmStatus } from "./swarm-config.js";
 import type { CloseReason, LinkId, SwarmEffect, SwarmEvent } from "./swarm-messages.js";
 import { UploadSlots } from "./upload-slots.js";
-import { type UnsignedClaim, WanClaims } from "./wan-claims.js";
-
-export interface SwarmConfig {
-  /** 32 bytes. */
-  readonly versionId: Uint8Array;
-  /** Own peer id, lower-case hex of 32 bytes. */
-  readonly peerId: string;
-  readonly peerClass: PeerClass;
-  /** Rows of the version, frames included. */
-  readonly rows: number;
-  /** Index sections in head order. */
-  readonly sections: readonly PieceSection[];
-  /** Rows of the `hashes` section: no other index row can be checked, so none is asked for, before they are held. */
-  readonly hashesRows: Run;
-  /** Rows held at the start; owned by the machine from now on. */
-  readonly have: Bitfield;
-  /** False when swarming is off: no peers are expected or taken, and nothing settles. */
-  readonly swarming: boolean;
-  readonly allowLoopback: boolean;
-  readonly peerPort: number;
-  readonly random: Random;
-  /** Higher than in any earlier run on this store: Unix seconds will do. */
-  readonly epoch: number;
-  readonly sign: (claim: UnsignedClaim) => Claim;
-  /** True if key, claimer and signature belong together. */
-  readonly verify: (claim: Claim) => boolean;
-}
-
-export interface SwarmStatus {
-  readonly links: number;
-  readonly held: number;
-  readonly missing: number;
-  readonly moving: number;
-  readonly isSettled: boolean;
-}
+import { WanClaims } from "./wan-claims.js";
 
 /**
  * All decisions of one client about one version: whom to dial, what to ask of whom, what to fetch at the
@@ -75,6 +43,7 @@ export class SwarmMachine {
   readonly #gossip: ClaimGossip;
   readonly #haves: HaveGossip;
   readonly #wan: WanClaims;
+  readonly #promises: PromiseGossip;
   readonly #exchange: PeerExchange;
   readonly #neighbourhood: Neighbourhood;
   readonly #settling: Settling;
@@ -110,6 +79,14 @@ export class SwarmMachine {
       table: this.#table,
       emit,
     });
+    const isOffered = (row: number): boolean => this.#picker.isOffered(row);
+    this.#promises = new PromiseGossip({
+      ...config,
+      links: this.#links,
+      table: this.#table,
+      isOffered,
+      emit,
+    });
     this.#wan = new WanClaims(
       {
         peerId: config.peerId,
@@ -117,7 +94,8 @@ export class SwarmMachine {
         claims: this.#gossip.claims,
         random: config.random,
         score,
-        isOffered: (row) => this.#picker.isOffered(row),
+        isOffered,
+        isPromised: (row) => this.#promises.isPromised(row),
         links: () => this.#links.size,
         gossipMs: () => this.#gossip.delayMs,
         pausedUntil: () => this.#gossip.pausedUntil(),
@@ -143,6 +121,11 @@ export class SwarmMachine {
       moving: this.#wan.moving,
       isSettled: this.#settling.isSettled,
     };
+  }
+
+  /** True if a connected peer offers the row. */
+  isOffered(row: number): boolean {
+    return this.#picker.isOffered(row);
   }
 
   /** Addresses of connected peers that take connections: worth remembering for the next start. */
@@ -213,7 +196,8 @@ export class SwarmMachine {
         this.#wan.ended(event.fetch, event.result, event.retryMs, now);
         return;
       case "frames":
-        this.#table.addFrames(event.lengths);
+        this.#table.addFrames(event.lengths, event.wanted);
+        this.#promises.framesKnown(now);
         if (event.local !== undefined) this.#planLocal(event.local);
         this.#wan.reorder();
         for (const link of this.#links.values()) this.#picker.offerAll(link);
@@ -222,11 +206,18 @@ export class SwarmMachine {
         this.#planLocal(event.rows);
         return;
       case "local-done": {
+        this.#promises.endLocal();
         const all = { first: 0, count: this.#config.rows };
         if (this.#table.move(all, "local", "free") > 0)
           for (const link of this.#links.values()) this.#picker.offerAll(link);
         return;
       }
+      case "beside":
+        this.#promises.setBeside(event.rows, event.isSure);
+        return;
+      case "unwanted":
+        for (const run of event.runs) this.#table.move(run, "free", "unwanted");
+        return;
       case "origin-gate":
         this.#wan.setGate(event.open);
         return;
@@ -237,6 +228,7 @@ export class SwarmMachine {
 
   #planLocal(rows: Bitfield): void {
     for (const run of rows.runs()) this.#table.move(run, "free", "local");
+    this.#promises.planLocal(rows);
   }
 
   /** Everything that time or the last event made due. */
@@ -251,6 +243,7 @@ export class SwarmMachine {
     let wake = Math.min(
       this.#settling.run(now),
       expired,
+      this.#promises.run(now),
       this.#haves.flush(now),
       this.#slots.rotate(now),
       this.#picker.deadline(now),
@@ -266,8 +259,9 @@ export class SwarmMachine {
 
   /** False for events that cannot make a span claimable: most messages of peers, and pieces. */
   #mayClaim(event: SwarmEvent): boolean {
-    const hasNews = this.#gossip.hasNews;
+    const hasNews = this.#gossip.hasNews || this.#promises.hasNews;
     this.#gossip.hasNews = false;
+    this.#promises.hasNews = false;
     if (event.type === "message")
       return hasNews || event.message.type === "reject" || event.message.type === "lost";
     return hasNews || event.type !== "uploaded";
@@ -295,6 +289,7 @@ export class SwarmMachine {
     this.#haves.greet(link);
     for (const claim of this.#wan.current(now)) this.#gossip.announce(claim, link);
     this.#gossip.greet(link);
+    this.#promises.greet(link);
   }
 
   #refusal(link: Link, now: number): CloseReason | undefined {
@@ -320,7 +315,9 @@ export class SwarmMachine {
     this.#neighbourhood.changed(now);
     this.#picker.release(link);
     this.#dialer.disconnected(link, now, DIAL_BACKOFF_MS);
-    if (![...this.#links.values()].some((l) => l.peerId === link.peerId)) this.#gossip.gone(link.peerId);
+    if ([...this.#links.values()].some((l) => l.peerId === link.peerId)) return;
+    this.#gossip.gone(link.peerId);
+    this.#promises.gone(link.peerId);
   }
 
   #close(link: Link, reason: CloseReason, now: number): void {
@@ -362,6 +359,9 @@ export class SwarmMachine {
         if (this.#gossip.receive(link, message.claim, message.hops, now))
           this.#wan.contest(message.claim.span, now);
         return;
+      case "promise":
+        if (this.#promises.receive(link, message.promise, message.hops, now)) this.#wan.promised(now);
+        return;
       case "peers":
         this.#dialer.add(message.peers, now, link.peerId);
         return;
@@ -377,6 +377,7 @@ export class SwarmMachine {
   #offers(link: Link, message: OfferMessage, now: number): void {
     if (takeOffer(link, message, this.#config.rows, this.#picker)) {
       if (message.type === "lost") this.#haves.needs(link, message.runs, now);
+      if (message.type === "have") this.#promises.came(message.runs, now);
       return;
     }
     this.#bans.add(link.peerId, SHUT_OUT_MS, now);
@@ -411,6 +412,7 @@ export class SwarmMachine {
       const fresh = this.#table.hold(run);
       if (fresh.length === 0) continue;
       this.#haves.gained(fresh, now, from);
+      this.#promises.came(fresh, now);
       this.#wan.verified(now);
     }
     if (this.#table.unlock()) for (const link of this.#links.values()) this.#picker.offerAll(link);

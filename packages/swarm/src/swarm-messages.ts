@@ -70,12 +70,27 @@ export type SwarmEvent =
     }
   /**
    * The frame table is verified: sizes of all frames in bytes, by frame. Frame rows and spans exist from now on.
-   * `local`: rows that local data is about to deliver, as in `local-plan`.
+   * `local`: rows that local data is about to deliver, as in `local-plan`. `wanted`: only these are.
    */
-  | { readonly type: "frames"; readonly lengths: Uint32Array; readonly local?: Bitfield }
-  /** Rows that local data is about to deliver (`stored`, source local): nobody is asked for them until `local-done`. */
+  | {
+      readonly type: "frames";
+      readonly lengths: Uint32Array;
+      readonly local?: Bitfield;
+      readonly wanted?: Bitfield;
+    }
+  /**
+   * Rows that local data is about to deliver (`stored`, source local): nobody is asked for them until
+   * `local-done`, and peers are promised them (rule 8).
+   */
   | { readonly type: "local-plan"; readonly rows: Bitfield }
   | { readonly type: "local-done" }
+  /**
+   * Rows that a source beside this swarm may deliver (`stored`, source local): not claimed, but peers may be asked
+   * for them. Replaces the earlier ones; empty: no more. `isSure`: it will, and peers are promised them.
+   */
+  | { readonly type: "beside"; readonly rows: Bitfield; readonly isSure: boolean }
+  /** Rows no longer needed: they came another way. */
+  | { readonly type: "unwanted"; readonly runs: readonly Run[] }
   /** May this client fetch at the origin now (paused: bandwidth gate, 429, not allowed)? */
   | { readonly type: "origin-gate"; readonly open: boolean }
   | { readonly type: "tick" };

@@ -1,0 +1,84 @@
+import { Bitfield } from "@ckmesh/core";
+import { describe, expect, it } from "vitest";
+import { startDeriving, type SimNode, SimSite, type SiteOptions, simImage } from "../src/index.js";
+
+const MIB = 1024 * 1024;
+const WAN = 50e6;
+/** How long a promise may stand without rows: PROMISE_MS of the swarm. */
+const PROMISE_MS = 15_000;
+/** Of the frames of the new version, those that the previous one has too: its first 95 %. */
+const KEPT = 0.95;
+
+const image = simImage(64 * MIB);
+const frames = image.lengths.length - image.pieces;
+const keptRows = (): Bitfield => {
+  const rows = new Bitfield(image.lengths.length);
+  for (let i = 0; i < Math.floor(frames * KEPT); i++) rows.add(image.pieces + i);
+  return rows;
+};
+/** What must cross the WAN: the index, and frames that nobody can derive. */
+const needed = image.bytes - [...keptRows().runs()].reduce((sum, { count }) => sum + count * 65_536, 0);
+const site = (over: Partial<SiteOptions> = {}): SimSite => new SimSite({ image, seed: 1, wan: WAN, ...over });
+/** WAN bytes over what had to cross it. */
+const copies = (where: SimSite): number => where.wan.bytes / needed;
+
+function finished(nodes: readonly SimNode[], where: SimSite, ms: number): boolean {
+  for (let at = 0; at < ms && nodes.some((n) => n.completeAt === undefined); at += 100)
+    where.clock.advance(100);
+  return nodes.every((n) => n.completeAt !== undefined);
+}
+const starts = (where: SimSite, count: number): SimNode[] =>
+  Array.from({ length: count }, () => where.start());
+
+describe("rows that a client derives never cross the WAN", () => {
+  it.each([
+    [3, 3, 100],
+    [1, 9, 100],
+    [1, 9, 10],
+    [1, 59, 100],
+    [5, 55, 100],
+  ])("%i that derive, %i that hold nothing, %i MB/s", (derivers, cold, mbPerSec) => {
+    const where = site();
+    for (let i = 0; i < derivers; i++) startDeriving(where, { rows: keptRows(), rate: mbPerSec * 1000 });
+    starts(where, cold);
+    expect(where.run(120_000)).toBe(true);
+    expect(copies(where)).toBeLessThanOrEqual(1.02);
+  });
+
+  it("also when the others were there first", () => {
+    const where = site();
+    starts(where, 5);
+    where.clock.advance(100);
+    startDeriving(where, { rows: keptRows(), rate: 100_000 });
+    expect(where.run(60_000)).toBe(true);
+    // One claim of 2 MiB may have begun in that moment.
+    expect(copies(where)).toBeLessThanOrEqual(1.02);
+  });
+});
+
+describe("a promise that is not kept", () => {
+  it("of a peer that dies is forgotten at once, and the rest comes over the WAN", () => {
+    const where = site();
+    const deriver = startDeriving(where, { rows: keptRows(), rate: 5000 });
+    const cold = starts(where, 5);
+    where.clock.advance(5000);
+    where.kill(deriver);
+    const bound = (image.bytes * 8000) / WAN;
+    expect(finished(cold, where, bound + 3000)).toBe(true);
+    expect(where.wan.bytes).toBeLessThanOrEqual(1.02 * image.bytes);
+  });
+
+  it.each([
+    ["nothing", 0],
+    ["a row every two seconds", 65_536 / 2000],
+  ])("costs a site the time of one deadline: %s", (_, rate) => {
+    const where = site();
+    const all = new Bitfield(image.lengths.length);
+    for (let row = image.pieces; row < image.lengths.length; row++) all.add(row);
+    startDeriving(where, { rows: all, rate });
+    const cold = starts(where, 5);
+    const bound = (image.bytes * 8000) / WAN;
+    expect(finished(cold, where, bound + PROMISE_MS + 5000)).toBe(true);
+    expect(where.wan.bytes).toBeLessThanOrEqual(1.05 * image.bytes);
+  });
+});
