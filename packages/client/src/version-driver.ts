@@ -1,4 +1,4 @@
-import { type AppError, describeError, isAppError, type Logger } from "@ckmesh/core";
+import { type AppError, describeError, equalBytes, isAppError, type Logger } from "@ckmesh/core";
 import { decodeHead, deriveSwarmKeys, PACK_HEADER_BYTES, type SignedHead } from "@ckmesh/image";
 import {
   NO_SOURCE_BYTES,
@@ -12,6 +12,7 @@ import {
 import { Backoff } from "@ckmesh/swarm";
 import { asAppError } from "./as-app-error.js";
 import type { ClientContext } from "./client-context.js";
+import { DonorVersion } from "./donor-version.js";
 import { IndexCarry } from "./index-carry.js";
 import { planLocal } from "./local-plan.js";
 import { OriginRows } from "./origin-rows.js";
@@ -56,6 +57,7 @@ export class VersionDriver {
   #error: StatusError | undefined;
   #files: VersionFiles | undefined;
   #swarm: VersionSwarm | undefined;
+  #donor: DonorVersion | undefined;
   #leave: (() => void) | undefined;
   #busy: Promise<void> = Promise.resolve();
   #cancelRetry: (() => void) | undefined;
@@ -164,7 +166,10 @@ export class VersionDriver {
       needed: this.#neededBytes(),
       bytes: files?.bytes ?? NO_SOURCE_BYTES,
       wasted: this.#waste.bytes,
-      rate: { peers: this.#swarm?.peersRate.rate ?? 0, origin: this.#swarm?.originRate.rate ?? 0 },
+      rate: {
+        peers: (this.#swarm?.peersRate.rate ?? 0) + (this.#donor?.rate ?? 0),
+        origin: this.#swarm?.originRate.rate ?? 0,
+      },
       peers: this.#swarm?.links ?? 0,
       ...(this.#disk !== undefined && { disk: this.#disk }),
       ...(this.#error !== undefined && { error: this.#error }),
@@ -252,6 +257,10 @@ export class VersionDriver {
       random,
       logger: this.#logger,
       indexCarry,
+      holdsOlder: !files.isComplete && this.#options.previous() !== undefined,
+      onHeld: (runs) => {
+        this.#donor?.held(runs);
+      },
       planLocal: () =>
         planLocal({
           files,
@@ -287,6 +296,31 @@ export class VersionDriver {
       });
     }
     swarm.start();
+    if (swarms && this.#needsDonor(files)) {
+      this.#donor = new DonorVersion({
+        context,
+        target: files,
+        swarm,
+        waste: this.#waste,
+        logger: this.#logger,
+        onProgress: () => {
+          this.#countBytes();
+        },
+        onFault: (err) => {
+          this.#stopFor(err);
+        },
+      });
+    }
+  }
+
+  /** The version from which this one was made is not here, but its swarm may be joined as this one's. */
+  #needsDonor(files: VersionFiles): boolean {
+    const { previous } = this.signed.head;
+    const { isOriginPrivate, peers } = this.#options.context;
+    if (files.isComplete || previous === undefined || !(isOriginPrivate || peers.allowOpenSwarm))
+      return false;
+    const held = this.#options.previous();
+    return held === undefined || !equalBytes(held.signed.id, previous.id);
   }
 
   /** Proves the whole pack and gives it its name. Rows that were damaged meanwhile are fetched again. */
@@ -306,6 +340,7 @@ export class VersionDriver {
       this.#swarm.step({ type: "lost", runs: [...files.have.runs(false)] });
       return;
     }
+    await this.#donor?.close();
     this.#error = undefined;
     this.#backoff.succeed();
     const { bytes } = files;
@@ -364,6 +399,8 @@ export class VersionDriver {
   }
 
   async #stopSwarm(): Promise<void> {
+    await this.#donor?.close();
+    this.#donor = undefined;
     this.#leave?.();
     this.#leave = undefined;
     const swarm = this.#swarm;

@@ -1,4 +1,4 @@
-import type { Bitfield, Random, Run } from "@ckmesh/core";
+import type { Bitfield, Run } from "@ckmesh/core";
 import type { PeerAddress, PeerClass } from "@ckmesh/wire";
 import { Bans } from "./bans.js";
 import { ClaimGossip } from "./claim-gossip.js";
@@ -214,9 +214,6 @@ export class SwarmMachine {
       }
       case "beside":
         this.#promises.setBeside(event.rows, event.isSure);
-        return;
-      case "unwanted":
-        for (const run of event.runs) this.#table.move(run, "free", "unwanted");
         return;
       case "origin-gate":
         this.#wan.setGate(event.open);

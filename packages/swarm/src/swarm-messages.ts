@@ -89,8 +89,6 @@ export type SwarmEvent =
    * for them. Replaces the earlier ones; empty: no more. `isSure`: it will, and peers are promised them.
    */
   | { readonly type: "beside"; readonly rows: Bitfield; readonly isSure: boolean }
-  /** Rows no longer needed: they came another way. */
-  | { readonly type: "unwanted"; readonly runs: readonly Run[] }
   /** May this client fetch at the origin now (paused: bandwidth gate, 429, not allowed)? */
   | { readonly type: "origin-gate"; readonly open: boolean }
   | { readonly type: "tick" };

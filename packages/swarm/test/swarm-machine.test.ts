@@ -146,7 +146,8 @@ describe("SwarmMachine", () => {
     const m = machine({ have, swarming: false, gate: false });
     m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9), wanted }, 1);
     expect(m.status().missing).toBe(1);
-    expect(types(m.step({ type: "unwanted", runs: [{ first: 3, count: 1 }] }, 2))).toContain("complete");
+    const effects = m.step({ type: "stored", runs: [{ first: 3, count: 1 }], source: "local" }, 2);
+    expect(types(effects)).toContain("complete");
   });
 
   it("neither claims nor asks for rows that local data will deliver", () => {

@@ -1,0 +1,226 @@
+import { AppError, Bitfield, equalBytes, type Logger, type Run } from "@ckmesh/core";
+import { checkTrust, decodeHead, deriveSwarmKeys, indexFileName, type SignedHead } from "@ckmesh/image";
+import type { VersionFiles } from "@ckmesh/store";
+import { asAppError, isLocalFault } from "./as-app-error.js";
+import type { ClientContext } from "./client-context.js";
+import { DONOR_SECTIONS, DonorFiles, MAX_DONOR_BYTES } from "./donor-files.js";
+import { VersionSwarm } from "./version-swarm.js";
+import type { Waste } from "./waste.js";
+
+/** How often it is looked at what the donor's peers offer: while frames are held back, and later. */
+const HOLD_LOOK_MS = 250;
+const LOOK_MS = 1000;
+/** Longest time that frames are held back from the WAN for a donor that has not said what it has. */
+const HOLD_MS = 10_000;
+
+export interface DonorVersionOptions {
+  readonly context: ClientContext;
+  /** The version that is fetched; its head names the previous one. */
+  readonly target: VersionFiles;
+  readonly swarm: Pick<VersionSwarm, "step" | "donate">;
+  readonly waste: Waste;
+  readonly logger: Logger;
+  readonly onProgress: () => void;
+  /** The work on the target cannot go on: full disk. */
+  readonly onFault: (err: AppError) => void;
+}
+
+/**
+ * The swarm of the previous version, joined for frames that the target has too (site swarm rule 8): only from
+ * peers, never over the WAN but for its head. States: looking (frames of the target are held back from the WAN)
+ * → matched (peers offer these frames) or none → ended, when nothing in common is missing any more.
+ */
+export class DonorVersion {
+  readonly #options: DonorVersionOptions;
+  readonly #abort = new AbortController();
+  readonly #targetKnown: Promise<void>;
+  readonly #work: Promise<void>;
+  #tellTargetKnown: () => void = () => {};
+  #files: DonorFiles | undefined;
+  #swarm: VersionSwarm | undefined;
+  #leave: (() => void) | undefined;
+  #cancelLook: (() => void) | undefined;
+  #state: "looking" | "none" | "matched" | "ended" = "looking";
+  /** When holding back ends; counts from the moment both swarm and frame table of the target are there. */
+  #holdUntil = Number.POSITIVE_INFINITY;
+  #hasDonated = true;
+
+  constructor(options: DonorVersionOptions) {
+    this.#options = options;
+    this.#targetKnown = new Promise((resolve) => {
+      this.#tellTargetKnown = resolve;
+    });
+    options.swarm.donate("all", false);
+    this.#work = this.#join().catch((err: unknown) => {
+      this.#giveUp(asAppError(err));
+    });
+    this.held([]);
+  }
+
+  /** Bytes per second from its peers. */
+  get rate(): number {
+    return this.#swarm?.peersRate.rate ?? 0;
+  }
+
+  /** Rows of the target came, from wherever. */
+  held(targetRuns: readonly Run[]): void {
+    if (this.#options.target.frames !== undefined) this.#tellTargetKnown();
+    if (this.#state === "ended" || this.#files === undefined || this.#swarm === undefined) return;
+    const runs = this.#files.hold(targetRuns);
+    if (runs.length > 0) this.#swarm.step({ type: "stored", runs, source: "local" });
+  }
+
+  /** Leaves the swarm. Safe to call twice. */
+  async close(): Promise<void> {
+    this.#end();
+    await this.#work;
+    await this.#swarm?.close();
+  }
+
+  async #join(): Promise<void> {
+    const { context, target, waste, logger } = this.#options;
+    const signed = await this.#fetchHead();
+    const keys = deriveSwarmKeys(signed.head.secret, signed.id);
+    const { peers, clock, random } = context;
+    const isJoined = peers.directory.members.some(({ swarm }) => equalBytes(swarm, keys.swarm));
+    if (this.#state === "ended" || isJoined) {
+      this.#giveUp(undefined);
+      return;
+    }
+    const files = new DonorFiles(signed, target, (runs) => {
+      this.#options.swarm.step({ type: "stored", runs, source: "local" });
+      this.#options.onProgress();
+    });
+    const swarm = new VersionSwarm({
+      files,
+      rows: { fetch: () => Promise.reject(new Error("unreachable: a donor has no WAN")) },
+      waste,
+      peerId: peers.identity.peerIdHex,
+      peerClass: peers.peerClass,
+      peerPort: peers.port,
+      allowLoopback: peers.allowLoopback,
+      identity: peers.identity,
+      join: (onPeer) =>
+        peers.transport.addSwarm({
+          versionId: signed.id,
+          ...keys,
+          layout: {
+            rows: files.table.layout.rows,
+            rowsLength: (first, length) => files.table.rowsIn(first, length),
+          },
+          onPeer,
+        }),
+      isWanOpen: false,
+      sections: DONOR_SECTIONS,
+      clock,
+      random,
+      logger,
+      indexCarry: undefined,
+      holdsOlder: false,
+      planLocal: async () => {
+        const none = new Bitfield(files.table.layout.rows);
+        await this.#targetKnown;
+        const wanted = target.frames === undefined ? none : await files.match();
+        if (this.#state !== "ended") {
+          logger.info({ frames: wanted.count }, "frames of equal hash in the previous version");
+          this.#state = "matched";
+          this.#look();
+        }
+        return { rows: none, wanted, copy: async () => {} };
+      },
+      onProgress: this.#options.onProgress,
+      onComplete: () => {
+        this.#end();
+      },
+      onFault: (err) => {
+        if (isLocalFault(err)) this.#options.onFault(err);
+        else this.#giveUp(err);
+      },
+      onOriginError: () => {},
+      onPeerLinked: peers.remember,
+    });
+    this.#files = files;
+    this.#swarm = swarm;
+    this.#leave = peers.directory.add({
+      swarm: keys.swarm,
+      have: () => ({ have: files.have.count, rows: files.table.layout.rows }),
+      step: (event) => {
+        swarm.step(event);
+      },
+    });
+    swarm.start();
+    this.#look();
+  }
+
+  /** @throws {AppError} as `OriginHttp.fetchHead`; ERR_INDEX_INVALID, ERR_SIGNATURE_INVALID */
+  async #fetchHead(): Promise<SignedHead> {
+    const { context, target } = this.#options;
+    const { name, previous } = target.signed.head;
+    if (previous === undefined) throw new Error("unreachable: no previous version");
+    const file = indexFileName(name, previous.version);
+    const answer = await context.origin.fetchHead(file, { signal: this.#abort.signal });
+    if (answer.status !== "found") throw new AppError("ERR_ORIGIN_INVALID", `no head of ${file} was sent`);
+    const signed = decodeHead(answer.bytes);
+    const { head } = signed;
+    if (!equalBytes(signed.id, previous.id) || head.name !== name || head.version !== previous.version)
+      throw new AppError("ERR_INDEX_INVALID", `${file} is not the version from which the newer one was made`);
+    checkTrust(signed, context.trust);
+    const kept = head.sections.filter(({ kind }) => DONOR_SECTIONS.has(kind));
+    if (kept.reduce((sum, { length }) => sum + length, 0) > MAX_DONOR_BYTES)
+      throw new AppError("ERR_INDEX_INVALID", `the frame table of ${file} is too long to be kept in memory`);
+    return signed;
+  }
+
+  /** Nothing is lost without a donor; on a stock server the old head is simply not there. */
+  #giveUp(err: AppError | undefined): void {
+    if (err !== undefined && err.code !== "ERR_ABORTED") {
+      const isThere = err.code !== "ERR_IMAGE_NOT_FOUND";
+      this.#options.logger[isThere ? "warn" : "debug"]({ err }, "swarm of the previous version not joined");
+    }
+    this.#end();
+  }
+
+  /** Holds back, for this client and in public, what peers of the previous version offer and nobody has yet. */
+  #look(): void {
+    const { context, target } = this.#options;
+    const [files, swarm] = [this.#files, this.#swarm];
+    if (this.#state === "ended" || files === undefined || swarm === undefined) return;
+    const now = context.clock.now();
+    this.#cancelLook?.();
+    if (this.#state === "matched") {
+      const rows = files.targetRows((row) => swarm.isOffered(row));
+      if (rows.count > 0 || this.#hasDonated) this.#options.swarm.donate(rows, true);
+      this.#hasDonated = rows.count > 0;
+    } else if (this.#state === "looking") {
+      if (target.frames !== undefined) this.#holdUntil = Math.min(this.#holdUntil, now + HOLD_MS);
+      const table = files.table.layout.section("frames");
+      const hasDonor = table !== undefined && (files.have.has(table.first) || swarm.isOffered(table.first));
+      if ((swarm.isSettled && !hasDonor) || now >= this.#holdUntil) {
+        this.#state = "none";
+        this.#release();
+      }
+    }
+    const lookMs = this.#state === "looking" ? HOLD_LOOK_MS : LOOK_MS;
+    this.#cancelLook = context.clock.after(lookMs, () => {
+      this.#look();
+    });
+  }
+
+  #release(): void {
+    const { swarm, target } = this.#options;
+    swarm.donate(new Bitfield(target.table.layout.rows), false);
+  }
+
+  #end(): void {
+    if (this.#state === "ended") return;
+    this.#state = "ended";
+    this.#abort.abort();
+    this.#cancelLook?.();
+    this.#leave?.();
+    this.#release();
+    this.#tellTargetKnown();
+    this.#swarm?.close().catch((err: unknown) => {
+      this.#options.onFault(asAppError(err));
+    });
+  }
+}
