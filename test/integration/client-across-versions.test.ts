@@ -38,7 +38,7 @@ describe("across versions", () => {
     await fixture.publish(1, 24);
     const old = await Promise.all(["a", "b", "c", "d", "e"].map(start));
     await reached(old, 1);
-    await fixture.publish(2, 24, { changed: 10 });
+    await fixture.publish(2, 24, { renewed: 10 });
     const needed = await newBytes(fixture);
     fixture.origin.bytes = 0;
 
@@ -66,7 +66,7 @@ describe("across versions", () => {
     await fixture.publish(1, 24);
     const old = await Promise.all(["a", "b", "c"].map(start));
     await reached(old, 1);
-    await fixture.publish(2, 24, { changed: 10 });
+    await fixture.publish(2, 24, { renewed: 10 });
     const needed = await newBytes(fixture);
 
     tracker.publish({ image: "Win11", version: 2 });
@@ -85,7 +85,7 @@ describe("across versions", () => {
 
   it("a client that finds nobody with the previous version loses nothing", async () => {
     await fixture.publish(1, 8);
-    await fixture.publish(2, 8, { changed: 4 });
+    await fixture.publish(2, 8, { renewed: 4 });
     const client = await start("cold");
     await reached([client], 2);
     const version = versionOf(client.status(), 2);
@@ -102,7 +102,7 @@ describe("across versions", () => {
     await fixture.publish(1, 8);
     const old = await start("a");
     await reached([old], 1);
-    await fixture.publish(2, 8, { changed: 4 });
+    await fixture.publish(2, 8, { renewed: 4 });
     if (instead !== undefined) fixture.origin.aliases.set("Win11_1.ckm.index", instead);
     fixture.origin.fault = (_request, response, name) => {
       if (instead !== undefined || name !== "Win11_1.ckm.index") return false;
@@ -118,7 +118,7 @@ describe("across versions", () => {
 
   it("joins no swarm of the previous version where its own would not be private", async () => {
     await fixture.publish(1, 8);
-    await fixture.publish(2, 8, { changed: 4 });
+    await fixture.publish(2, 8, { renewed: 4 });
     await fixture.once("cold");
     expect(fixture.origin.served).not.toContain("Win11_1.ckm.index");
   });

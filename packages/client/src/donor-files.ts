@@ -56,12 +56,13 @@ export class DonorFiles implements SwarmFiles {
 
   /** Rows of the target came another way: the donor's rows of the same content, which are held now too. */
   hold(targetRuns: readonly Run[]): readonly Run[] {
-    const runs = this.#donorRuns(targetRuns);
+    const runs = this.donorRuns(targetRuns);
     for (const { first, count } of runs) for (let row = first; row < first + count; row++) this.have.add(row);
     return runs;
   }
 
-  #donorRuns(targetRuns: readonly Run[]): readonly Run[] {
+  /** The donor's rows of the same content, as far as there are any. */
+  donorRuns(targetRuns: readonly Run[]): readonly Run[] {
     const { layout } = this.table;
     const border = this.#target.table.layout.pieceRows;
     const runs: { first: number; count: number }[] = [];
@@ -96,7 +97,7 @@ export class DonorFiles implements SwarmFiles {
     const { layout } = this.table;
     if (layout.isPiece(run.first)) return this.#piecePlace(run).slice();
     const parts: Uint8Array[] = [];
-    for (const part of this.#targetRuns(run)) {
+    for (const part of this.#counterparts(run)) {
       if (!this.#target.have.hasAll(part.first, part.count))
         throw new AppError("ERR_STORE_CORRUPT", "a frame of the target was dropped");
       parts.push(await this.#target.read(part));
@@ -118,9 +119,9 @@ export class DonorFiles implements SwarmFiles {
     const held = runs.flatMap((run) => [...this.have.runs(true, run.first, run.count)]);
     const frames = held.flatMap(({ first, count }) => {
       const from = Math.max(first, pieceRows);
-      return from < first + count ? this.#targetRuns({ first: from, count: first + count - from }) : [];
+      return from < first + count ? this.targetRuns({ first: from, count: first + count - from }) : [];
     });
-    const lost = this.#donorRuns(await this.#target.recheck(frames));
+    const lost = this.donorRuns(await this.#target.recheck(frames));
     for (const { first, count } of lost)
       for (let row = first; row < first + count; row++) this.have.delete(row);
     return lost;
@@ -129,7 +130,7 @@ export class DonorFiles implements SwarmFiles {
   async #writeFrames(run: Run, bytes: Uint8Array, source: RowSource): Promise<void> {
     const stored: Run[] = [];
     let at = 0;
-    for (const part of this.#targetRuns(run)) {
+    for (const part of this.#counterparts(run)) {
       const length = this.#target.table.runLength(part);
       await this.#target.write(part, bytes.subarray(at, at + length), source);
       at += length;
@@ -164,17 +165,24 @@ export class DonorFiles implements SwarmFiles {
     return section.subarray(first.offset - start, last.offset + last.length - start);
   }
 
-  /** The target's rows of a run of frames, as runs. */
-  #targetRuns({ first, count }: Run): Run[] {
+  /** The target's rows of a run of rows; fewer where they have no counterpart. */
+  targetRuns({ first, count }: Run): Run[] {
     const runs: { first: number; count: number }[] = [];
     for (let row = first; row < first + count; row++) {
       const at = this.#targetRow(row);
-      if (at === undefined)
-        throw new AppError("ERR_STORE_CORRUPT", `frame row ${row} is none of the target's`);
+      if (at === undefined) continue;
       const last = runs.at(-1);
       if (last !== undefined && last.first + last.count === at) last.count += 1;
       else runs.push({ first: at, count: 1 });
     }
+    return runs;
+  }
+
+  /** As `targetRuns`, of rows that were matched: only those are asked for and offered. */
+  #counterparts(run: Run): Run[] {
+    const runs = this.targetRuns(run);
+    if (runs.reduce((sum, { count }) => sum + count, 0) !== run.count)
+      throw new Error("unreachable: frames that were not matched");
     return runs;
   }
 

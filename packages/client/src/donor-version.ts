@@ -70,6 +70,12 @@ export class DonorVersion {
     if (runs.length > 0) this.#swarm.step({ type: "stored", runs, source: "local" });
   }
 
+  /** The target's swarm asks its peers for rows, or no longer does. */
+  asked(targetRows: Run, isAsked: boolean): void {
+    const runs = this.#files?.donorRuns([targetRows]) ?? [];
+    if (this.#state !== "ended" && runs.length > 0) this.#swarm?.step({ type: "elsewhere", runs, isAsked });
+  }
+
   /** Leaves the swarm. Safe to call twice. */
   async close(): Promise<void> {
     this.#end();
@@ -127,6 +133,10 @@ export class DonorVersion {
           this.#look();
         }
         return { rows: none, wanted, copy: async () => {} };
+      },
+      onAsked: (rows, isAsked) => {
+        const runs = files.targetRuns(rows);
+        if (runs.length > 0) this.#options.swarm.step({ type: "elsewhere", runs, isAsked });
       },
       onProgress: this.#options.onProgress,
       onComplete: () => {
@@ -217,6 +227,8 @@ export class DonorVersion {
     this.#abort.abort();
     this.#cancelLook?.();
     this.#leave?.();
+    const { swarm, target } = this.#options;
+    swarm.step({ type: "elsewhere", runs: [{ first: 0, count: target.table.layout.rows }], isAsked: false });
     this.#release();
     this.#tellTargetKnown();
     this.#swarm?.close().catch((err: unknown) => {

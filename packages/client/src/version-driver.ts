@@ -261,6 +261,9 @@ export class VersionDriver {
       onHeld: (runs) => {
         this.#donor?.held(runs);
       },
+      onAsked: (rows, isAsked) => {
+        this.#donor?.asked(rows, isAsked);
+      },
       planLocal: () =>
         planLocal({
           files,

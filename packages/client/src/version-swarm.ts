@@ -70,6 +70,8 @@ export interface VersionSwarmOptions {
   readonly sections?: ReadonlySet<SectionKind>;
   /** Rows that came, from wherever. */
   readonly onHeld?: (runs: readonly Run[]) => void;
+  /** Peers were asked for rows, or will not deliver them. */
+  readonly onAsked?: (rows: Run, isAsked: boolean) => void;
   /** Something changed that a status would show. */
   readonly onProgress: () => void;
   /** The frame table has just been proven: which of its frames lie in local packs? */
@@ -120,6 +122,7 @@ export class VersionSwarm {
         hashesRows: files.table.layout.section("hashes") ?? { first: 0, count: 0 },
         have: files.have.clone(),
         swarming: options.join !== undefined,
+        tellsAsked: options.onAsked !== undefined,
         allowLoopback: options.allowLoopback,
         peerPort: options.peerPort,
         random: options.random,
@@ -233,6 +236,9 @@ export class VersionSwarm {
         return;
       case "upload":
         this.#run(this.#upload(effect.link, effect.row, effect.length));
+        return;
+      case "asked":
+        this.#options.onAsked?.(effect.rows, effect.isAsked);
         return;
       case "fetch":
         this.#run(this.#fetch(effect.fetch, effect.rows, effect.span));

@@ -146,6 +146,8 @@ export class SimSite {
       case "upload":
         this.#upload(node, effect.link, effect.row, effect.length);
         return;
+      case "asked":
+        return;
       case "fetch":
         this.#request(node, effect.fetch, effect.rows);
         return;

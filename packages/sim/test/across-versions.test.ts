@@ -1,6 +1,6 @@
 import { Bitfield } from "@ckmesh/core";
 import { describe, expect, it } from "vitest";
-import { startDeriving, type SimNode, SimSite, type SiteOptions, simImage } from "../src/index.js";
+import { startCold, startDeriving, type SimNode, SimSite, type SiteOptions, simImage } from "../src/index.js";
 
 const MIB = 1024 * 1024;
 const WAN = 50e6;
@@ -80,5 +80,29 @@ describe("a promise that is not kept", () => {
     const bound = (image.bytes * 8000) / WAN;
     expect(finished(cold, where, bound + PROMISE_MS + 5000)).toBe(true);
     expect(where.wan.bytes).toBeLessThanOrEqual(1.05 * image.bytes);
+  });
+});
+
+describe("clients that hold nothing, beside clients of the previous version that have not looked for a new one", () => {
+  it.each([
+    [5, 1],
+    [5, 20],
+    [1, 20],
+  ])("%i old ones, %i cold ones", (old, cold) => {
+    const where = site();
+    const previous = site({ clock: where.clock });
+    for (let i = 0; i < old; i++) previous.start({ have: Bitfield.full(image.lengths.length) });
+    for (let i = 0; i < cold; i++) startCold(where, previous, keptRows());
+    expect(where.run(120_000)).toBe(true);
+    expect(copies(where)).toBeLessThanOrEqual(1.02);
+    expect(previous.wan.bytes).toBe(0);
+  });
+
+  it("take all over the WAN when there is nobody else after all", () => {
+    const where = site();
+    const previous = site({ clock: where.clock });
+    for (let i = 0; i < 5; i++) startCold(where, previous, keptRows());
+    expect(where.run(60_000)).toBe(true);
+    expect(where.wan.bytes).toBeLessThanOrEqual(1.02 * image.bytes);
   });
 });

@@ -2,14 +2,15 @@ import type { Bitfield, Run } from "@ckmesh/core";
 import { SpanGrid } from "./span-grid.js";
 
 /** What is being done about a row. */
-export type RowState = "free" | "asked" | "fetching" | "local" | "held" | "unwanted";
+export type RowState = "free" | "asked" | "fetching" | "local" | "elsewhere" | "held" | "unwanted";
 const CODE: Readonly<Record<RowState, number>> = {
   free: 0,
   asked: 1,
   fetching: 2,
   local: 3,
-  held: 4,
-  unwanted: 5,
+  elsewhere: 4,
+  held: 5,
+  unwanted: 6,
 };
 
 /** A section of the index as the swarm sees it, in head order. */
@@ -22,7 +23,7 @@ export interface PieceSection {
 
 /**
  * The state of every row: free (nobody was asked), asked (of a peer), fetching (from the origin), local (about
- * to come from local data), held, unwanted. Counts free rows by span, so that the picker and the claims need
+ * to come from local data), elsewhere (asked in another swarm), held, unwanted. Counts free rows by span, so that the picker and the claims need
  * not scan. Frame rows count as unwanted until their lengths are known.
  */
 export class RowTable {

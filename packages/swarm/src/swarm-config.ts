@@ -20,6 +20,8 @@ export interface SwarmConfig {
   readonly have: Bitfield;
   /** False when swarming is off: no peers are expected or taken, and nothing settles. */
   readonly swarming: boolean;
+  /** Another swarm on this machine brings the same rows: `asked` effects tell what is asked here. */
+  readonly tellsAsked?: boolean;
   readonly allowLoopback: boolean;
   readonly peerPort: number;
   readonly random: Random;

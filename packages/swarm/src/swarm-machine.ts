@@ -67,7 +67,13 @@ export class SwarmMachine {
       !config.swarming,
       now,
     );
-    this.#picker = new RequestPicker(this.#table, this.#links, config.random, emit);
+    this.#picker = new RequestPicker(
+      this.#table,
+      this.#links,
+      config.random,
+      emit,
+      config.tellsAsked === true,
+    );
     this.#slots = new UploadSlots(this.#links, (row, length) => this.#table.holds(row, length), emit);
     this.#exchange = new PeerExchange(this.#links, emit);
     this.#neighbourhood = new Neighbourhood(this.#links, emit);
@@ -214,6 +220,12 @@ export class SwarmMachine {
       }
       case "beside":
         this.#promises.setBeside(event.rows, event.isSure);
+        return;
+      case "elsewhere":
+        for (const run of event.runs) {
+          if (event.isAsked) this.#table.move(run, "free", "elsewhere");
+          else if (this.#table.move(run, "elsewhere", "free") > 0) this.#picker.freed(run);
+        }
         return;
       case "origin-gate":
         this.#wan.setGate(event.open);
