@@ -26,6 +26,20 @@ export interface DonorVersionOptions {
 }
 
 /**
+ * The version from which `target` was made is not here, and its swarm may be joined as the target's.
+ * @param held the newest complete version that is here
+ */
+export function needsDonor(
+  target: VersionFiles,
+  held: VersionFiles | undefined,
+  { isOriginPrivate, peers }: Pick<ClientContext, "isOriginPrivate" | "peers">,
+): boolean {
+  const { previous } = target.signed.head;
+  if (target.isComplete || previous === undefined || !(isOriginPrivate || peers.allowOpenSwarm)) return false;
+  return held === undefined || !equalBytes(held.signed.id, previous.id);
+}
+
+/**
  * The swarm of the previous version, joined for frames that the target has too (site swarm rule 8): only from
  * peers, never over the WAN but for its head. States: looking (frames of the target are held back from the WAN)
  * → matched (peers offer these frames) or none → ended, when nothing in common is missing any more.
@@ -41,9 +55,9 @@ export class DonorVersion {
   #leave: (() => void) | undefined;
   #cancelLook: (() => void) | undefined;
   #state: "looking" | "none" | "matched" | "ended" = "looking";
-  /** When holding back ends; counts from the moment both swarm and frame table of the target are there. */
+  /** When holding back ends; known once the frame table of the target is. */
   #holdUntil = Number.POSITIVE_INFINITY;
-  #hasDonated = true;
+  #isDonating = true;
 
   constructor(options: DonorVersionOptions) {
     this.#options = options;
@@ -55,6 +69,7 @@ export class DonorVersion {
       this.#giveUp(asAppError(err));
     });
     this.held([]);
+    this.#look();
   }
 
   /** Bytes per second from its peers. */
@@ -159,7 +174,6 @@ export class DonorVersion {
       },
     });
     swarm.start();
-    this.#look();
   }
 
   /** @throws {AppError} as `OriginHttp.fetchHead`; ERR_INDEX_INVALID, ERR_SIGNATURE_INVALID */
@@ -192,28 +206,32 @@ export class DonorVersion {
 
   /** Holds back, for this client and in public, what peers of the previous version offer and nobody has yet. */
   #look(): void {
-    const { context, target } = this.#options;
-    const [files, swarm] = [this.#files, this.#swarm];
-    if (this.#state === "ended" || files === undefined || swarm === undefined) return;
-    const now = context.clock.now();
+    const { context, swarm } = this.#options;
+    const [files, donor] = [this.#files, this.#swarm];
+    if (this.#state === "ended") return;
     this.#cancelLook?.();
-    if (this.#state === "matched") {
-      const rows = files.targetRows((row) => swarm.isOffered(row));
-      if (rows.count > 0 || this.#hasDonated) this.#options.swarm.donate(rows, true);
-      this.#hasDonated = rows.count > 0;
-    } else if (this.#state === "looking") {
-      if (target.frames !== undefined) this.#holdUntil = Math.min(this.#holdUntil, now + HOLD_MS);
-      const table = files.table.layout.section("frames");
-      const hasDonor = table !== undefined && (files.have.has(table.first) || swarm.isOffered(table.first));
-      if ((swarm.isSettled && !hasDonor) || now >= this.#holdUntil) {
-        this.#state = "none";
-        this.#release();
-      }
+    if (this.#state === "matched" && files !== undefined && donor !== undefined) {
+      const rows = files.targetRows((row) => donor.isOffered(row));
+      if (rows.count > 0 || this.#isDonating) swarm.donate(rows, true);
+      this.#isDonating = rows.count > 0;
+    } else if (this.#state === "looking" && !this.#mayFind(context.clock.now())) {
+      this.#state = "none";
+      this.#release();
     }
     const lookMs = this.#state === "looking" ? HOLD_LOOK_MS : LOOK_MS;
     this.#cancelLook = context.clock.after(lookMs, () => {
       this.#look();
     });
+  }
+
+  /** A peer with the previous version is there, or may still turn up in time. */
+  #mayFind(now: number): boolean {
+    if (this.#options.target.frames !== undefined) this.#holdUntil = Math.min(this.#holdUntil, now + HOLD_MS);
+    if (now >= this.#holdUntil) return false;
+    const [files, donor] = [this.#files, this.#swarm];
+    if (files === undefined || donor === undefined || !donor.isSettled) return true;
+    const table = files.table.layout.section("frames");
+    return table !== undefined && (files.have.has(table.first) || donor.isOffered(table.first));
   }
 
   #release(): void {

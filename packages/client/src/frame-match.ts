@@ -8,13 +8,15 @@ export interface FrameMatch {
   readonly donorOf: Int32Array;
 }
 
+type Frames = Pick<FrameTable, "count" | "hash" | "packedLength">;
+
 /** Whoever makes up hashes that collide here gets no match, and costs no more time than others. */
 const MAX_PROBES = 64;
 /** Frames looked at before others get their turn. */
 const TURN_FRAMES = 8192;
 
 /** Finds frames of equal hash and length in two versions, in time that grows with their number only. */
-export async function matchFrames(donor: FrameTable, target: FrameTable): Promise<FrameMatch> {
+export async function matchFrames(donor: Frames, target: Frames): Promise<FrameMatch> {
   const targetOf = new Int32Array(donor.count).fill(-1);
   const donorOf = new Int32Array(target.count).fill(-1);
   // Open addressing over the target's hashes: no object per frame.

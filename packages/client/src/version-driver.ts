@@ -1,4 +1,4 @@
-import { type AppError, describeError, equalBytes, isAppError, type Logger } from "@ckmesh/core";
+import { type AppError, describeError, isAppError, type Logger } from "@ckmesh/core";
 import { decodeHead, deriveSwarmKeys, PACK_HEADER_BYTES, type SignedHead } from "@ckmesh/image";
 import {
   NO_SOURCE_BYTES,
@@ -12,7 +12,7 @@ import {
 import { Backoff } from "@ckmesh/swarm";
 import { asAppError } from "./as-app-error.js";
 import type { ClientContext } from "./client-context.js";
-import { DonorVersion } from "./donor-version.js";
+import { DonorVersion, needsDonor } from "./donor-version.js";
 import { IndexCarry } from "./index-carry.js";
 import { planLocal } from "./local-plan.js";
 import { OriginRows } from "./origin-rows.js";
@@ -299,7 +299,7 @@ export class VersionDriver {
       });
     }
     swarm.start();
-    if (swarms && this.#needsDonor(files)) {
+    if (swarms && needsDonor(files, this.#options.previous(), context)) {
       this.#donor = new DonorVersion({
         context,
         target: files,
@@ -314,16 +314,6 @@ export class VersionDriver {
         },
       });
     }
-  }
-
-  /** The version from which this one was made is not here, but its swarm may be joined as this one's. */
-  #needsDonor(files: VersionFiles): boolean {
-    const { previous } = this.signed.head;
-    const { isOriginPrivate, peers } = this.#options.context;
-    if (files.isComplete || previous === undefined || !(isOriginPrivate || peers.allowOpenSwarm))
-      return false;
-    const held = this.#options.previous();
-    return held === undefined || !equalBytes(held.signed.id, previous.id);
   }
 
   /** Proves the whole pack and gives it its name. Rows that were damaged meanwhile are fetched again. */
@@ -344,6 +334,7 @@ export class VersionDriver {
       return;
     }
     await this.#donor?.close();
+    this.#donor = undefined;
     this.#error = undefined;
     this.#backoff.succeed();
     const { bytes } = files;

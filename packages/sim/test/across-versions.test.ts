@@ -35,8 +35,7 @@ describe("rows that a client derives never cross the WAN", () => {
     [3, 3, 100],
     [1, 9, 100],
     [1, 9, 10],
-    [1, 59, 100],
-    [5, 55, 100],
+    [1, 39, 100],
   ])("%i that derive, %i that hold nothing, %i MB/s", (derivers, cold, mbPerSec) => {
     const where = site();
     for (let i = 0; i < derivers; i++) startDeriving(where, { rows: keptRows(), rate: mbPerSec * 1000 });

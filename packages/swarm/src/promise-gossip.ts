@@ -123,7 +123,7 @@ export class PromiseGossip {
 
   /** A peer that was connected has gone, and what it promised with it. */
   gone(peerId: string): void {
-    if (this.#table.drop(peerId)) this.hasNews = true;
+    if (this.#table.drop(peerId)) this.#lost();
   }
 
   /** Voids what was not kept, tells what changed; returns when to look again. */
@@ -131,10 +131,16 @@ export class PromiseGossip {
     if (now >= this.#table.deadline()) {
       const { table, isOffered } = this.#options;
       const isThere = (row: number): boolean => !table.isMissing(row) || isOffered(row);
-      if (this.#table.expire(now, isThere, (promiser) => this.#isLinked(promiser))) this.hasNews = true;
+      if (this.#table.expire(now, isThere, (promiser) => this.#isLinked(promiser))) this.#lost();
     }
     if (this.#changed && now >= this.#flushAt) this.#tell(now);
     return Math.min(this.#table.deadline(), this.#changed ? this.#flushAt : Number.POSITIVE_INFINITY);
+  }
+
+  /** Promises of others hold no more: rows may be claimed, or ours may be needed. */
+  #lost(): void {
+    this.hasNews = true;
+    this.#changed = true;
   }
 
   #isLinked(promiser: string): boolean {
@@ -158,11 +164,11 @@ export class PromiseGossip {
           if (next.add(row)) isNew = true;
         }
     if (!isNew) return;
-    this.#flushAt = now + PROMISE_INTERVAL_MS;
     const runs = longestRuns(next);
+    if (isSame(runs, this.#last?.runs ?? [])) return;
+    this.#flushAt = now + PROMISE_INTERVAL_MS;
     this.#told = new Bitfield(table.rows);
     for (const run of runs) fill(this.#told, run);
-    if (runs.length === 0 && (this.#last === undefined || this.#last.runs.length === 0)) return;
     this.#epoch += 1;
     this.#last = signPromise({ runs, promiser: peerId, epoch: this.#epoch });
     for (const link of links.values()) this.#send(link, this.#last, 0);
@@ -189,4 +195,10 @@ function longestRuns(rows: Bitfield): readonly Run[] {
 
 function fill(field: Bitfield, run: Run): void {
   for (let row = run.first; row < run.first + run.count; row++) field.add(row);
+}
+
+function isSame(a: readonly Run[], b: readonly Run[]): boolean {
+  return (
+    a.length === b.length && a.every(({ first, count }, i) => b[i]?.first === first && b[i].count === count)
+  );
 }

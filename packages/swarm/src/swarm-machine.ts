@@ -8,13 +8,12 @@ import {
   DIAL_BACKOFF_MS,
   MAX_BAD_ROWS,
   MAX_LINKS,
-  MAX_SITE_RTT_MS,
   SHUT_OUT_MS,
-  SPARE_LINKS,
 } from "./constants.js";
 import { Dialer } from "./dialer.js";
 import { HaveGossip } from "./have-gossip.js";
 import { Link } from "./link.js";
+import { type AdmissionView, admission } from "./link-admission.js";
 import { Neighbourhood } from "./neighbourhood.js";
 import { type OfferMessage, takeOffer } from "./offers.js";
 import { PeerExchange } from "./peer-exchange.js";
@@ -47,6 +46,7 @@ export class SwarmMachine {
   readonly #exchange: PeerExchange;
   readonly #neighbourhood: Neighbourhood;
   readonly #settling: Settling;
+  readonly #admission: AdmissionView;
   #effects: SwarmEffect[] = [];
   #saidComplete = false;
   #wakeAt = 0;
@@ -67,6 +67,8 @@ export class SwarmMachine {
       !config.swarming,
       now,
     );
+    const isOwnSubnet = (address: string): boolean => this.#dialer.policy.isOwnSubnet(address);
+    this.#admission = { ...config, links: this.#links, bans: this.#bans, isOwnSubnet };
     this.#picker = new RequestPicker(
       this.#table,
       this.#links,
@@ -285,13 +287,14 @@ export class SwarmMachine {
 
   #up(event: Extract<SwarmEvent, { type: "peer-up" }>, now: number): void {
     const link = new Link(event, this.#config.rows, now);
-    const reason = this.#refusal(link, now);
-    if (reason !== undefined) {
-      this.#effects.push({ type: "close", link: link.id, reason });
-      if (reason === "self") this.#dialer.forget(link);
-      else if (reason !== "duplicate") this.#dialer.failed(link, now);
+    const { refusal, replaced } = admission(link, this.#admission, now);
+    if (refusal !== undefined) {
+      this.#effects.push({ type: "close", link: link.id, reason: refusal });
+      if (refusal === "self") this.#dialer.forget(link);
+      else if (refusal !== "duplicate") this.#dialer.failed(link, now);
       return;
     }
+    if (replaced !== undefined) this.#close(replaced, "duplicate", now);
     this.#links.set(link.id, link);
     this.#neighbourhood.changed(now);
     this.#dialer.connected(link, now);
@@ -299,22 +302,6 @@ export class SwarmMachine {
     for (const claim of this.#wan.current(now)) this.#gossip.announce(claim, link);
     this.#gossip.greet(link);
     this.#promises.greet(link);
-  }
-
-  #refusal(link: Link, now: number): CloseReason | undefined {
-    if (!this.#config.swarming) return "too-many";
-    if (link.peerId === this.#config.peerId) return "self";
-    if (this.#bans.has(link.peerId, now) || this.#bans.has(link.address, now)) return "banned";
-    if (link.rttMs > MAX_SITE_RTT_MS && !this.#dialer.policy.isOwnSubnet(link.address)) return "far";
-    const twin = [...this.#links.values()].find((other) => other.peerId === link.peerId);
-    if (twin !== undefined) {
-      // Both sides keep the link that the lower peer id dialled; of two such links, the older.
-      const keep = (l: Link): boolean => l.inbound === link.peerId < this.#config.peerId;
-      if (keep(twin) || !keep(link)) return "duplicate";
-      this.#close(twin, "duplicate", now);
-    }
-    if (this.#links.size >= MAX_LINKS + (link.inbound ? SPARE_LINKS : 0)) return "too-many";
-    return undefined;
   }
 
   #down(id: LinkId, now: number): void {
