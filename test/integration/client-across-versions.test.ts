@@ -62,26 +62,40 @@ describe("across versions", () => {
     expect(fixture.origin.bytes).toBe(old.length * HEAD_BYTES);
   }, 120_000);
 
-  it("clients that hold the previous version and clients that hold nothing share one copy of what is new", async () => {
-    await fixture.publish(1, 24);
-    const old = await Promise.all(["a", "b", "c"].map(start));
-    await reached(old, 1);
-    await fixture.publish(2, 24, { renewed: 10 });
-    const needed = await newBytes(fixture);
+  it.each([
+    ["that join the swarm of the previous version", true],
+    ["that rely on what the others promise", false],
+  ])(
+    "clients that update and cold ones %s share one copy of what is new",
+    async (_, hasPreviousHead) => {
+      fixture.origin.fault = (_request, response, name) => {
+        if (hasPreviousHead || name !== "Win11_1.ckm.index" || !isPublished) return false;
+        response.writeHead(404).end();
+        return true;
+      };
+      let isPublished = false;
+      await fixture.publish(1, 24);
+      const old = await Promise.all(["a", "b", "c"].map(start));
+      await reached(old, 1);
+      await fixture.publish(2, 24, { renewed: 10 });
+      const needed = await newBytes(fixture);
+      isPublished = true;
 
-    tracker.publish({ image: "Win11", version: 2 });
-    const cold = await Promise.all(["x", "y", "z"].map(start));
-    const all = [...old, ...cold];
-    await reached(all, 2);
-    let wan = 0;
-    for (const client of all) {
-      const version = versionOf(client.status(), 2);
-      expect(countedBytes(version)).toBe(version.needed);
-      wan += version.bytes.origin + version.wasted.origin;
-    }
-    expect(wan).toBeLessThanOrEqual(1.02 * needed);
-    expect(await fixture.isIdentical("x", 2)).toBe(true);
-  }, 120_000);
+      tracker.publish({ image: "Win11", version: 2 });
+      const cold = await Promise.all(["x", "y", "z"].map(start));
+      const all = [...old, ...cold];
+      await reached(all, 2);
+      let wan = 0;
+      for (const client of all) {
+        const version = versionOf(client.status(), 2);
+        expect(countedBytes(version)).toBe(version.needed);
+        wan += version.bytes.origin + version.wasted.origin;
+      }
+      expect(wan).toBeLessThanOrEqual(1.02 * needed);
+      expect(await fixture.isIdentical("x", 2)).toBe(true);
+    },
+    120_000,
+  );
 
   it("a client that finds nobody with the previous version loses nothing", async () => {
     await fixture.publish(1, 8);

@@ -12,6 +12,11 @@ const HOLD_LOOK_MS = 250;
 const LOOK_MS = 1000;
 /** Longest time that frames are held back from the WAN for a donor that has not said what it has. */
 const HOLD_MS = 10_000;
+/**
+ * When no common frame comes for this long, the WAN no longer waits for the donor's peers, whatever they offer: longer
+ * than a turn at one busy peer takes, shorter than the patience of a swarm.
+ */
+const STALL_MS = 8000;
 
 export interface DonorVersionOptions {
   readonly context: ClientContext;
@@ -42,7 +47,8 @@ export function needsDonor(
 /**
  * The swarm of the previous version, joined for frames that the target has too (site swarm rule 8): only from
  * peers, never over the WAN but for its head. States: looking (frames of the target are held back from the WAN)
- * → matched (peers offer these frames) or none → ended, when nothing in common is missing any more.
+ * → none (nobody is there in time) → matched (what peers offer is held back) → doubted, for good (they do not bring
+ * it: rows from elsewhere say nothing about them) → ended, when nothing in common is missing any more.
  */
 export class DonorVersion {
   readonly #options: DonorVersionOptions;
@@ -54,10 +60,12 @@ export class DonorVersion {
   #swarm: VersionSwarm | undefined;
   #leave: (() => void) | undefined;
   #cancelLook: (() => void) | undefined;
-  #state: "looking" | "none" | "matched" | "ended" = "looking";
+  #state: "looking" | "none" | "matched" | "doubted" | "ended" = "looking";
   /** When holding back ends; known once the frame table of the target is. */
   #holdUntil = Number.POSITIVE_INFINITY;
   #isDonating = true;
+  /** When a common frame last came, or could for the first time. */
+  #cameAt = 0;
 
   constructor(options: DonorVersionOptions) {
     this.#options = options;
@@ -82,7 +90,9 @@ export class DonorVersion {
     if (this.#options.target.frames !== undefined) this.#tellTargetKnown();
     if (this.#state === "ended" || this.#files === undefined || this.#swarm === undefined) return;
     const runs = this.#files.hold(targetRuns);
-    if (runs.length > 0) this.#swarm.step({ type: "stored", runs, source: "local" });
+    if (runs.length === 0) return;
+    this.#cameAt = this.#options.context.clock.now();
+    this.#swarm.step({ type: "stored", runs, source: "local" });
   }
 
   /** The target's swarm asks its peers for rows, or no longer does. */
@@ -145,6 +155,7 @@ export class DonorVersion {
         if (this.#state !== "ended") {
           logger.info({ frames: wanted.count }, "frames of equal hash in the previous version");
           this.#state = "matched";
+          this.#cameAt = clock.now();
           this.#look();
         }
         return { rows: none, wanted, copy: async () => {} };
@@ -212,6 +223,12 @@ export class DonorVersion {
     this.#cancelLook?.();
     if (this.#state === "matched" && files !== undefined && donor !== undefined) {
       const rows = files.targetRows((row) => donor.isOffered(row));
+      if (rows.count === 0) this.#cameAt = context.clock.now();
+      if (context.clock.now() - this.#cameAt >= STALL_MS) {
+        this.#state = "doubted";
+        this.#release();
+        return;
+      }
       if (rows.count > 0 || this.#isDonating) swarm.donate(rows, true);
       this.#isDonating = rows.count > 0;
     } else if (this.#state === "looking" && !this.#mayFind(context.clock.now())) {

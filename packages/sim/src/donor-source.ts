@@ -6,6 +6,8 @@ import type { SimSite } from "./sim-site.js";
 const LOOK_MS = 250;
 /** As long as a swarm settles, ms. */
 const SETTLE_MS = 2500;
+/** When no common frame comes for this long, the WAN no longer waits for the donor's peers, ms. */
+const STALL_MS = 8000;
 
 /**
  * Starts a client that holds nothing in two swarms of one site, as `DonorVersion` of the client does: that of the
@@ -15,6 +17,7 @@ export function startCold(site: SimSite, previous: SimSite, common: Bitfield): S
   const { clock } = site;
   const held = new Bitfield(common.length);
   let donor: SimNode | undefined;
+  let cameAt = 0;
   const target = site.start({
     onFrames: () => {
       donor = previous.start({
@@ -25,12 +28,14 @@ export function startCold(site: SimSite, previous: SimSite, common: Bitfield): S
         },
       });
       donor.step({ type: "origin-gate", open: false });
+      cameAt = clock.now();
       look(clock.now());
     },
     onHeld: (runs) => {
       for (const { first, count } of runs) {
         for (let row = first; row < first + count; row++) {
           if (!held.add(row) || !common.has(row)) continue;
+          cameAt = clock.now();
           donor?.step({ type: "stored", runs: [{ first: row, count: 1 }], source: "local" });
         }
       }
@@ -42,6 +47,10 @@ export function startCold(site: SimSite, previous: SimSite, common: Bitfield): S
       for (let row = first; row < first + count; row++)
         if (!held.has(row) && donor?.isOffered(row) === true) rows.add(row);
     const isFound = rows.count > 0 || clock.now() - since >= SETTLE_MS;
+    if (rows.count > 0 && clock.now() - cameAt >= STALL_MS) {
+      target.step({ type: "beside", rows: new Bitfield(common.length), isSure: false });
+      return;
+    }
     if (isFound) target.step({ type: "beside", rows, isSure: true });
     if (target.completeAt === undefined) clock.after(LOOK_MS, () => look(since));
   };

@@ -1,6 +1,14 @@
 import { Bitfield } from "@ckmesh/core";
 import { describe, expect, it } from "vitest";
-import { startCold, startDeriving, type SimNode, SimSite, type SiteOptions, simImage } from "../src/index.js";
+import {
+  type NodeOptions,
+  startCold,
+  startDeriving,
+  type SimNode,
+  SimSite,
+  type SiteOptions,
+  simImage,
+} from "../src/index.js";
 
 const MIB = 1024 * 1024;
 const WAN = 50e6;
@@ -103,5 +111,28 @@ describe("clients that hold nothing, beside clients of the previous version that
     for (let i = 0; i < 5; i++) startCold(where, previous, keptRows());
     expect(where.run(60_000)).toBe(true);
     expect(where.wan.bytes).toBeLessThanOrEqual(1.02 * image.bytes);
+  });
+
+  it("go on over the WAN when the last old one leaves", () => {
+    const where = site();
+    const previous = site({ clock: where.clock });
+    const old = previous.start({ have: Bitfield.full(image.lengths.length), lanRate: 5000 });
+    for (let i = 0; i < 5; i++) startCold(where, previous, keptRows());
+    where.clock.advance(4000);
+    previous.kill(old);
+    const bound = (image.bytes * 8000) / WAN;
+    expect(where.run(bound + 5000)).toBe(true);
+    expect(where.wan.bytes).toBeLessThanOrEqual(1.02 * image.bytes);
+  });
+
+  it("get along without an old one that offers everything and serves nothing", () => {
+    const where = site();
+    const previous = site({ clock: where.clock });
+    const bend: NodeOptions["bend"] = (message) => (message.type === "piece" ? undefined : message);
+    previous.start({ have: Bitfield.full(image.lengths.length), bend });
+    for (let i = 0; i < 5; i++) startCold(where, previous, keptRows());
+    const bound = (image.bytes * 8000) / WAN;
+    expect(where.run(bound + 30_000)).toBe(true);
+    expect(where.wan.bytes).toBeLessThanOrEqual(1.05 * image.bytes);
   });
 });
