@@ -9,6 +9,13 @@ export const DONOR_SECTIONS: ReadonlySet<SectionKind> = new Set(["hashes", "fram
 /** Most bytes of these sections: they are kept in memory. 1.2 million frames, 75 GiB of disk content. */
 export const MAX_DONOR_BYTES = 64 * 1024 * 1024;
 
+/** Hears what happens to rows of the target. */
+export interface TargetListener {
+  stored(runs: readonly Run[]): void;
+  /** They were damaged, and are no longer held. */
+  lost(runs: readonly Run[]): void;
+}
+
 /**
  * The rows of a version that is joined only for the frames that another one, the target, has too. Index pieces
  * lie in memory, frames in the target's pack; nothing of the donor itself is on the disk.
@@ -18,17 +25,16 @@ export class DonorFiles implements SwarmFiles {
   readonly table: RowTable;
   readonly have: Bitfield;
   readonly #target: SwarmFiles;
-  readonly #onStored: (targetRuns: readonly Run[]) => void;
+  readonly #tell: TargetListener;
   readonly #sections = new Map<SectionKind, Uint8Array>();
   #match: FrameMatch | undefined;
 
-  /** @param onStored rows of the target that came */
-  constructor(signed: SignedHead, target: SwarmFiles, onStored: (targetRuns: readonly Run[]) => void) {
+  constructor(signed: SignedHead, target: SwarmFiles, tell: TargetListener) {
     this.signed = signed;
     this.table = new RowTable(signed.head);
     this.have = new Bitfield(this.table.layout.rows);
     this.#target = target;
-    this.#onStored = onStored;
+    this.#tell = tell;
     for (const { kind, length } of signed.head.sections)
       if (DONOR_SECTIONS.has(kind)) this.#sections.set(kind, new Uint8Array(length));
   }
@@ -121,7 +127,9 @@ export class DonorFiles implements SwarmFiles {
       const from = Math.max(first, pieceRows);
       return from < first + count ? this.targetRuns({ first: from, count: first + count - from }) : [];
     });
-    const lost = this.donorRuns(await this.#target.recheck(frames));
+    const dropped = await this.#target.recheck(frames);
+    if (dropped.length > 0) this.#tell.lost(dropped);
+    const lost = this.donorRuns(dropped);
     for (const { first, count } of lost)
       for (let row = first; row < first + count; row++) this.have.delete(row);
     return lost;
@@ -136,7 +144,7 @@ export class DonorFiles implements SwarmFiles {
       at += length;
       stored.push(part);
     }
-    this.#onStored(stored);
+    this.#tell.stored(stored);
   }
 
   #learn(): void {

@@ -118,9 +118,14 @@ export class DonorVersion {
       this.#giveUp(undefined);
       return;
     }
-    const files = new DonorFiles(signed, target, (runs) => {
-      this.#options.swarm.step({ type: "stored", runs, source: "local" });
-      this.#options.onProgress();
+    const files = new DonorFiles(signed, target, {
+      stored: (runs) => {
+        this.#options.swarm.step({ type: "stored", runs, source: "local" });
+        this.#options.onProgress();
+      },
+      lost: (runs) => {
+        this.#options.swarm.step({ type: "lost", runs });
+      },
     });
     const swarm = new VersionSwarm({
       files,

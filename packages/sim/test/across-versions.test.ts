@@ -35,6 +35,7 @@ function finished(nodes: readonly SimNode[], where: SimSite, ms: number): boolea
     where.clock.advance(100);
   return nodes.every((n) => n.completeAt !== undefined);
 }
+const servingNothing: NodeOptions["bend"] = (message) => (message.type === "piece" ? undefined : message);
 const starts = (where: SimSite, count: number): SimNode[] =>
   Array.from({ length: count }, () => where.start());
 
@@ -50,6 +51,34 @@ describe("rows that a client derives never cross the WAN", () => {
     starts(where, cold);
     expect(where.run(120_000)).toBe(true);
     expect(copies(where)).toBeLessThanOrEqual(1.02);
+  });
+
+  it("nor do pieces of the index that follow from an older one, once `kept` and `map` have come", () => {
+    const lengths = new Uint32Array(70 + 100).fill(65_536);
+    const index = { lengths, pieces: 70, bytes: lengths.length * 65_536 };
+    const where = site({ image: index });
+    // Row 0 is `hashes`, rows 1 to 4 are `kept` and `map`; the others follow from them and the older index.
+    const following = new Bitfield(lengths.length);
+    for (let row = 5; row < index.pieces; row++) following.add(row);
+    for (let i = 0; i < 3; i++) {
+      const held = new Set<number>();
+      const node = where.start({
+        onHeld: (runs) => {
+          for (const run of runs)
+            if (run.first < 5) for (let j = 0; j < run.count; j++) held.add(run.first + j);
+          if (held.size < 5) return;
+          held.clear();
+          node.step({ type: "stored", runs: [...following.runs()], source: "local" });
+          node.step({ type: "local-done" });
+          node.learn();
+        },
+      });
+      node.step({ type: "local-plan", rows: following });
+    }
+    starts(where, 3);
+    expect(where.run(60_000)).toBe(true);
+    const fresh = (5 + 100) * 65_536;
+    expect(where.wan.bytes).toBeLessThanOrEqual(1.02 * fresh);
   });
 
   it("also when the others were there first", () => {
@@ -128,8 +157,7 @@ describe("clients that hold nothing, beside clients of the previous version that
   it("get along without an old one that offers everything and serves nothing", () => {
     const where = site();
     const previous = site({ clock: where.clock });
-    const bend: NodeOptions["bend"] = (message) => (message.type === "piece" ? undefined : message);
-    previous.start({ have: Bitfield.full(image.lengths.length), bend });
+    previous.start({ have: Bitfield.full(image.lengths.length), bend: servingNothing });
     for (let i = 0; i < 5; i++) startCold(where, previous, keptRows());
     const bound = (image.bytes * 8000) / WAN;
     expect(where.run(bound + 30_000)).toBe(true);

@@ -74,7 +74,7 @@ export const PROMISE_MS = 15_000;
 export const PROMISE_STEP_ROWS = 16;
 export const PROMISE_PARTS = 64;
 /** Rule 8: own promises change at most this often. */
-export const PROMISE_INTERVAL_MS = 1000;
+export const PROMISE_INTERVAL_MS = 250;
 /** Rule 8: rows promised by so many others need no promise of ours: one may leave before it has kept its word. */
 export const ENOUGH_PROMISERS = 2;
 /** Promises held from all peers: each takes a bit per row. Above it, further ones are not heard. */

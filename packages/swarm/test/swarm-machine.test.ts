@@ -178,6 +178,10 @@ describe("SwarmMachine", () => {
     expect(closes(m.step(up(99, peerId(99)), 3))).toEqual(["99 too-many"]);
   });
 
+  it("keeps a slow link to a peer of an own subnet", () => {
+    expect(closes(machine().step(up(3, peerId(3), { address: "10.0.0.9", rttMs: 30 }), 1))).toEqual([]);
+  });
+
   it("keeps of two links with one peer the one that the lower id dialled, on both sides the same", () => {
     const lower = machine();
     lower.step(up(1, peerId(1), { inbound: false }), 1);
