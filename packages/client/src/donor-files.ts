@@ -63,7 +63,7 @@ export class DonorFiles implements SwarmFiles {
   /** Rows of the target came another way: the donor's rows of the same content, which are held now too. */
   hold(targetRuns: readonly Run[]): readonly Run[] {
     const runs = this.donorRuns(targetRuns);
-    for (const { first, count } of runs) for (let row = first; row < first + count; row++) this.have.add(row);
+    for (const run of runs) this.have.addRun(run);
     return runs;
   }
 
@@ -115,7 +115,7 @@ export class DonorFiles implements SwarmFiles {
   async write(run: Run, bytes: Uint8Array, source: RowSource): Promise<void> {
     if (this.table.layout.isPiece(run.first)) this.#piecePlace(run).set(bytes);
     else await this.#writeFrames(run, bytes, source);
-    for (let row = run.first; row < run.first + run.count; row++) this.have.add(row);
+    this.have.addRun(run);
     this.#learn();
   }
 

@@ -52,7 +52,7 @@ export class LocalRows {
   allFrames(): Bitfield {
     const { pieceRows, rows } = this.#options.files.table.layout;
     const frames = new Bitfield(rows);
-    for (let row = pieceRows; row < rows; row++) frames.add(row);
+    frames.addRun({ first: pieceRows, count: rows - pieceRows });
     return frames;
   }
 
@@ -124,7 +124,7 @@ export class LocalRows {
     // Frames that lay here before the frame table was known: after a crash, or when the index was damaged.
     const held = [...files.have.runs(true, files.table.layout.pieceRows)];
     const local = plan.rows.clone();
-    for (const { first, count } of held) for (let row = first; row < first + count; row++) local.add(row);
+    for (const run of held) local.addRun(run);
     const { wanted } = plan;
     step({ type: "frames", lengths, local, ...(wanted !== undefined && { wanted }) });
     if (held.length > 0) step({ type: "stored", runs: held, source: "local" });

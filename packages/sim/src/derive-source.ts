@@ -19,7 +19,7 @@ export function startDeriving(site: SimSite, { rows, rate }: DeriveSource): SimN
     },
   });
   const frames = new Bitfield(rows.length);
-  for (let row = site.image.pieces; row < rows.length; row++) frames.add(row);
+  frames.addRun({ first: site.image.pieces, count: rows.length - site.image.pieces });
   node.step({ type: "beside", rows: frames, isSure: true });
   return node;
 }

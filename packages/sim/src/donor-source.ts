@@ -55,7 +55,7 @@ export function startCold(site: SimSite, previous: SimSite, common: Bitfield): S
     if (target.completeAt === undefined) clock.after(LOOK_MS, () => look(since));
   };
   const frames = new Bitfield(common.length);
-  for (let row = site.image.pieces; row < common.length; row++) frames.add(row);
+  frames.addRun({ first: site.image.pieces, count: common.length - site.image.pieces });
   target.step({ type: "beside", rows: frames, isSure: false });
   return target;
 }

@@ -80,7 +80,7 @@ export const ENOUGH_PROMISERS = 2;
 /** Promises held from all peers: each takes a bit per row. Above it, further ones are not heard. */
 export const MAX_PROMISES = 32;
 /** Promises taken per link and second; a newcomer is told all that hold at once. */
-export const MAX_PROMISES_PER_SECOND = 64;
+export const MAX_PROMISES_PER_SECOND = 40;
 
 /** Rule 10: claims that move at once in the view. */
 export const MAX_MOVING_CLAIMS = 4;

@@ -66,7 +66,7 @@ export class PromiseGossip {
 
   /** Local data is about to deliver these rows too. */
   planLocal(rows: Bitfield): void {
-    for (const run of rows.runs()) fill(this.#local, run);
+    for (const run of rows.runs()) this.#local.addRun(run);
     this.#changed = true;
   }
 
@@ -168,7 +168,7 @@ export class PromiseGossip {
     if (isSame(runs, this.#last?.runs ?? [])) return;
     this.#flushAt = now + PROMISE_INTERVAL_MS;
     this.#told = new Bitfield(table.rows);
-    for (const run of runs) fill(this.#told, run);
+    for (const run of runs) this.#told.addRun(run);
     this.#epoch += 1;
     this.#last = signPromise({ runs, promiser: peerId, epoch: this.#epoch });
     for (const link of links.values()) this.#send(link, this.#last, 0);
@@ -191,10 +191,6 @@ function longestRuns(rows: Bitfield): readonly Run[] {
     .toSorted((a, b) => b.count - a.count)
     .slice(0, MAX_PROMISE_RUNS)
     .toSorted((a, b) => a.first - b.first);
-}
-
-function fill(field: Bitfield, run: Run): void {
-  for (let row = run.first; row < run.first + run.count; row++) field.add(row);
 }
 
 function isSame(a: readonly Run[], b: readonly Run[]): boolean {
