@@ -105,7 +105,7 @@ export class PromiseGossip {
     const { peerId, verifyPromise, random, links } = this.#options;
     if (from.promiseCount > MAX_PROMISES_PER_SECOND || promise.promiser === peerId) return false;
     if (!verifyPromise(promise) || this.#table.add(promise, now) !== "new") return false;
-    this.hasNews = true;
+    this.#othersChanged();
     if (hops + 1 >= MAX_HOPS) return true;
     // Who is linked with the promiser hears it first hand.
     const promiser = peerIdPrefix(promise.promiser);
@@ -123,7 +123,7 @@ export class PromiseGossip {
 
   /** A peer that was connected has gone, and what it promised with it. */
   gone(peerId: string): void {
-    if (this.#table.drop(peerId)) this.#lost();
+    if (this.#table.drop(peerId)) this.#othersChanged();
   }
 
   /** Voids what was not kept, tells what changed; returns when to look again. */
@@ -131,14 +131,14 @@ export class PromiseGossip {
     if (now >= this.#table.deadline()) {
       const { table, isOffered } = this.#options;
       const isThere = (row: number): boolean => !table.isMissing(row) || isOffered(row);
-      if (this.#table.expire(now, isThere, (promiser) => this.#isLinked(promiser))) this.#lost();
+      if (this.#table.expire(now, isThere, (promiser) => this.#isLinked(promiser))) this.#othersChanged();
     }
     if (this.#changed && now >= this.#flushAt) this.#tell(now);
     return Math.min(this.#table.deadline(), this.#changed ? this.#flushAt : Number.POSITIVE_INFINITY);
   }
 
-  /** Promises of others hold no more: rows may be claimed, or ours may be needed. */
-  #lost(): void {
+  /** What others promise is another: rows may be claimed, or our own promise may be needed. */
+  #othersChanged(): void {
     this.hasNews = true;
     this.#changed = true;
   }
@@ -160,7 +160,7 @@ export class PromiseGossip {
     for (const plan of this.#isSure ? [this.#local, this.#beside] : [this.#local])
       for (const run of plan.runs())
         for (let row = run.first; row < run.first + run.count; row++) {
-          if (table.have.has(row) || this.#table.promisers(row) >= ENOUGH_PROMISERS) continue;
+          if (table.have.has(row) || this.#table.isPromised(row, ENOUGH_PROMISERS)) continue;
           if (next.add(row)) isNew = true;
         }
     if (!isNew) return;

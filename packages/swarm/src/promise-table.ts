@@ -82,15 +82,13 @@ export class PromiseTable {
     return "new";
   }
 
-  /** How many peers promise the row. */
-  promisers(row: number): number {
+  /** True if so many peers promise the row. */
+  isPromised(row: number, promisers = 1): boolean {
     let count = 0;
-    for (const { left } of this.#promises.values()) count += Number(left.has(row));
-    return count;
-  }
-
-  isPromised(row: number): boolean {
-    for (const { left } of this.#promises.values()) if (left.has(row)) return true;
+    for (const { left } of this.#promises.values()) {
+      count += Number(left.has(row));
+      if (count >= promisers) return true;
+    }
     return false;
   }
 

@@ -55,7 +55,9 @@ const types = (effects: readonly SwarmEffect[]): string[] =>
   effects.map((e) => (e.type === "send" ? e.message.type : e.type));
 
 const promised = (effects: readonly SwarmEffect[]): unknown[] =>
-  effects.flatMap((e) => (e.type === "send" && e.message.type === "promise" ? [e.message.promise.runs] : []));
+  effects.flatMap((e) =>
+    e.type === "send" && e.message.type === "promise" && e.message.hops === 0 ? [e.message.promise.runs] : [],
+  );
 
 describe("SwarmMachine", () => {
   it("fetches at once when swarming is off, the hashes before anything else", () => {
@@ -80,6 +82,34 @@ describe("SwarmMachine", () => {
     m.step({ type: "stored", runs: [{ first: 1, count: 1 }], source: "local" }, 3);
     m.step({ type: "local-done" }, 4);
     expect(promised(m.step({ type: "tick" }, 1100))).toEqual([[{ first: 1, count: 1 }]]);
+  });
+
+  it("promises what two others do only when one of them no longer does", () => {
+    const have = new Bitfield(5);
+    have.add(0);
+    const m = machine({ have });
+    const promise = (n: number, epoch: number, count: number): Parameters<SwarmMachine["step"]>[0] => ({
+      type: "message",
+      link: n,
+      message: {
+        type: "promise",
+        promise: {
+          runs: count === 0 ? [] : [{ first: 1, count }],
+          promiser: peerId(n),
+          epoch,
+          key: new Uint8Array(32),
+          signature: new Uint8Array(64),
+        },
+        hops: 0,
+      },
+    });
+    for (const n of [1, 2, 3]) m.step(up(n, peerId(n)), 1);
+    m.step(promise(1, 1, 4), 2);
+    m.step(promise(2, 1, 4), 2);
+    const local = new Bitfield(5);
+    local.addRun({ first: 1, count: 4 });
+    expect(promised(m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9), local }, 3))).toEqual([]);
+    expect(promised(m.step(promise(2, 2, 2), 4))).toEqual(Array(3).fill([{ first: 3, count: 2 }]));
   });
 
   it("fetches nothing over the WAN that a peer promises, until that peer is gone", () => {
