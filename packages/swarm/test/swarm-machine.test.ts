@@ -59,6 +59,23 @@ const promised = (effects: readonly SwarmEffect[]): unknown[] =>
     e.type === "send" && e.message.type === "promise" && e.message.hops === 0 ? [e.message.promise.runs] : [],
   );
 
+/** Peer `n` promises `count` frames, from the first on. */
+const promise = (n: number, epoch: number, count: number): Parameters<SwarmMachine["step"]>[0] => ({
+  type: "message",
+  link: n,
+  message: {
+    type: "promise",
+    promise: {
+      runs: count === 0 ? [] : [{ first: 1, count }],
+      promiser: peerId(n),
+      epoch,
+      key: new Uint8Array(32),
+      signature: new Uint8Array(64),
+    },
+    hops: 0,
+  },
+});
+
 describe("SwarmMachine", () => {
   it("fetches at once when swarming is off, the hashes before anything else", () => {
     const effects = machine({ swarming: false }).step({ type: "tick" }, 0);
@@ -88,28 +105,13 @@ describe("SwarmMachine", () => {
     const have = new Bitfield(5);
     have.add(0);
     const m = machine({ have });
-    const promise = (n: number, epoch: number, count: number): Parameters<SwarmMachine["step"]>[0] => ({
-      type: "message",
-      link: n,
-      message: {
-        type: "promise",
-        promise: {
-          runs: count === 0 ? [] : [{ first: 1, count }],
-          promiser: peerId(n),
-          epoch,
-          key: new Uint8Array(32),
-          signature: new Uint8Array(64),
-        },
-        hops: 0,
-      },
-    });
     for (const n of [1, 2, 3]) m.step(up(n, peerId(n)), 1);
     m.step(promise(1, 1, 4), 2);
     m.step(promise(2, 1, 4), 2);
     const local = new Bitfield(5);
     local.addRun({ first: 1, count: 4 });
     expect(promised(m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9), local }, 3))).toEqual([]);
-    expect(promised(m.step(promise(2, 2, 2), 4))).toEqual(Array(3).fill([{ first: 3, count: 2 }]));
+    expect(promised(m.step(promise(2, 2, 2), 4))).toEqual([1, 2, 3].map(() => [{ first: 3, count: 2 }]));
   });
 
   it("fetches nothing over the WAN that a peer promises, until that peer is gone", () => {
@@ -119,14 +121,7 @@ describe("SwarmMachine", () => {
     m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9) }, 1);
     m.step(up(1, peerId(1)), 2);
     m.step({ type: "message", link: 1, message: { type: "have-none" } }, 3);
-    const promise = {
-      runs: [{ first: 1, count: 4 }],
-      promiser: peerId(1),
-      epoch: 1,
-      key: new Uint8Array(32),
-      signature: new Uint8Array(64),
-    };
-    m.step({ type: "message", link: 1, message: { type: "promise", promise, hops: 0 } }, 4);
+    m.step(promise(1, 1, 4), 4);
     expect(types(m.step({ type: "tick" }, 5000))).not.toContain("claim");
     expect(types(m.step({ type: "peer-down", link: 1 }, 6000))).toContain("fetch");
   });
@@ -138,17 +133,7 @@ describe("SwarmMachine", () => {
     m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9) }, 1);
     expect(types(m.step({ type: "tick" }, 5000))).toContain("fetch");
     m.step(up(1, peerId(1)), 5001);
-    const promise = {
-      runs: [{ first: 1, count: 4 }],
-      promiser: peerId(1),
-      epoch: 1,
-      key: new Uint8Array(32),
-      signature: new Uint8Array(64),
-    };
-    const effects = m.step(
-      { type: "message", link: 1, message: { type: "promise", promise, hops: 0 } },
-      5002,
-    );
+    const effects = m.step(promise(1, 1, 4), 5002);
     expect(types(effects)).toContain("abort-fetch");
   });
 
