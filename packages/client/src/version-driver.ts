@@ -1,5 +1,5 @@
 import { type AppError, describeError, isAppError, type Logger } from "@ckmesh/core";
-import { decodeHead, deriveSwarmKeys, PACK_HEADER_BYTES, type SignedHead } from "@ckmesh/image";
+import { decodeHead, deriveSwarmKeys, type SignedHead } from "@ckmesh/image";
 import {
   NO_SOURCE_BYTES,
   packKey,
@@ -15,6 +15,7 @@ import type { ClientContext } from "./client-context.js";
 import { DonorVersion, needsDonor } from "./donor-version.js";
 import { IndexCarry } from "./index-carry.js";
 import { planLocal } from "./local-plan.js";
+import { neededBytes } from "./needed-bytes.js";
 import { OriginRows } from "./origin-rows.js";
 import type { StatusError, VersionStatus } from "./status.js";
 import { VersionSwarm } from "./version-swarm.js";
@@ -163,7 +164,7 @@ export class VersionDriver {
       swarming: this.#whyNoSwarm() ?? true,
       haveRows: files?.have.count ?? 0,
       rows: files?.table.layout.rows ?? 0,
-      needed: this.#neededBytes(),
+      needed: neededBytes(this.signed.head),
       bytes: files?.bytes ?? NO_SOURCE_BYTES,
       wasted: this.#waste.bytes,
       rate: {
@@ -258,12 +259,8 @@ export class VersionDriver {
       logger: this.#logger,
       indexCarry,
       holdsOlder: !files.isComplete && this.#options.previous() !== undefined,
-      onHeld: (runs) => {
-        this.#donor?.held(runs);
-      },
-      onAsked: (rows, isAsked) => {
-        this.#donor?.asked(rows, isAsked);
-      },
+      onHeld: (runs) => this.#donor?.held(runs),
+      onAsked: (rows, isAsked) => this.#donor?.asked(rows, isAsked),
       planLocal: () =>
         planLocal({
           files,
@@ -306,12 +303,8 @@ export class VersionDriver {
         swarm,
         waste: this.#waste,
         logger: this.#logger,
-        onProgress: () => {
-          this.#countBytes();
-        },
-        onFault: (err) => {
-          this.#stopFor(err);
-        },
+        onProgress: () => this.#countBytes(),
+        onFault: (err) => this.#stopFor(err),
       });
     }
   }
@@ -372,7 +365,10 @@ export class VersionDriver {
   async #requireSpace(files: VersionFiles): Promise<void> {
     const { name, version } = this.signed.head;
     const held = SOURCES.reduce((sum, source) => sum + files.bytes[source], 0);
-    await this.#options.context.store.requireSpace(this.#neededBytes() - held, `${name} version ${version}`);
+    await this.#options.context.store.requireSpace(
+      neededBytes(this.signed.head) - held,
+      `${name} version ${version}`,
+    );
   }
 
   /** Looks at the free space now and then while rows come. */
@@ -447,13 +443,6 @@ export class VersionDriver {
     const { context, record } = this.#options;
     if (record.isPrivate || context.peers.allowOpenSwarm) return undefined;
     return "the head came over plain http: use https, or allowOpenSwarm";
-  }
-
-  /** Bytes of all rows. */
-  #neededBytes(): number {
-    const { head } = this.signed;
-    const header = head.disk === undefined ? 0 : PACK_HEADER_BYTES;
-    return head.sections.reduce((sum, s) => sum + s.length, 0) + head.pack.length - header;
   }
 
   #packKey(): string {
