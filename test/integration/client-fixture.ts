@@ -34,17 +34,23 @@ export class Fixture {
     return new Fixture(dir, await StaticOrigin.start(join(dir, "www")));
   }
 
-  /** Packs a disk of `mib` MiB that only the seed decides, and publishes it. */
+  /**
+   * Packs a disk of `mib` MiB that only the seed decides, and publishes it. `changed` frames differ from version to
+   * version in one sector, `renewed` ones in every byte.
+   */
   async publish(
     version: number,
     mib: number,
-    options: { changed?: number; name?: string } = {},
+    options: { changed?: number; renewed?: number; name?: string } = {},
   ): Promise<void> {
     const name = options.name ?? "Win11";
     const disk = join(this.dir, "disk.img");
     const bytes = diskBytes(mib);
     for (let i = 0; i < (options.changed ?? 0); i++)
       bytes.fill(version, i * 65_536 + 4096, i * 65_536 + 8192);
+    const random = seededRandom(version);
+    for (let at = 0; at < (options.renewed ?? 0) * 65_536; at += 4)
+      bytes.writeUInt32LE(Math.floor(random.next() * 2 ** 32), at);
     await writeFile(disk, bytes);
     const www = join(this.dir, "www");
     await packImage({

@@ -1,9 +1,13 @@
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
 import type { RunningClient } from "@ckmesh/client";
 import { noMetrics, seededRandom, silentLogger } from "@ckmesh/core";
 import { systemClock } from "@ckmesh/runtime";
 import { startTracker, type Tracker } from "@ckmesh/tracker";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { countedBytes, Fixture, versionOf } from "./client-fixture.js";
+
+const HEAD_BYTES = 4096;
 
 describe("clients with a tracker", () => {
   let fixture: Fixture;
@@ -39,6 +43,16 @@ describe("clients with a tracker", () => {
       expect(countedBytes(version)).toBe(version.needed);
       expect(version.bytes.previous).toBeGreaterThan(version.needed * 0.8);
     }
+  });
+
+  it("fetch one copy of the index, its hashes included, and a head each: six that begin together", async () => {
+    await fixture.publish(1, 4);
+    const names = Array.from({ length: 6 }, (_, i) => `client${i}`);
+    const clients = await Promise.all(names.map((name) => start(name, "north")));
+    await reached(clients, 1);
+    const index = (await stat(join(fixture.dir, "www", "Win11_1.ckm.index"))).size - HEAD_BYTES;
+    expect(fixture.origin.bytesOf.get("Win11_1.ckm.index")).toBeLessThanOrEqual(1.1 * index);
+    expect(fixture.origin.bytesOf.get("Win11.ckm.index")).toBe(clients.length * HEAD_BYTES);
   });
 
   it("finish without it when it is gone", async () => {

@@ -22,6 +22,8 @@ export class StaticOrigin {
   readonly served: string[] = [];
   /** Body bytes of packs and indexes sent. */
   bytes = 0;
+  /** The same by the name that was asked for. */
+  readonly bytesOf = new Map<string, number>();
   /** Looks at each request first; true: it has answered. */
   fault: Fault | undefined;
   /** Serves these names in place of others, like an alias. */
@@ -104,6 +106,7 @@ export class StaticOrigin {
     const part = only === undefined ? bytes : bytes.subarray(only.first, only.last + 1);
     this.served.push(asked);
     this.bytes += part.length;
+    this.bytesOf.set(asked, (this.bytesOf.get(asked) ?? 0) + part.length);
     const headers = { etag, "content-length": part.length };
     if (only === undefined) response.writeHead(200, headers);
     else {

@@ -1,17 +1,17 @@
 import { AppError, describeError, isAppError, type Logger, MIB, type Run } from "@ckmesh/core";
-import type { VersionFiles } from "@ckmesh/store";
 import type { FetchResult } from "@ckmesh/swarm";
 import type { OriginRows } from "./origin-rows.js";
 import type { RateMeter } from "./rate-meter.js";
 import { RowAssembler, type RowBytes } from "./row-assembler.js";
 import { RowWriter } from "./row-writer.js";
+import type { SwarmFiles } from "./swarm-files.js";
 import type { Waste } from "./waste.js";
 
 /** Bytes hashed but not yet on the disk at which the connection waits. */
 const MAX_UNWRITTEN_BYTES = 2 * MIB;
 
 export interface FetchRowsOptions {
-  readonly files: VersionFiles;
+  readonly files: SwarmFiles;
   readonly rows: Pick<OriginRows, "fetch">;
   readonly run: Run;
   /** That the run is of. */
@@ -71,7 +71,7 @@ export async function fetchRows(options: FetchRowsOptions): Promise<FetchRowsRes
 }
 
 /** Rows that came from elsewhere meanwhile are duplicates. */
-function addFresh(part: RowBytes, files: VersionFiles, writer: RowWriter, waste: Waste): void {
+function addFresh(part: RowBytes, files: SwarmFiles, writer: RowWriter, waste: Waste): void {
   for (const fresh of freshParts(part, files)) {
     if (fresh.isHeld) waste.add("duplicate", fresh.bytes.byteLength, "origin");
     else writer.add(fresh);
@@ -79,7 +79,7 @@ function addFresh(part: RowBytes, files: VersionFiles, writer: RowWriter, waste:
 }
 
 /** Cuts rows of one verdict into those that are held and those that are not. */
-export function freshParts(part: RowBytes, files: VersionFiles): readonly (RowBytes & { isHeld: boolean })[] {
+export function freshParts(part: RowBytes, files: SwarmFiles): readonly (RowBytes & { isHeld: boolean })[] {
   const { first, count } = part.run;
   const out: (RowBytes & { isHeld: boolean })[] = [];
   let at = 0;
@@ -95,7 +95,7 @@ export function freshParts(part: RowBytes, files: VersionFiles): readonly (RowBy
   return out;
 }
 
-function wrongContent(files: VersionFiles, bad: readonly RowBytes[]): AppError {
+function wrongContent(files: SwarmFiles, bad: readonly RowBytes[]): AppError {
   const { name, version } = files.signed.head;
   return new AppError(
     "ERR_FRAME_HASH_MISMATCH",

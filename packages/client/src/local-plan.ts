@@ -5,6 +5,8 @@ import { RowAssembler } from "./row-assembler.js";
 /** Frames that local packs seem to hold. */
 export interface LocalPlan {
   readonly rows: Bitfield;
+  /** Frames that are wanted at all; undefined: every one. */
+  readonly wanted?: Bitfield;
   /** Copies them, each hashed before it is stored. Ends early when `signal` fires. */
   copy(signal: AbortSignal, onStored: (runs: readonly Run[]) => void): Promise<void>;
 }

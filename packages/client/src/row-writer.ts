@@ -1,6 +1,7 @@
 import type { Run } from "@ckmesh/core";
-import type { RowSource, VersionFiles } from "@ckmesh/store";
+import type { RowSource } from "@ckmesh/store";
 import type { RowBytes } from "./row-assembler.js";
+import type { SwarmFiles } from "./swarm-files.js";
 
 /** Longest single write. */
 const MAX_WRITE_BYTES = 1024 * 1024;
@@ -10,7 +11,7 @@ const MAX_WRITE_BYTES = 1024 * 1024;
  * slow links write what they have at once, fast ones write large blocks.
  */
 export class RowWriter {
-  readonly #files: VersionFiles;
+  readonly #files: SwarmFiles;
   readonly #source: RowSource;
   readonly #onStored: (runs: readonly Run[]) => void;
   #pending: RowBytes[] = [];
@@ -18,7 +19,7 @@ export class RowWriter {
   #running: Promise<void> | undefined;
   #failure: { readonly err: unknown } | undefined;
 
-  constructor(files: VersionFiles, source: RowSource, onStored: (runs: readonly Run[]) => void) {
+  constructor(files: SwarmFiles, source: RowSource, onStored: (runs: readonly Run[]) => void) {
     this.#files = files;
     this.#source = source;
     this.#onStored = onStored;

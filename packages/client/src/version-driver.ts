@@ -1,5 +1,5 @@
 import { type AppError, describeError, isAppError, type Logger } from "@ckmesh/core";
-import { decodeHead, deriveSwarmKeys, PACK_HEADER_BYTES, type SignedHead } from "@ckmesh/image";
+import { decodeHead, deriveSwarmKeys, type SignedHead } from "@ckmesh/image";
 import {
   NO_SOURCE_BYTES,
   packKey,
@@ -12,8 +12,10 @@ import {
 import { Backoff } from "@ckmesh/swarm";
 import { asAppError } from "./as-app-error.js";
 import type { ClientContext } from "./client-context.js";
+import { DonorVersion, needsDonor } from "./donor-version.js";
 import { IndexCarry } from "./index-carry.js";
 import { planLocal } from "./local-plan.js";
+import { neededBytes } from "./needed-bytes.js";
 import { OriginRows } from "./origin-rows.js";
 import type { StatusError, VersionStatus } from "./status.js";
 import { VersionSwarm } from "./version-swarm.js";
@@ -56,6 +58,7 @@ export class VersionDriver {
   #error: StatusError | undefined;
   #files: VersionFiles | undefined;
   #swarm: VersionSwarm | undefined;
+  #donor: DonorVersion | undefined;
   #leave: (() => void) | undefined;
   #busy: Promise<void> = Promise.resolve();
   #cancelRetry: (() => void) | undefined;
@@ -161,10 +164,13 @@ export class VersionDriver {
       swarming: this.#whyNoSwarm() ?? true,
       haveRows: files?.have.count ?? 0,
       rows: files?.table.layout.rows ?? 0,
-      needed: this.#neededBytes(),
+      needed: neededBytes(this.signed.head),
       bytes: files?.bytes ?? NO_SOURCE_BYTES,
       wasted: this.#waste.bytes,
-      rate: { peers: this.#swarm?.peersRate.rate ?? 0, origin: this.#swarm?.originRate.rate ?? 0 },
+      rate: {
+        peers: (this.#swarm?.peersRate.rate ?? 0) + (this.#donor?.rate ?? 0),
+        origin: this.#swarm?.originRate.rate ?? 0,
+      },
       peers: this.#swarm?.links ?? 0,
       ...(this.#disk !== undefined && { disk: this.#disk }),
       ...(this.#error !== undefined && { error: this.#error }),
@@ -252,6 +258,9 @@ export class VersionDriver {
       random,
       logger: this.#logger,
       indexCarry,
+      holdsOlder: !files.isComplete && this.#options.previous() !== undefined,
+      onHeld: (runs) => this.#donor?.held(runs),
+      onAsked: (rows, isAsked) => this.#donor?.asked(rows, isAsked),
       planLocal: () =>
         planLocal({
           files,
@@ -287,6 +296,17 @@ export class VersionDriver {
       });
     }
     swarm.start();
+    if (swarms && needsDonor(files, this.#options.previous(), context)) {
+      this.#donor = new DonorVersion({
+        context,
+        target: files,
+        swarm,
+        waste: this.#waste,
+        logger: this.#logger,
+        onProgress: () => this.#countBytes(),
+        onFault: (err) => this.#stopFor(err),
+      });
+    }
   }
 
   /** Proves the whole pack and gives it its name. Rows that were damaged meanwhile are fetched again. */
@@ -306,6 +326,8 @@ export class VersionDriver {
       this.#swarm.step({ type: "lost", runs: [...files.have.runs(false)] });
       return;
     }
+    await this.#donor?.close();
+    this.#donor = undefined;
     this.#error = undefined;
     this.#backoff.succeed();
     const { bytes } = files;
@@ -343,7 +365,10 @@ export class VersionDriver {
   async #requireSpace(files: VersionFiles): Promise<void> {
     const { name, version } = this.signed.head;
     const held = SOURCES.reduce((sum, source) => sum + files.bytes[source], 0);
-    await this.#options.context.store.requireSpace(this.#neededBytes() - held, `${name} version ${version}`);
+    await this.#options.context.store.requireSpace(
+      neededBytes(this.signed.head) - held,
+      `${name} version ${version}`,
+    );
   }
 
   /** Looks at the free space now and then while rows come. */
@@ -364,6 +389,8 @@ export class VersionDriver {
   }
 
   async #stopSwarm(): Promise<void> {
+    await this.#donor?.close();
+    this.#donor = undefined;
     this.#leave?.();
     this.#leave = undefined;
     const swarm = this.#swarm;
@@ -416,13 +443,6 @@ export class VersionDriver {
     const { context, record } = this.#options;
     if (record.isPrivate || context.peers.allowOpenSwarm) return undefined;
     return "the head came over plain http: use https, or allowOpenSwarm";
-  }
-
-  /** Bytes of all rows. */
-  #neededBytes(): number {
-    const { head } = this.signed;
-    const header = head.disk === undefined ? 0 : PACK_HEADER_BYTES;
-    return head.sections.reduce((sum, s) => sum + s.length, 0) + head.pack.length - header;
   }
 
   #packKey(): string {

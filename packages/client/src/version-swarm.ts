@@ -1,5 +1,6 @@
 import {
   type AppError,
+  type Bitfield,
   type Clock,
   describeError,
   isAppError,
@@ -8,8 +9,8 @@ import {
   type Random,
   type Run,
 } from "@ckmesh/core";
+import type { SectionKind } from "@ckmesh/image";
 import type { PeerLink, SwarmEndpoint } from "@ckmesh/net";
-import type { VersionFiles } from "@ckmesh/store";
 import {
   type FetchId,
   type LinkId,
@@ -18,14 +19,22 @@ import {
   type SwarmEvent,
   SwarmMachine,
 } from "@ckmesh/swarm";
-import { claimSigningBytes, type PeerAddress, type PeerClass, type PeerMessage } from "@ckmesh/wire";
+import {
+  claimSigningBytes,
+  type PeerAddress,
+  type PeerClass,
+  type PeerMessage,
+  promiseSigningBytes,
+} from "@ckmesh/wire";
 import { asAppError, isLocalFault } from "./as-app-error.js";
 import { fetchRows, freshParts } from "./fetch-rows.js";
 import type { IndexCarry } from "./index-carry.js";
 import type { LocalPlan } from "./local-plan.js";
+import { LocalRows } from "./local-rows.js";
 import type { OriginRows } from "./origin-rows.js";
 import { RateMeter } from "./rate-meter.js";
 import { RowAssembler, type RowBytes } from "./row-assembler.js";
+import type { SwarmFiles } from "./swarm-files.js";
 import type { Waste } from "./waste.js";
 
 /** An upload counts as gone once no more than this waits in its link. */
@@ -37,7 +46,7 @@ const MAX_RECHECK_ROWS = 256;
 const RECHECK_WINDOW_MS = 60_000;
 
 export interface VersionSwarmOptions {
-  readonly files: VersionFiles;
+  readonly files: SwarmFiles;
   /** How rows come from the origin. */
   readonly rows: Pick<OriginRows, "fetch">;
   readonly waste: Waste;
@@ -53,6 +62,16 @@ export interface VersionSwarmOptions {
   readonly logger: Logger;
   /** Pieces of the index that may follow from an older one. */
   readonly indexCarry: IndexCarry | undefined;
+  /** An older version lies here: until it is known which frames it has, peers are promised all. */
+  readonly holdsOlder: boolean;
+  /** False: peers only, never the origin. */
+  readonly isWanOpen?: boolean;
+  /** Sections of the index that are wanted; undefined: all. */
+  readonly sections?: ReadonlySet<SectionKind>;
+  /** Rows that came, from wherever. */
+  readonly onHeld?: (runs: readonly Run[]) => void;
+  /** Peers were asked for rows, or will not deliver them. */
+  readonly onAsked?: (rows: Run, isAsked: boolean) => void;
   /** Something changed that a status would show. */
   readonly onProgress: () => void;
   /** The frame table has just been proven: which of its frames lie in local packs? */
@@ -73,6 +92,7 @@ export interface VersionSwarmOptions {
 export class VersionSwarm {
   readonly #options: VersionSwarmOptions;
   readonly #machine: SwarmMachine;
+  readonly #local: LocalRows;
   readonly #endpoint: SwarmEndpoint | undefined;
   readonly #links = new Map<LinkId, LinkState>();
   readonly #fetches = new Map<FetchId, AbortController>();
@@ -85,9 +105,6 @@ export class VersionSwarm {
   #unstoredBytes = 0;
   #isStepping = false;
   #isClosed = false;
-  #framesTold = false;
-  /** Waits for the hashes, then for `kept` and `map`. */
-  #carryStage: "hashes" | "busy" | "kept" | "done" = "hashes";
   #cancelTimer: (() => void) | undefined;
 
   constructor(options: VersionSwarmOptions) {
@@ -101,10 +118,11 @@ export class VersionSwarm {
         peerId: options.peerId,
         peerClass: options.peerClass,
         rows: files.table.layout.rows,
-        sections: pieceSections(files),
+        sections: pieceSections(files, options.sections),
         hashesRows: files.table.layout.section("hashes") ?? { first: 0, count: 0 },
         have: files.have.clone(),
         swarming: options.join !== undefined,
+        tellsAsked: options.onAsked !== undefined,
         allowLoopback: options.allowLoopback,
         peerPort: options.peerPort,
         random: options.random,
@@ -115,9 +133,26 @@ export class VersionSwarm {
           signature: options.identity.sign(claimSigningBytes(files.signed.id, claim)),
         }),
         verify: () => true, // the transport lets no unproven claim through
+        signPromise: (promise) => ({
+          ...promise,
+          key: options.identity.publicKey,
+          signature: options.identity.sign(promiseSigningBytes(files.signed.id, promise)),
+        }),
+        verifyPromise: () => true, // nor a promise
       },
       clock.now(),
     );
+    this.#local = new LocalRows({
+      ...options,
+      step: (event) => {
+        this.step(event);
+      },
+      run: (work) => {
+        this.#run(work);
+      },
+      signal: this.#abort.signal,
+    });
+    if (options.isWanOpen === false) this.step({ type: "origin-gate", open: false });
     this.#endpoint = options.join?.((link) => {
       this.#linked(link);
     });
@@ -125,18 +160,28 @@ export class VersionSwarm {
 
   /** Begins to work; rows held so far are known to the machine already. */
   start(): void {
-    const { indexCarry } = this.#options;
-    if (indexCarry !== undefined) this.step({ type: "local-plan", rows: indexCarry.heldBack });
+    this.#local.start();
     this.step({ type: "tick" });
-    this.#advanced();
+    this.#options.onProgress();
   }
 
   get links(): number {
     return this.#links.size;
   }
 
-  peers(): readonly PeerAddress[] {
-    return this.#machine.peers();
+  /** It has looked for peers long enough. */
+  get isSettled(): boolean {
+    return this.#machine.status().isSettled;
+  }
+
+  /** True if a connected peer offers the row. */
+  isOffered(row: number): boolean {
+    return this.#machine.isOffered(row);
+  }
+
+  /** Frames that the swarm of the previous version may bring (`isSure`: will): not claimed meanwhile. */
+  donate(rows: Bitfield | "all", isSure: boolean): void {
+    this.#local.donate(rows === "all" ? this.#local.allFrames() : rows, isSure);
   }
 
   /** Gives the machine an event and does what it wants. */
@@ -148,6 +193,8 @@ export class VersionSwarm {
     try {
       for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
         for (const effect of this.#machine.step(next, this.#options.clock.now())) this.#carryOut(effect);
+        if (next.type === "stored") this.#options.onHeld?.(next.runs);
+        else if (next.type === "piece") this.#options.onHeld?.(next.good);
       }
     } finally {
       this.#isStepping = false;
@@ -189,6 +236,9 @@ export class VersionSwarm {
         return;
       case "upload":
         this.#run(this.#upload(effect.link, effect.row, effect.length));
+        return;
+      case "asked":
+        this.#options.onAsked?.(effect.rows, effect.isAsked);
         return;
       case "fetch":
         this.#run(this.#fetch(effect.fetch, effect.rows, effect.span));
@@ -359,76 +409,10 @@ export class VersionSwarm {
     if (lost.length > 0) this.step({ type: "lost", runs: lost });
   }
 
-  /** Rows came: perhaps more of the index follows from them. */
+  /** Rows came. */
   #advanced(): void {
     this.#options.onProgress();
-    const { indexCarry, files } = this.#options;
-    if (indexCarry !== undefined && this.#carryStage === "hashes" && files.table.knowsPieces) {
-      this.#carryStage = "busy";
-      this.#run(this.#carryFirst(indexCarry));
-    } else if (indexCarry !== undefined && this.#carryStage === "kept" && indexCarry.isReady) {
-      this.#carryStage = "busy";
-      this.#run(this.#carrySecond(indexCarry));
-    }
-    this.#tellFrames();
-  }
-
-  /** Pieces of equal hash; the others stay held back until `kept` and `map` have come. */
-  async #carryFirst(carry: IndexCarry): Promise<void> {
-    await this.#carryIndex(carry);
-    this.#carryStage = "kept";
-    if (!carry.isNext) this.#carryEnded();
-    this.#advanced();
-  }
-
-  async #carrySecond(carry: IndexCarry): Promise<void> {
-    await this.#carryIndex(carry);
-    this.#carryEnded();
-    this.#advanced();
-  }
-
-  /** Before any plan for frames: `local-done` ends all plans. */
-  #carryEnded(): void {
-    this.step({ type: "local-done" });
-    this.#carryStage = "done";
-  }
-
-  async #carryIndex(carry: IndexCarry): Promise<void> {
-    try {
-      const runs = await carry.run();
-      if (runs.length > 0) this.step({ type: "stored", runs, source: "local" });
-    } catch (err) {
-      if (!isAppError(err) || isLocalFault(err)) throw err;
-      this.#options.logger.warn({ err }, "nothing taken from the older index");
-    }
-  }
-
-  /** Once per swarm: sizes of all frames, what of them comes from local packs, and then those. */
-  #tellFrames(): void {
-    const { files } = this.#options;
-    const isCarrying = this.#options.indexCarry !== undefined && this.#carryStage !== "done";
-    if (this.#framesTold || files.frames === undefined || isCarrying) return;
-    this.#framesTold = true;
-    this.#run(this.#takeLocal(files.frames.packedLengths()));
-  }
-
-  async #takeLocal(lengths: Uint32Array): Promise<void> {
-    const plan = await this.#options.planLocal();
-    // Frames that lay here before the frame table was known: after a crash, or when the index was damaged.
-    const held = [...this.#options.files.have.runs(true, this.#options.files.table.layout.pieceRows)];
-    const local = plan.rows.clone();
-    for (const { first, count } of held) for (let row = first; row < first + count; row++) local.add(row);
-    this.step({ type: "frames", lengths, local });
-    if (held.length > 0) this.step({ type: "stored", runs: held, source: "local" });
-    if (plan.rows.count === 0) return;
-    try {
-      await plan.copy(this.#abort.signal, (runs) => {
-        this.step({ type: "stored", runs, source: "local" });
-        this.#options.onProgress();
-      });
-    } finally {
-      this.step({ type: "local-done" });
-    }
+    this.#local.advanced();
   }
 }
 
@@ -443,11 +427,11 @@ interface LinkState {
   recheck: { since: number; rows: number };
 }
 
-function pieceSections(files: VersionFiles): PieceSection[] {
+function pieceSections(files: SwarmFiles, wanted?: ReadonlySet<SectionKind>): PieceSection[] {
   const { head, layout } = files.table;
   return head.sections.map((section) => {
     const run = layout.section(section.kind) ?? { first: 0, count: 0 };
     const lengths = Uint32Array.from({ length: run.count }, (_, i) => layout.piece(run.first + i).length);
-    return { lengths, wanted: true };
+    return { lengths, wanted: wanted?.has(section.kind) ?? true };
   });
 }

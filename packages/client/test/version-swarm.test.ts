@@ -63,6 +63,7 @@ describe("swarm of one version", () => {
       random: seededRandom(1),
       logger: silentLogger,
       indexCarry: undefined,
+      holdsOlder: false,
       planLocal: () => Promise.resolve({ rows: files.have.clone(), copy: () => Promise.resolve() }),
       onProgress: () => {},
       onComplete: () => {

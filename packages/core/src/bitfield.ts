@@ -53,6 +53,21 @@ export class Bitfield {
     return true;
   }
 
+  /** Sets every bit of a run, as far as they lie inside. */
+  addRun({ first, count }: Run): void {
+    const end = Math.min(this.length, first + count);
+    for (let at = Math.max(0, first); at < end; ) {
+      if ((at & 7) !== 0 || end - at < 8) {
+        this.add(at);
+        at += 1;
+        continue;
+      }
+      this.#count += 8 - (POPULATION[this.#bytes[at >> 3] ?? 0] ?? 0);
+      this.#bytes[at >> 3] = 0xff;
+      at += 8;
+    }
+  }
+
   /** Clears a bit; true if it was set. */
   delete(index: number): boolean {
     if (index < 0 || !this.has(index)) return false;

@@ -21,6 +21,19 @@ describe("Bitfield", () => {
     );
   });
 
+  it("adds a run as its bits one by one, and none outside", () => {
+    fc.assert(
+      fc.property(indexes(77), fc.nat(90), fc.nat(90), (before, first, count) => {
+        const [whole, single] = [new Bitfield(77), new Bitfield(77)];
+        for (const i of before) for (const field of [whole, single]) field.add(i);
+        whole.addRun({ first, count });
+        for (let i = first; i < first + count; i++) single.add(i);
+        expect(whole.toBytes()).toEqual(single.toBytes());
+        expect(whole.count).toBe(single.count);
+      }),
+    );
+  });
+
   it("survives the way over the wire", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 20 }), fc.integer({ min: 0, max: 160 }), (bytes, length) => {

@@ -172,6 +172,7 @@ export class PeerConnection implements PeerLink {
           this.#wire.sendCk(encodeCk({ type: message.type, runs: message.runs.slice(i, i + MAX_RUNS) }));
         return;
       case "claim":
+      case "promise":
       case "peers":
       case "neighbours":
         this.#wire.sendCk(encodeCk(message));
@@ -279,6 +280,11 @@ export class PeerConnection implements PeerLink {
       case "claim":
         this.#checkRows(message.claim.rows);
         if (!this.#options.claims.isValid(message.claim)) throw invalid("a claim with a wrong signature");
+        break;
+      case "promise":
+        this.#checkRows(message.promise.runs.at(-1));
+        if (!this.#options.claims.isValidPromise(message.promise))
+          throw invalid("a promise with a wrong signature");
         break;
       case "peers":
       case "neighbours":

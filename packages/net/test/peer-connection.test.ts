@@ -1,6 +1,6 @@
 import { toHex } from "@ckmesh/core";
 import { VirtualClock } from "@ckmesh/testkit";
-import { type Claim, claimSigningBytes, encodeCk, type PeerMessage } from "@ckmesh/wire";
+import { type Claim, claimSigningBytes, encodeCk, type PeerMessage, promiseSigningBytes } from "@ckmesh/wire";
 import { beforeEach, describe, expect, it } from "vitest";
 import { Identity } from "../src/identity.js";
 import { connectSide, ROW_BYTES, ROWS, type Side, settle, versionId } from "./link-fixtures.js";
@@ -303,6 +303,28 @@ describe("claims", () => {
     peer.send(raw.ck(encodeCk({ type: "claim", claim: { ...claim, bytesDone: 1 }, hops: 1 })));
     await settle();
     expect(side.recorder.types).toEqual(["claim"]);
+    expect(side.recorder.closings).toEqual([invalid]);
+  });
+});
+
+describe("promises", () => {
+  it("arrive with their signature checked; a forged one ends the link", async () => {
+    const [side, peer] = await linkedRaw();
+    const third = Identity.generate();
+    const unsigned = { runs: [{ first: 1, count: 2 }], promiser: third.peerIdHex, epoch: 7 };
+    const promise = {
+      ...unsigned,
+      key: third.publicKey,
+      signature: third.sign(promiseSigningBytes(versionId, unsigned)),
+    };
+    peer.send(raw.ck(encodeCk({ type: "promise", promise, hops: 1 })));
+    await settle();
+    expect(side.recorder.types).toEqual(["promise"]);
+    peer.send(
+      raw.ck(encodeCk({ type: "promise", promise: { ...promise, runs: [{ first: 1, count: 3 }] }, hops: 1 })),
+    );
+    await settle();
+    expect(side.recorder.types).toEqual(["promise"]);
     expect(side.recorder.closings).toEqual([invalid]);
   });
 });

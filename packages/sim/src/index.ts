@@ -1,3 +1,5 @@
+export { type DeriveSource, startDeriving } from "./derive-source.js";
+export { startCold } from "./donor-source.js";
 export { EventLog } from "./event-log.js";
 export { type SimImage, simImage } from "./sim-image.js";
 export type { NodeOptions, RowCounts, SimLink, SimNode } from "./sim-node.js";

@@ -5,6 +5,8 @@ export function messageBytes(message: PeerMessage): number {
   switch (message.type) {
     case "bitfield":
       return 6 + message.bits.byteLength;
+    case "promise":
+      return 180 + 8 * message.promise.runs.length;
     case "claim":
       return 230;
     case "have":

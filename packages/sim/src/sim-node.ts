@@ -1,4 +1,4 @@
-import { Bitfield, seededRandom, sha256, toHex } from "@ckmesh/core";
+import { Bitfield, type Run, seededRandom, sha256, toHex } from "@ckmesh/core";
 import { type LinkId, type SwarmEvent, SwarmMachine } from "@ckmesh/swarm";
 import type { Claim, PeerClass, PeerMessage } from "@ckmesh/wire";
 import type { SimImage } from "./sim-image.js";
@@ -20,6 +20,12 @@ export interface NodeOptions {
   readonly diskRows?: number;
   /** Bends what the node says: a liar, a miser. Undefined drops the message. */
   readonly bend?: (message: PeerMessage) => PeerMessage | undefined;
+  /** What its driver says with the frame table: rows from local data, rows wanted. */
+  readonly frames?: { readonly local?: Bitfield; readonly wanted?: Bitfield };
+  /** It has just learnt the frame table. */
+  readonly onFrames?: (node: SimNode) => void;
+  /** Rows that came, from wherever. */
+  readonly onHeld?: (runs: readonly Run[]) => void;
 }
 
 /** A connection as one side sees it. */
@@ -96,6 +102,9 @@ export class SimNode {
         verify: (claim) =>
           Buffer.compare(claim.key, claim.signature) === 0 &&
           Buffer.from(claim.key).toString("hex") === claim.claimer,
+        signPromise: (promise) => ({ ...promise, key, signature: key }),
+        verifyPromise: ({ key: theirs, signature, promiser }) =>
+          Buffer.compare(theirs, signature) === 0 && Buffer.from(theirs).toString("hex") === promiser,
       },
       site.clock.now(),
     );
@@ -115,6 +124,11 @@ export class SimNode {
     return this.#machine.status().moving;
   }
 
+  /** True if a connected peer offers the row. */
+  isOffered(row: number): boolean {
+    return this.#machine.isOffered(row);
+  }
+
   step(event: SwarmEvent): void {
     if (!this.isAlive) return;
     const { clock, log } = this.#site;
@@ -122,6 +136,8 @@ export class SimNode {
     for (const effect of this.#machine.step(event, clock.now())) this.#site.apply(this, effect);
     this.#schedule();
     if (this.held >= (this.options.diskRows ?? Number.POSITIVE_INFINITY)) this.#site.kill(this);
+    if (event.type === "stored") this.options.onHeld?.(event.runs);
+    if (event.type === "piece") this.options.onHeld?.(event.good);
   }
 
   /** A copy of what it holds. */
@@ -163,7 +179,8 @@ export class SimNode {
     const { pieces, lengths } = this.image;
     if (this.#knowsFrames || this.#machine.status().held < pieces) return;
     this.#knowsFrames = true;
-    this.step({ type: "frames", lengths: lengths.slice(pieces) });
+    this.step({ type: "frames", lengths: lengths.slice(pieces), ...this.options.frames });
+    this.options.onFrames?.(this);
   }
 
   stop(): void {

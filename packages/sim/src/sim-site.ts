@@ -24,7 +24,7 @@ export interface SiteOptions {
   readonly hasTracker?: boolean;
   /** LAN announcements reach everybody. */
   readonly hasMulticast?: boolean;
-  /** Shared with other sites; by default a clock of its own and an origin without limit. */
+  /** Shared with other sites, or with another swarm of this one; by default a clock of its own and an origin without limit. */
   readonly clock?: VirtualClock;
   readonly origin?: SimOrigin;
   readonly log?: EventLog;
@@ -174,6 +174,8 @@ export class SimSite {
         return;
       case "upload":
         this.#upload(node, effect.link, effect.row, effect.length);
+        return;
+      case "asked":
         return;
       case "fetch":
         this.#request(node, effect.fetch, effect.rows);

@@ -19,6 +19,21 @@ describe("a site takes one copy over the WAN", () => {
     expect(slowest(where)).toBeLessThanOrEqual(1.05);
   });
 
+  it.each([
+    ["of an 8 GiB disk, 5.7 MB", 87],
+    ["of a small disk, one piece", 1],
+  ])("of the index too, its hashes included: 20 clients, an index %s", (_, pieces) => {
+    const lengths = new Uint32Array(1 + pieces + 64).fill(65_536);
+    lengths[0] = 24_576;
+    const bytes = lengths.reduce((sum, length) => sum + length, 0);
+    const where = site(0, { image: { lengths, pieces: 1 + pieces, bytes } });
+    starts(where, 20);
+    expect(where.run(60_000)).toBe(true);
+    // Every frame came at least once; all else is index.
+    const frames = 64 * 65_536;
+    expect((where.wan.bytes - frames) / (bytes - frames)).toBeLessThanOrEqual(1.1);
+  });
+
   it("when starts are spread over 15 minutes: whoever comes later pays nothing", () => {
     const where = site(32);
     for (let i = 0; i < 16; i++) {

@@ -20,7 +20,7 @@ export { type PackOptions, type PackResult, packImage } from "./pack-image.js";
 export type { Progress, WorkOptions } from "./progress.js";
 export { refuseExisting } from "./refuse-existing.js";
 export { NO_SOURCE_BYTES, type RowSource, type SourceBytes } from "./row-source.js";
-export type { RowTable } from "./row-table.js";
+export { RowTable } from "./row-table.js";
 export { fileErrorCode } from "./store-error.js";
 export { versionPaths } from "./store-layout.js";
 export { storedSourceBytes } from "./stored-source-bytes.js";

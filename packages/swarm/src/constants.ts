@@ -65,7 +65,7 @@ export const CLAIM_REPEAT_MS = 2000;
 export const DONE_CLAIM_MS = 30_000;
 /** Rule 6: lower bound of the gossip delay. */
 export const MIN_GOSSIP_MS = 50;
-/** Rule 6: claims in a row that moved nothing before their owner may not claim, and for how long. */
+/** Rules 6, 8: claims (or promises) in a row that moved nothing before their owner may not make any, and for how long. */
 export const MAX_VOID_CLAIMS = 3;
 export const BAR_MS = 600_000;
 /** Rule 6: time spent on claims that are given up again without a byte; as bad as one that is void. */
@@ -99,6 +99,23 @@ export const HEDGE_MS = 3000;
 export const RATE_MS = 120_000;
 /** Claims remembered from all peers; above it the oldest go. */
 export const MAX_CLAIMS = 4096;
+
+/**
+ * Rule 8: a promise of rows that come without the WAN is void when too few of them appear for this long. Who holds an
+ * older version promises all frames until it knows which ones it can bring: it looks up a million in this time.
+ */
+export const PROMISE_MS = 15_000;
+/** Rule 8: rows that must appear in that time, and as a part of the promise: none can be drawn out for ever. */
+export const PROMISE_STEP_ROWS = 16;
+export const PROMISE_PARTS = 64;
+/** Rule 8: own promises change at most this often. */
+export const PROMISE_INTERVAL_MS = 250;
+/** Rule 8: rows promised by so many others need no promise of ours: one may leave before it has kept its word. */
+export const ENOUGH_PROMISERS = 2;
+/** Promises held from all peers: each takes a bit per row. Above it, further ones are not heard. */
+export const MAX_PROMISES = 32;
+/** Promises taken per link and second; a newcomer is told all that hold at once. */
+export const MAX_PROMISES_PER_SECOND = 40;
 
 /** Rule 10: claims that move at once in the view. */
 export const MAX_MOVING_CLAIMS = 4;

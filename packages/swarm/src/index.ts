@@ -8,8 +8,10 @@ export {
   type TransferPlace,
 } from "./fair-queue.js";
 export { POLL_INTERVAL_MS, type PollOptions, PollSchedule } from "./poll-schedule.js";
+export type { UnsignedPromise } from "./promise-gossip.js";
 export type { PieceSection } from "./row-table.js";
-export { type SwarmConfig, SwarmMachine, type SwarmStatus } from "./swarm-machine.js";
+export type { SwarmConfig, SwarmStatus } from "./swarm-config.js";
+export { SwarmMachine } from "./swarm-machine.js";
 export type {
   CandidateSource,
   CloseReason,

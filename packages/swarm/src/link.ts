@@ -86,6 +86,9 @@ export class Link {
   /** Strangers' claims in a row that it was first to tell of and that came to nothing; deaf to more until then. */
   voidsTold = 0;
   mutedUntil = 0;
+  /** Promises in the running second. */
+  promisesSince = 0;
+  promiseCount = 0;
   peersSentAt = Number.NEGATIVE_INFINITY;
 
   constructor(up: Extract<SwarmEvent, { type: "peer-up" }>, rows: number, now: number) {

@@ -30,13 +30,17 @@ export class RequestPicker {
   readonly #slow = new Set<Link>();
   /** When all links are looked at again, changed or not. */
   #lookAt = 0;
+  readonly #tellsAsked: boolean;
 
+  /** @param tellsAsked whether another swarm has the same rows and is told what is asked here */
   constructor(
     table: RowTable,
     links: ReadonlyMap<LinkId, Link>,
     random: Random,
     emit: (effect: SwarmEffect) => void,
+    tellsAsked: boolean,
   ) {
+    this.#tellsAsked = tellsAsked;
     this.#table = table;
     this.#links = links;
     this.#random = random;
@@ -162,8 +166,9 @@ export class RequestPicker {
     this.#changed.add(link);
     for (let at = asked.run.first; at < asked.run.first + asked.run.count; at++) {
       const single = { first: at, count: 1 };
-      if (!this.#isAskedElsewhere(link, at) && this.#table.move(single, "asked", "free") > 0)
-        this.freed(single);
+      if (this.#isAskedElsewhere(link, at) || this.#table.move(single, "asked", "free") === 0) continue;
+      if (this.#tellsAsked) this.#emit({ type: "asked", rows: single, isAsked: false });
+      this.freed(single);
     }
     return asked.run;
   }
@@ -191,6 +196,7 @@ export class RequestPicker {
     const length = this.#table.grid.runBytes(run);
     this.#table.move(run, "free", "asked");
     link.ask(run, length, now);
+    if (this.#tellsAsked) this.#emit({ type: "asked", rows: run, isAsked: true });
     this.#emit({ type: "send", link: link.id, message: { type: "request", row: run.first, length } });
   }
 

@@ -2,14 +2,15 @@ import type { Bitfield, Run } from "@ckmesh/core";
 import { SpanGrid } from "./span-grid.js";
 
 /** What is being done about a row. */
-export type RowState = "free" | "asked" | "fetching" | "local" | "held" | "unwanted";
+export type RowState = "free" | "asked" | "fetching" | "local" | "elsewhere" | "held" | "unwanted";
 const CODE: Readonly<Record<RowState, number>> = {
   free: 0,
   asked: 1,
   fetching: 2,
   local: 3,
-  held: 4,
-  unwanted: 5,
+  elsewhere: 4,
+  held: 5,
+  unwanted: 6,
 };
 
 /** A section of the index as the swarm sees it, in head order. */
@@ -22,7 +23,7 @@ export interface PieceSection {
 
 /**
  * The state of every row: free (nobody was asked), asked (of a peer), fetching (from the origin), local (about
- * to come from local data), held, unwanted. Counts free rows by span, so that the picker and the claims need
+ * to come from local data), elsewhere (asked in another swarm), held, unwanted. Counts free rows by span, so that the picker and the claims need
  * not scan. Frame rows count as unwanted until their lengths are known.
  */
 export class RowTable {
@@ -102,11 +103,17 @@ export class RowTable {
     return this.#isUnlocked && this.framesKnown && this.#missing === 0;
   }
 
-  /** The frame table is verified: frame rows exist from now on. */
-  addFrames(lengths: Uint32Array): void {
+  /**
+   * The frame table is verified: frame rows exist from now on.
+   * @param wanted rows that are; undefined: all
+   */
+  addFrames(lengths: Uint32Array, wanted?: Bitfield): void {
     if (this.framesKnown) return;
     this.grid.add({ lengths });
     this.#want(this.pieceRows, lengths.length);
+    for (const run of wanted?.runs(false, this.pieceRows) ?? [])
+      for (let row = run.first; row < run.first + run.count; row++)
+        if (this.isFree(row)) this.#states[row] = CODE.unwanted;
     this.#recount();
   }
 

@@ -1,5 +1,5 @@
-import type { Bitfield, Random, Run } from "@ckmesh/core";
-import type { Claim, PeerAddress, PeerClass } from "@ckmesh/wire";
+import type { Bitfield, Run } from "@ckmesh/core";
+import type { PeerAddress, PeerClass } from "@ckmesh/wire";
 import { Bans } from "./bans.js";
 import { ClaimGossip } from "./claim-gossip.js";
 import {
@@ -7,60 +7,25 @@ import {
   BAN_KEY_MS,
   DIAL_BACKOFF_MS,
   MAX_BAD_ROWS,
-  MAX_IDS_PER_ADDRESS,
   MAX_LINKS,
-  MAX_SITE_RTT_MS,
   SHUT_OUT_MS,
-  SPARE_LINKS,
 } from "./constants.js";
 import { Dialer } from "./dialer.js";
 import { HaveGossip } from "./have-gossip.js";
-import { otherIdsAt } from "./ids-at-address.js";
 import { Link } from "./link.js";
+import { type AdmissionView, admission } from "./link-admission.js";
 import { Neighbourhood } from "./neighbourhood.js";
 import { type OfferMessage, takeOffer } from "./offers.js";
 import { PeerExchange } from "./peer-exchange.js";
+import { PromiseGossip } from "./promise-gossip.js";
 import { CLASS_WEIGHT, spanScore } from "./rank.js";
 import { RequestPicker } from "./request-picker.js";
-import { type PieceSection, RowTable } from "./row-table.js";
+import { RowTable } from "./row-table.js";
 import { Settling } from "./settling.js";
+import type { SwarmConfig, SwarmStatus } from "./swarm-config.js";
 import type { CloseReason, LinkId, SwarmEffect, SwarmEvent } from "./swarm-messages.js";
 import { UploadSlots } from "./upload-slots.js";
-import { type UnsignedClaim, WanClaims } from "./wan-claims.js";
-
-export interface SwarmConfig {
-  /** 32 bytes. */
-  readonly versionId: Uint8Array;
-  /** Own peer id, lower-case hex of 32 bytes. */
-  readonly peerId: string;
-  readonly peerClass: PeerClass;
-  /** Rows of the version, frames included. */
-  readonly rows: number;
-  /** Index sections in head order. */
-  readonly sections: readonly PieceSection[];
-  /** Rows of the `hashes` section: no other index row can be checked, so none is asked for, before they are held. */
-  readonly hashesRows: Run;
-  /** Rows held at the start; owned by the machine from now on. */
-  readonly have: Bitfield;
-  /** False when swarming is off: no peers are expected or taken, and nothing settles. */
-  readonly swarming: boolean;
-  readonly allowLoopback: boolean;
-  readonly peerPort: number;
-  readonly random: Random;
-  /** Higher than in any earlier run on this store: Unix seconds will do. */
-  readonly epoch: number;
-  readonly sign: (claim: UnsignedClaim) => Claim;
-  /** True if key, claimer and signature belong together. */
-  readonly verify: (claim: Claim) => boolean;
-}
-
-export interface SwarmStatus {
-  readonly links: number;
-  readonly held: number;
-  readonly missing: number;
-  readonly moving: number;
-  readonly isSettled: boolean;
-}
+import { WanClaims } from "./wan-claims.js";
 
 /**
  * All decisions of one client about one version: whom to dial, what to ask of whom, what to fetch at the
@@ -77,9 +42,11 @@ export class SwarmMachine {
   readonly #gossip: ClaimGossip;
   readonly #haves: HaveGossip;
   readonly #wan: WanClaims;
+  readonly #promises: PromiseGossip;
   readonly #exchange: PeerExchange;
   readonly #neighbourhood: Neighbourhood;
   readonly #settling: Settling;
+  readonly #admission: AdmissionView;
   #effects: SwarmEffect[] = [];
   #saidComplete = false;
   #wakeAt = 0;
@@ -100,7 +67,15 @@ export class SwarmMachine {
       !config.swarming,
       now,
     );
-    this.#picker = new RequestPicker(this.#table, this.#links, config.random, emit);
+    const isOwnSubnet = (address: string): boolean => this.#dialer.policy.isOwnSubnet(address);
+    this.#admission = { ...config, links: this.#links, bans: this.#bans, isOwnSubnet };
+    this.#picker = new RequestPicker(
+      this.#table,
+      this.#links,
+      config.random,
+      emit,
+      config.tellsAsked === true,
+    );
     this.#slots = new UploadSlots(this.#links, (row, length) => this.#table.holds(row, length), emit);
     this.#exchange = new PeerExchange(this.#links, emit);
     this.#neighbourhood = new Neighbourhood(this.#links, emit);
@@ -112,6 +87,14 @@ export class SwarmMachine {
       table: this.#table,
       emit,
     });
+    const isOffered = (row: number): boolean => this.#picker.isOffered(row);
+    this.#promises = new PromiseGossip({
+      ...config,
+      links: this.#links,
+      table: this.#table,
+      isOffered,
+      emit,
+    });
     this.#wan = new WanClaims(
       {
         peerId: config.peerId,
@@ -119,7 +102,8 @@ export class SwarmMachine {
         claims: this.#gossip.claims,
         random: config.random,
         score,
-        isOffered: (row) => this.#picker.isOffered(row),
+        isOffered,
+        isPromised: (row) => this.#promises.isPromised(row),
         links: () => this.#links.size,
         siteSize: () => 1 + Math.max(this.#links.size, this.#dialer.size),
         gossipMs: () => this.#gossip.delayMs,
@@ -163,6 +147,11 @@ export class SwarmMachine {
       claims: this.#gossip.claims.size,
       claimers: this.#gossip.claims.standings.size,
     };
+  }
+
+  /** True if a connected peer offers the row. */
+  isOffered(row: number): boolean {
+    return this.#picker.isOffered(row);
   }
 
   /** Addresses of connected peers that take connections: worth remembering for the next start. */
@@ -234,7 +223,8 @@ export class SwarmMachine {
         this.#wan.ended(event.fetch, event.result, event.retryMs, now);
         return;
       case "frames":
-        this.#table.addFrames(event.lengths);
+        this.#table.addFrames(event.lengths, event.wanted);
+        this.#promises.framesKnown(now);
         if (event.local !== undefined) this.#planLocal(event.local);
         this.#wan.reorder();
         for (const link of this.#links.values()) this.#picker.offerAll(link);
@@ -243,11 +233,21 @@ export class SwarmMachine {
         this.#planLocal(event.rows);
         return;
       case "local-done": {
+        this.#promises.endLocal();
         const all = { first: 0, count: this.#config.rows };
         if (this.#table.move(all, "local", "free") > 0)
           for (const link of this.#links.values()) this.#picker.offerAll(link);
         return;
       }
+      case "beside":
+        this.#promises.setBeside(event.rows, event.isSure);
+        return;
+      case "elsewhere":
+        for (const run of event.runs) {
+          if (event.isAsked) this.#table.move(run, "free", "elsewhere");
+          else if (this.#table.move(run, "elsewhere", "free") > 0) this.#picker.freed(run);
+        }
+        return;
       case "origin-gate":
         this.#wan.setGate(event.open);
         return;
@@ -258,6 +258,7 @@ export class SwarmMachine {
 
   #planLocal(rows: Bitfield): void {
     for (const run of rows.runs()) this.#table.move(run, "free", "local");
+    this.#promises.planLocal(rows);
   }
 
   /** Everything that time or the last event made due. */
@@ -268,6 +269,7 @@ export class SwarmMachine {
     let wake = Math.min(
       this.#settling.run(now),
       expired,
+      this.#promises.run(now),
       this.#haves.flush(now),
       this.#slots.rotate(now),
       this.#picker.deadline(),
@@ -283,8 +285,9 @@ export class SwarmMachine {
 
   /** False for events that cannot make a span claimable: most messages of peers, and pieces. */
   #mayClaim(event: SwarmEvent): boolean {
-    const hasNews = this.#gossip.hasNews;
+    const hasNews = this.#gossip.hasNews || this.#promises.hasNews;
     this.#gossip.hasNews = false;
+    this.#promises.hasNews = false;
     if (event.type === "message")
       return hasNews || event.message.type === "reject" || event.message.type === "lost";
     return hasNews || event.type !== "uploaded";
@@ -299,13 +302,14 @@ export class SwarmMachine {
 
   #up(event: Extract<SwarmEvent, { type: "peer-up" }>, now: number): void {
     const link = new Link(event, this.#config.rows, now);
-    const reason = this.#refusal(link, now);
-    if (reason !== undefined) {
-      this.#effects.push({ type: "close", link: link.id, reason });
-      if (reason === "self") this.#dialer.forget(link);
-      else if (reason !== "duplicate") this.#dialer.failed(link, now);
+    const { refusal, replaced } = admission(link, this.#admission, now);
+    if (refusal !== undefined) {
+      this.#effects.push({ type: "close", link: link.id, reason: refusal });
+      if (refusal === "self") this.#dialer.forget(link);
+      else if (refusal !== "duplicate") this.#dialer.failed(link, now);
       return;
     }
+    if (replaced !== undefined) this.#close(replaced, "duplicate", now);
     this.#links.set(link.id, link);
     this.#neighbourhood.changed(now);
     this.#dialer.connected(link, now);
@@ -313,24 +317,7 @@ export class SwarmMachine {
     this.#exchange.greet();
     for (const claim of this.#wan.current(now)) this.#gossip.announce(claim, link);
     this.#gossip.greet(link);
-  }
-
-  #refusal(link: Link, now: number): CloseReason | undefined {
-    if (!this.#config.swarming) return "too-many";
-    if (link.peerId === this.#config.peerId) return "self";
-    if (this.#bans.has(link.peerId, now) || this.#bans.has(link.address, now)) return "banned";
-    if (link.rttMs > MAX_SITE_RTT_MS && !this.#dialer.policy.isOwnSubnet(link.address)) return "far";
-    const ids = otherIdsAt(link, this.#links.values(), this.#config.allowLoopback);
-    if (ids >= MAX_IDS_PER_ADDRESS) return "too-many";
-    const twin = [...this.#links.values()].find((other) => other.peerId === link.peerId);
-    if (twin !== undefined) {
-      // Both sides keep the link that the lower peer id dialled; of two such links, the older.
-      const keep = (l: Link): boolean => l.inbound === link.peerId < this.#config.peerId;
-      if (keep(twin) || !keep(link)) return "duplicate";
-      this.#close(twin, "duplicate", now);
-    }
-    if (this.#links.size >= MAX_LINKS + (link.inbound ? SPARE_LINKS : 0)) return "too-many";
-    return undefined;
+    this.#promises.greet(link);
   }
 
   #down(id: LinkId, now: number): void {
@@ -341,7 +328,9 @@ export class SwarmMachine {
     this.#picker.release(link);
     this.#slots.gone();
     this.#dialer.disconnected(link, now, DIAL_BACKOFF_MS);
-    if (![...this.#links.values()].some((l) => l.peerId === link.peerId)) this.#gossip.gone(link.peerId);
+    if ([...this.#links.values()].some((l) => l.peerId === link.peerId)) return;
+    this.#gossip.gone(link.peerId);
+    this.#promises.gone(link.peerId);
   }
 
   #close(link: Link, reason: CloseReason, now: number): void {
@@ -383,6 +372,9 @@ export class SwarmMachine {
         if (this.#gossip.receive(link, message.claim, message.hops, now))
           this.#wan.contest(message.claim.span, now);
         return;
+      case "promise":
+        if (this.#promises.receive(link, message.promise, message.hops, now)) this.#wan.promised(now);
+        return;
       case "peers":
         this.#dialer.add(message.peers, now, link.peerId);
         return;
@@ -398,6 +390,7 @@ export class SwarmMachine {
   #offers(link: Link, message: OfferMessage, now: number): void {
     if (!takeOffer(link, message, this.#config.rows, this.#picker)) this.#shutOut(link, now);
     else if (message.type === "lost") this.#haves.needs(link, message.runs, now);
+    else if (message.type === "have") this.#promises.came(message.runs, now);
   }
 
   /** It costs more than it brings: gone for a while. */
@@ -434,6 +427,7 @@ export class SwarmMachine {
       const fresh = this.#table.hold(run);
       if (fresh.length === 0) continue;
       this.#haves.gained(fresh, now, from);
+      this.#promises.came(fresh, now);
       this.#wan.verified(now);
     }
     if (this.#table.unlock()) for (const link of this.#links.values()) this.#picker.offerAll(link);

@@ -70,12 +70,27 @@ export type SwarmEvent =
     }
   /**
    * The frame table is verified: sizes of all frames in bytes, by frame. Frame rows and spans exist from now on.
-   * `local`: rows that local data is about to deliver, as in `local-plan`.
+   * `local`: rows that local data is about to deliver, as in `local-plan`. `wanted`: only these are.
    */
-  | { readonly type: "frames"; readonly lengths: Uint32Array; readonly local?: Bitfield }
-  /** Rows that local data is about to deliver (`stored`, source local): nobody is asked for them until `local-done`. */
+  | {
+      readonly type: "frames";
+      readonly lengths: Uint32Array;
+      readonly local?: Bitfield;
+      readonly wanted?: Bitfield;
+    }
+  /**
+   * Rows that local data is about to deliver (`stored`, source local): nobody is asked for them until
+   * `local-done`, and peers are promised them (rule 8).
+   */
   | { readonly type: "local-plan"; readonly rows: Bitfield }
   | { readonly type: "local-done" }
+  /**
+   * Rows that a source beside this swarm may deliver (`stored`, source local): not claimed, but peers may be asked
+   * for them. Replaces the earlier ones; empty: no more. `isSure`: it will, and peers are promised them.
+   */
+  | { readonly type: "beside"; readonly rows: Bitfield; readonly isSure: boolean }
+  /** Another swarm with the same rows asks its peers for these (or no longer does): not asked for twice. */
+  | { readonly type: "elsewhere"; readonly runs: readonly Run[]; readonly isAsked: boolean }
   /** May this client fetch at the origin now (paused: bandwidth gate, 429, not allowed)? */
   | { readonly type: "origin-gate"; readonly open: boolean }
   | { readonly type: "tick" };
@@ -96,6 +111,8 @@ export type SwarmEffect =
     }
   /** Read rows from `row` on, `length` bytes in all, and send them as one piece; then `uploaded`. */
   | { readonly type: "upload"; readonly link: LinkId; readonly row: number; readonly length: number }
+  /** Peers were asked for rows, or will not deliver them; only if the configuration wants to know. */
+  | { readonly type: "asked"; readonly rows: Run; readonly isAsked: boolean }
   /** Fetch adjacent rows (of one file, one span) at the origin: `stored` as they verify, then `fetch-ended`. */
   | { readonly type: "fetch"; readonly fetch: FetchId; readonly rows: Run; readonly span: number }
   | { readonly type: "abort-fetch"; readonly fetch: FetchId }

@@ -38,6 +38,8 @@ export interface WanContext {
   readonly score: (span: number, peerId: string) => number;
   /** True if a connected peer offers the row. */
   readonly isOffered: (row: number) => boolean;
+  /** True if the row comes without the WAN (rule 8). */
+  readonly isPromised: (row: number) => boolean;
   readonly links: () => number;
   /** Machines that may be in the site, as far as known. */
   readonly siteSize: () => number;
@@ -165,6 +167,19 @@ export class WanClaims {
     this.#end(own, "released", now);
   }
 
+  /** Promises came: fetches of rows that come without the WAN end. */
+  promised(now: number): void {
+    for (const own of this.#own) {
+      if (own.fetch === undefined || own.isImpatient) continue;
+      const next = this.#firstMissing(own.fetch.rows);
+      if (!this.#context.isPromised(next)) continue;
+      this.#context.emit({ type: "abort-fetch", fetch: own.fetch.id });
+      this.#giveBack(own.fetch.rows);
+      delete own.fetch;
+      this.#fetchNext(own, now);
+    }
+  }
+
   /** Own claims, for a peer that has just come. */
   current(now: number): UnsignedClaim[] {
     return this.#own.map((own) => this.#toClaim(own, own.state, now));
@@ -242,13 +257,18 @@ export class WanClaims {
 
   /** A fetch that stands still gives way as soon as a peer offers what it was to bring, or somebody else claims it. */
   #yield(own: OwnClaim, rows: Run, now: number): void {
-    const { table, isOffered, emit } = this.#context;
-    let row = rows.first;
-    while (row < rows.first + rows.count && !table.isMissing(row)) row += 1;
+    const { isOffered, emit } = this.#context;
+    const row = this.#firstMissing(rows);
     const isTakenOver = this.#context.claims.best(own.span) !== undefined;
     if (own.fetch === undefined || !(isTakenOver || isOffered(row))) return;
     emit({ type: "abort-fetch", fetch: own.fetch.id });
     this.#end(own, "released", now);
+  }
+
+  #firstMissing(rows: Run): number {
+    let row = rows.first;
+    while (row < rows.first + rows.count && !this.#context.table.isMissing(row)) row += 1;
+    return row;
   }
 
   /** Rules 9 and 10: no better claim on the span, and room among the site's moving claims. */
@@ -389,18 +409,23 @@ export class WanClaims {
   }
 
   #mayFetch(span: number, row: number, now: number, isImpatient: boolean): boolean {
-    const { table, isOffered, claims } = this.#context;
+    const { table, claims } = this.#context;
     if (!table.isFree(row)) return false;
-    return isImpatient || (!isOffered(row) && claims.covering(span, row).next().done === true);
+    return isImpatient || (!this.#isComing(row) && claims.covering(span, row).next().done === true);
+  }
+
+  /** Rule 7: a peer has the row, or somebody brings it without the WAN. */
+  #isComing(row: number): boolean {
+    return this.#context.isOffered(row) || this.#context.isPromised(row);
   }
 
   /** Fetches the next rows of the claim that are still needed; ends the claim when there are none. */
   #fetchNext(own: OwnClaim, now: number): void {
-    const { table, isOffered, emit } = this.#context;
+    const { table, emit } = this.#context;
     const rows = table.firstFree(
       own.rows,
       Number.MAX_SAFE_INTEGER,
-      (row) => own.isImpatient || !isOffered(row),
+      (row) => own.isImpatient || !this.#isComing(row),
     );
     if (rows === undefined) {
       this.#end(own, own.bytesDone > 0 ? "done" : "released", now);

@@ -36,6 +36,8 @@ class Solo {
         epoch: 1,
         sign: (claim) => ({ ...claim, key: new Uint8Array(32), signature: new Uint8Array(64) }),
         verify: () => true,
+        signPromise: (promise) => ({ ...promise, key: new Uint8Array(32), signature: new Uint8Array(64) }),
+        verifyPromise: () => true,
       },
       0,
     );

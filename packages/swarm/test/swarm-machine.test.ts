@@ -26,6 +26,8 @@ function machine(
       epoch: 1,
       sign: (claim) => ({ ...claim, key: new Uint8Array(32), signature: new Uint8Array(64) }),
       verify: () => true,
+      signPromise: (promise) => ({ ...promise, key: new Uint8Array(32), signature: new Uint8Array(64) }),
+      verifyPromise: () => true,
     },
     0,
   );
@@ -52,12 +54,115 @@ const closes = (effects: readonly SwarmEffect[]): string[] =>
 const types = (effects: readonly SwarmEffect[]): string[] =>
   effects.map((e) => (e.type === "send" ? e.message.type : e.type));
 
+const promised = (effects: readonly SwarmEffect[]): unknown[] =>
+  effects.flatMap((e) =>
+    e.type === "send" && e.message.type === "promise" && e.message.hops === 0 ? [e.message.promise.runs] : [],
+  );
+
+/** Peer `n` promises `count` frames, from the first on. */
+const promise = (n: number, epoch: number, count: number): Parameters<SwarmMachine["step"]>[0] => ({
+  type: "message",
+  link: n,
+  message: {
+    type: "promise",
+    promise: {
+      runs: count === 0 ? [] : [{ first: 1, count }],
+      promiser: peerId(n),
+      epoch,
+      key: new Uint8Array(32),
+      signature: new Uint8Array(64),
+    },
+    hops: 0,
+  },
+});
+
 describe("SwarmMachine", () => {
   it("fetches at once when swarming is off, the hashes before anything else", () => {
     const effects = machine({ swarming: false }).step({ type: "tick" }, 0);
     expect(effects).toEqual([]);
     const opened = machine({ swarming: false, gate: false }).step({ type: "origin-gate", open: true }, 1);
     expect(opened).toEqual([{ type: "fetch", fetch: 1, rows: { first: 0, count: 1 }, span: 0 }]);
+  });
+
+  it("promises a peer the rows that local data will deliver, and what came of it when that ends", () => {
+    const have = new Bitfield(5);
+    have.add(0);
+    const m = machine({ have });
+    const local = new Bitfield(5);
+    for (const row of [1, 2, 4]) local.add(row);
+    m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9), local }, 1);
+    const both = [
+      { first: 1, count: 2 },
+      { first: 4, count: 1 },
+    ];
+    expect(promised(m.step(up(1, peerId(1)), 2))).toEqual([both]);
+    m.step({ type: "stored", runs: [{ first: 1, count: 1 }], source: "local" }, 3);
+    m.step({ type: "local-done" }, 4);
+    expect(promised(m.step({ type: "tick" }, 1100))).toEqual([[{ first: 1, count: 1 }]]);
+  });
+
+  it("promises what two others do only when one of them no longer does", () => {
+    const have = new Bitfield(5);
+    have.add(0);
+    const m = machine({ have });
+    for (const n of [1, 2, 3]) m.step(up(n, peerId(n)), 1);
+    m.step(promise(1, 1, 4), 2);
+    m.step(promise(2, 1, 4), 2);
+    const local = new Bitfield(5);
+    local.addRun({ first: 1, count: 4 });
+    expect(promised(m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9), local }, 3))).toEqual([]);
+    expect(promised(m.step(promise(2, 2, 2), 4))).toEqual([1, 2, 3].map(() => [{ first: 3, count: 2 }]));
+  });
+
+  it("fetches nothing over the WAN that a peer promises, until that peer is gone", () => {
+    const have = new Bitfield(5);
+    have.add(0);
+    const m = machine({ have });
+    m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9) }, 1);
+    m.step(up(1, peerId(1)), 2);
+    m.step({ type: "message", link: 1, message: { type: "have-none" } }, 3);
+    m.step(promise(1, 1, 4), 4);
+    expect(types(m.step({ type: "tick" }, 5000))).not.toContain("claim");
+    expect(types(m.step({ type: "peer-down", link: 1 }, 6000))).toContain("fetch");
+  });
+
+  it("takes a fetch back when a peer promises its rows", () => {
+    const have = new Bitfield(5);
+    have.add(0);
+    const m = machine({ have });
+    m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9) }, 1);
+    expect(types(m.step({ type: "tick" }, 5000))).toContain("fetch");
+    m.step(up(1, peerId(1)), 5001);
+    const effects = m.step(promise(1, 1, 4), 5002);
+    expect(types(effects)).toContain("abort-fetch");
+  });
+
+  it("claims no row that a source beside the swarm may bring, but asks peers for it", () => {
+    const have = new Bitfield(5);
+    have.add(0);
+    const m = machine({ have });
+    m.step({ type: "beside", rows: Bitfield.full(5), isSure: false }, 0);
+    m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9) }, 1);
+    expect(types(m.step({ type: "tick" }, 5000))).toEqual([]);
+    m.step(up(1, peerId(1)), 5001);
+    m.step({ type: "message", link: 1, message: { type: "have-all" } }, 5002);
+    expect(types(m.step({ type: "message", link: 1, message: { type: "unchoke" } }, 5003))).toContain(
+      "request",
+    );
+    m.step({ type: "peer-down", link: 1 }, 5004);
+    expect(types(m.step({ type: "beside", rows: new Bitfield(5), isSure: false }, 5005))).toContain("fetch");
+  });
+
+  it("wants only the frames it was told to want", () => {
+    const have = new Bitfield(5);
+    for (const row of [0, 2]) have.add(row);
+    const wanted = new Bitfield(5);
+    for (const row of [2, 3]) wanted.add(row);
+    const m = machine({ have, swarming: false, gate: false });
+    m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9), wanted }, 1);
+    expect(m.status().missing).toBe(1);
+    const effects = m.step({ type: "stored", runs: [{ first: 3, count: 1 }], source: "local" }, 2);
+    expect(types(effects)).toContain("complete");
   });
 
   it("neither claims nor asks for rows that local data will deliver", () => {
@@ -96,6 +201,10 @@ describe("SwarmMachine", () => {
     expect(closes(m.step(up(3, peerId(3), at), 1))).toEqual(["3 too-many"]);
     m.step({ type: "peer-down", link: 1 }, 2);
     expect(closes(m.step(up(4, peerId(3), at), 3))).toEqual([]);
+  });
+
+  it("keeps a slow link to a peer of an own subnet", () => {
+    expect(closes(machine().step(up(3, peerId(3), { address: "10.0.0.9", rttMs: 30 }), 1))).toEqual([]);
   });
 
   it("keeps of two links with one peer the one that the lower id dialled, on both sides the same", () => {

@@ -7,10 +7,12 @@ import {
   type ClaimState,
   MAX_CK_MESSAGE_BYTES,
   MAX_CLAIM_PAUSE_MS,
+  MAX_PROMISE_RUNS,
   MAX_ROWS,
   PEER_CLASSES,
   type PeerAddress,
   type PeerClass,
+  type RowPromise,
 } from "./peer-messages.js";
 
 /** What two ends of a link settle between themselves, also under the extension `ck`. */
@@ -45,7 +47,17 @@ const MAX_REQUIRES = 16;
 const MAX_REQUIRE_LENGTH = 64;
 const MAX_RATE = 1e12;
 
-const TYPES = ["have", "lost", "claim", "peers", "neighbours", "bad-rows", "identity", "probe"] as const;
+const TYPES = [
+  "have",
+  "lost",
+  "claim",
+  "promise",
+  "peers",
+  "neighbours",
+  "bad-rows",
+  "identity",
+  "probe",
+] as const;
 const STATES: readonly ClaimState[] = ["open", "moving", "done", "released", "paused"];
 
 /**
@@ -70,9 +82,15 @@ export function decodeCk(bytes: Uint8Array): CkMessage | LinkMessage {
     case "have":
     case "lost":
     case "bad-rows":
-      return { type, runs: runsOf(fields) };
+      return { type, runs: runsOf(fields, MAX_RUNS) };
     case "claim":
       return { type, claim: claimOf(fields.map("claim")), hops: fields.int("hops", 0, MAX_CLAIM_HOPS) };
+    case "promise":
+      return {
+        type,
+        promise: promiseOf(fields.map("promise")),
+        hops: fields.int("hops", 0, MAX_CLAIM_HOPS),
+      };
     case "peers":
       return { type, peers: fields.list("peers", MAX_PEERS_PER_MESSAGE).map(addressOf) };
     case "neighbours":
@@ -98,7 +116,7 @@ function toWire(message: CkMessage | LinkMessage): unknown {
     case "have":
     case "lost":
     case "bad-rows":
-      return { type: message.type, runs: message.runs.flatMap((run) => [run.first, run.count]) };
+      return { type: message.type, runs: flatRuns(message.runs) };
     case "claim": {
       // The claimer is the hash of the key: not sent, so that it cannot disagree.
       const { span, rows, epoch, bytesDone, rate, state, pauseMs, key, signature } = message.claim;
@@ -118,6 +136,13 @@ function toWire(message: CkMessage | LinkMessage): unknown {
         signature,
       };
       return { type: "claim", claim, hops: message.hops };
+    }
+    case "promise": {
+      const { runs, epoch, key, signature } = message.promise;
+      if (runs.length > MAX_PROMISE_RUNS || !isCount(epoch))
+        throw new Error(`unreachable: promise of ${runs.length} runs, epoch ${epoch}`);
+      const promise = { runs: flatRuns(runs), epoch, key, signature };
+      return { type: "promise", promise, hops: message.hops };
     }
     case "peers":
       return { type: "peers", peers: message.peers.map((peer) => [peer.address, peer.port]) };
@@ -146,8 +171,23 @@ function claimOf(fields: Fields): Claim {
   };
 }
 
-function runsOf(fields: Fields): readonly Run[] {
-  const flat = fields.list("runs", 2 * MAX_RUNS);
+function promiseOf(fields: Fields): RowPromise {
+  const key = copyOf(fields.bytes("key", 32));
+  return {
+    runs: runsOf(fields, MAX_PROMISE_RUNS),
+    promiser: toHex(peerIdOf(key)),
+    epoch: fields.int("epoch", 0, Number.MAX_SAFE_INTEGER),
+    key,
+    signature: copyOf(fields.bytes("signature", 64)),
+  };
+}
+
+function flatRuns(runs: readonly Run[]): number[] {
+  return runs.flatMap((run) => [run.first, run.count]);
+}
+
+function runsOf(fields: Fields, maxRuns: number): readonly Run[] {
+  const flat = fields.list("runs", 2 * maxRuns);
   const runs: Run[] = [];
   let after = 0;
   for (let i = 0; i < flat.length; i += 2) {

@@ -6,7 +6,7 @@ export {
   MAX_PEERS_PER_MESSAGE,
   MAX_RUNS,
 } from "./ck-codec.js";
-export { claimSigningBytes } from "./claim-signing.js";
+export { claimSigningBytes, promiseSigningBytes } from "./claim-signing.js";
 export {
   formatNetwork,
   type IpAddress,

@@ -26,6 +26,7 @@ export type CkMessage =
   | { readonly type: "have"; readonly runs: readonly Run[] }
   | { readonly type: "lost"; readonly runs: readonly Run[] }
   | { readonly type: "claim"; readonly claim: Claim; readonly hops: number }
+  | { readonly type: "promise"; readonly promise: RowPromise; readonly hops: number }
   | { readonly type: "peers"; readonly peers: readonly PeerAddress[] }
   /** Peers that the sender is linked with, all of them: they need no relay of each other's claims. */
   | { readonly type: "neighbours"; readonly ids: readonly PeerIdPrefix[] }
@@ -68,6 +69,23 @@ export function peerIdPrefix(peerId: string): PeerIdPrefix {
   return peerId.slice(0, 16);
 }
 
+/**
+ * "These rows come from me without the WAN" (site swarm rule 8, `canDerive`): from an older version on the
+ * machine, from a delta, from the swarm of the previous version. Replaces the earlier one of the same peer;
+ * without runs it is taken back. Signed and relayed like a claim, as not everybody is linked to everybody.
+ */
+export interface RowPromise {
+  /** Ascending and apart, at most `MAX_PROMISE_RUNS`. */
+  readonly runs: readonly Run[];
+  /** Peer id, lower-case hex of 32 bytes. */
+  readonly promiser: string;
+  /** Rises with every promise of a peer. */
+  readonly epoch: number;
+  /** The promiser's raw Ed25519 public key (32 bytes; its SHA-256 is the peer id) and signature (64 bytes). */
+  readonly key: Uint8Array;
+  readonly signature: Uint8Array;
+}
+
 export interface PeerAddress {
   /** IP literal. */
   readonly address: string;
@@ -92,3 +110,5 @@ export const MAX_ROWS = 8 * 1024 * 1024;
 /** As long as a Retry-After is believed. */
 export const MAX_CLAIM_PAUSE_MS = 3_600_000;
 export const MAX_CK_MESSAGE_BYTES = 64 * 1024;
+/** Most runs of one promise: 20 KB on the wire. A plan in more pieces promises its longest runs first. */
+export const MAX_PROMISE_RUNS = 2000;

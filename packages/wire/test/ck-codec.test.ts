@@ -9,8 +9,11 @@ import {
   encodeCk,
   type LinkMessage,
   MAX_CLAIM_PAUSE_MS,
+  MAX_PROMISE_RUNS,
   MAX_RUNS,
   peerIdOf,
+  promiseSigningBytes,
+  type RowPromise,
 } from "../src/index.js";
 
 const bytesOf = (length: number): fc.Arbitrary<Uint8Array> =>
@@ -48,9 +51,14 @@ const claim: fc.Arbitrary<Claim> = fc
   })
   .map(({ standing, ...parts }) => Object.assign({ claimer: toHex(peerIdOf(parts.key)) }, parts, standing));
 
+const promise: fc.Arbitrary<RowPromise> = fc
+  .record({ runs, epoch: fc.maxSafeNat(), key: bytesOf(32), signature: bytesOf(64) })
+  .map((parts) => Object.assign({ promiser: toHex(peerIdOf(parts.key)) }, parts));
+
 const message: fc.Arbitrary<CkMessage | LinkMessage> = fc.oneof(
   fc.record({ type: fc.constantFrom("have" as const, "lost" as const, "bad-rows" as const), runs }),
   fc.record({ type: fc.constant("claim" as const), claim, hops: fc.nat(4) }),
+  fc.record({ type: fc.constant("promise" as const), promise, hops: fc.nat(4) }),
   fc.record({
     type: fc.constant("peers" as const),
     peers: fc.array(
@@ -168,6 +176,40 @@ describe("decodeCk", () => {
       expect(() => decodeCk(bytes)).toThrow(refused);
     },
   );
+});
+
+const every = (count: number): RowPromise => ({
+  runs: Array.from({ length: count }, (_, i) => ({ first: 2 * i, count: 1 })),
+  promiser: toHex(peerIdOf(new Uint8Array(32))),
+  epoch: 1,
+  key: new Uint8Array(32),
+  signature: new Uint8Array(64),
+});
+
+describe("a promise", () => {
+  it(`has at most ${MAX_PROMISE_RUNS} runs`, () => {
+    const bytes = encodeCk({ type: "promise", promise: every(MAX_PROMISE_RUNS), hops: 0 });
+    expect(decodeCk(bytes)).toMatchObject({ promise: every(MAX_PROMISE_RUNS) });
+    const more = { ...every(0), runs: Array.from({ length: 2 * MAX_PROMISE_RUNS + 2 }, (_, i) => 2 * i + 1) };
+    expect(() => decodeCk(encodeMsgpack({ type: "promise", promise: more, hops: 0 }))).toThrow(refused);
+    expect(() => encodeCk({ type: "promise", promise: every(MAX_PROMISE_RUNS + 1), hops: 0 })).toThrow(
+      "unreachable",
+    );
+  });
+
+  it("is signed for its version, promiser, epoch and every run", () => {
+    const version = new Uint8Array(32);
+    const base = every(2);
+    const variants = [
+      promiseSigningBytes(version, base),
+      promiseSigningBytes(new Uint8Array(32).fill(1), base),
+      promiseSigningBytes(version, { ...base, epoch: 2 }),
+      promiseSigningBytes(version, { ...base, runs: base.runs.slice(1) }),
+      promiseSigningBytes(version, { ...base, runs: [{ first: 0, count: 2 }] }),
+      promiseSigningBytes(version, { ...base, promiser: "11".repeat(32) }),
+    ];
+    expect(new Set(variants.map(toHex)).size).toBe(variants.length);
+  });
 });
 
 describe("claimSigningBytes", () => {

@@ -1,0 +1,44 @@
+import type { Bitfield, Random, Run } from "@ckmesh/core";
+import type { Claim, PeerClass, RowPromise } from "@ckmesh/wire";
+import type { UnsignedPromise } from "./promise-gossip.js";
+import type { PieceSection } from "./row-table.js";
+import type { UnsignedClaim } from "./wan-claims.js";
+
+export interface SwarmConfig {
+  /** 32 bytes. */
+  readonly versionId: Uint8Array;
+  /** Own peer id, lower-case hex of 32 bytes. */
+  readonly peerId: string;
+  readonly peerClass: PeerClass;
+  /** Rows of the version, frames included. */
+  readonly rows: number;
+  /** Index sections in head order. */
+  readonly sections: readonly PieceSection[];
+  /** Rows of the `hashes` section: no other index row can be checked, so none is asked for, before they are held. */
+  readonly hashesRows: Run;
+  /** Rows held at the start; owned by the machine from now on. */
+  readonly have: Bitfield;
+  /** False when swarming is off: no peers are expected or taken, and nothing settles. */
+  readonly swarming: boolean;
+  /** Another swarm on this machine brings the same rows: `asked` effects tell what is asked here. */
+  readonly tellsAsked?: boolean;
+  readonly allowLoopback: boolean;
+  readonly peerPort: number;
+  readonly random: Random;
+  /** Higher than in any earlier run on this store: Unix seconds will do. */
+  readonly epoch: number;
+  readonly sign: (claim: UnsignedClaim) => Claim;
+  /** True if key, claimer and signature belong together. */
+  readonly verify: (claim: Claim) => boolean;
+  readonly signPromise: (promise: UnsignedPromise) => RowPromise;
+  /** True if key, promiser and signature belong together. */
+  readonly verifyPromise: (promise: RowPromise) => boolean;
+}
+
+export interface SwarmStatus {
+  readonly links: number;
+  readonly held: number;
+  readonly missing: number;
+  readonly moving: number;
+  readonly isSettled: boolean;
+}
