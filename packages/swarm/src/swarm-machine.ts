@@ -1,4 +1,4 @@
-import type { Bitfield, Random, Run } from "@ckmesh/core";
+import { type Bitfield, type Random, type Run, toHex } from "@ckmesh/core";
 import type { Claim, PeerAddress, PeerClass } from "@ckmesh/wire";
 import { Bans } from "./bans.js";
 import { ClaimGossip } from "./claim-gossip.js";
@@ -27,6 +27,8 @@ import { Settling } from "./settling.js";
 import type { CloseReason, LinkId, SwarmEffect, SwarmEvent } from "./swarm-messages.js";
 import { UploadSlots } from "./upload-slots.js";
 import { type UnsignedClaim, WanClaims } from "./wan-claims.js";
+import { WanLane } from "./wan-lane.js";
+import { WanPacer } from "./wan-pacer.js";
 
 export interface SwarmConfig {
   /** 32 bytes. */
@@ -52,6 +54,8 @@ export interface SwarmConfig {
   readonly sign: (claim: UnsignedClaim) => Claim;
   /** True if key, claimer and signature belong together. */
   readonly verify: (claim: Claim) => boolean;
+  /** Holds all swarms of the client to the WAN budget of the site; default: no limit. */
+  readonly wan?: WanPacer;
 }
 
 export interface SwarmStatus {
@@ -77,6 +81,7 @@ export class SwarmMachine {
   readonly #gossip: ClaimGossip;
   readonly #haves: HaveGossip;
   readonly #wan: WanClaims;
+  readonly #lane: WanLane;
   readonly #exchange: PeerExchange;
   readonly #neighbourhood: Neighbourhood;
   readonly #settling: Settling;
@@ -112,12 +117,19 @@ export class SwarmMachine {
       table: this.#table,
       emit,
     });
+    this.#lane = new WanLane(config.wan ?? new WanPacer({ type: "none" }), {
+      id: toHex(config.versionId),
+      claims: () => this.#gossip.claims.active(),
+      ownRate: () => this.#wan.announcedRate,
+      isClaiming: () => this.#wan.isClaiming,
+    });
     this.#wan = new WanClaims(
       {
         peerId: config.peerId,
         table: this.#table,
         claims: this.#gossip.claims,
         random: config.random,
+        lane: this.#lane,
         score,
         isOffered: (row) => this.#picker.isOffered(row),
         links: () => this.#links.size,
@@ -170,6 +182,11 @@ export class SwarmMachine {
     return [...this.#links.values()]
       .filter((l) => l.port !== 0)
       .map(({ address, port }) => ({ address, port }));
+  }
+
+  /** The swarm ends: what it had of the WAN budget is free. */
+  close(): void {
+    this.#lane.close();
   }
 
   /** Advances by one event; `now` is monotonic and never goes back. */
@@ -248,6 +265,9 @@ export class SwarmMachine {
           for (const link of this.#links.values()) this.#picker.offerAll(link);
         return;
       }
+      case "first-byte":
+        this.#wan.firstByte(event.ms, now);
+        return;
       case "origin-gate":
         this.#wan.setGate(event.open);
         return;
@@ -380,8 +400,9 @@ export class SwarmMachine {
         this.#picker.rejected(link, message.row, now);
         return;
       case "claim":
-        if (this.#gossip.receive(link, message.claim, message.hops, now))
-          this.#wan.contest(message.claim.span, now);
+        if (!this.#gossip.receive(link, message.claim, message.hops, now)) return;
+        this.#lane.heard(message.claim, now);
+        this.#wan.contest(message.claim.span, now);
         return;
       case "peers":
         this.#dialer.add(message.peers, now, link.peerId);

@@ -76,7 +76,9 @@ export type SwarmEvent =
   /** Rows that local data is about to deliver (`stored`, source local): nobody is asked for them until `local-done`. */
   | { readonly type: "local-plan"; readonly rows: Bitfield }
   | { readonly type: "local-done" }
-  /** May this client fetch at the origin now (paused: bandwidth gate, 429, not allowed)? */
+  /** The first byte of a fetch came so long after its request. */
+  | { readonly type: "first-byte"; readonly fetch: FetchId; readonly ms: number }
+  /** May this client fetch at the origin now? Also said when the WAN budget changed: what runs against it ends. */
   | { readonly type: "origin-gate"; readonly open: boolean }
   | { readonly type: "tick" };
 

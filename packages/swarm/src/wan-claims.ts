@@ -24,6 +24,7 @@ import {
 import type { RowTable } from "./row-table.js";
 import { SpanOrder } from "./span-order.js";
 import type { FetchId, FetchResult, SwarmEffect } from "./swarm-messages.js";
+import type { Turn, WanLane } from "./wan-lane.js";
 import { WanRate } from "./wan-rate.js";
 
 /** What is signed: a claim without key and signature. */
@@ -35,6 +36,8 @@ export interface WanContext {
   readonly table: RowTable;
   readonly claims: ClaimTable;
   readonly random: Random;
+  /** What the WAN budget lets this swarm do. */
+  readonly lane: WanLane;
   readonly score: (span: number, peerId: string) => number;
   /** True if a connected peer offers the row. */
   readonly isOffered: (row: number) => boolean;
@@ -57,7 +60,7 @@ interface OwnClaim {
   readonly rows: Run;
   state: "open" | "moving" | "paused";
   startAt: number;
-  fetch?: { readonly id: FetchId; readonly rows: Run; readonly startedAt: number };
+  fetch?: { readonly id: FetchId; readonly rows: Run; readonly startedAt: number; leftBytes: number };
   bytesDone: number;
   /** When a byte last came (or the fetch began). */
   movedAt: number;
@@ -67,6 +70,8 @@ interface OwnClaim {
   readonly isImpatient: boolean;
   /** Opened while an own claim moved: its claimer goes on. */
   readonly isNext: boolean;
+  /** Its rows are fetched in short, paced runs, the first one begun then. */
+  pacedSince?: number;
 }
 
 /**
@@ -92,6 +97,8 @@ export class WanClaims {
   #pausedSince: number | undefined;
   /** Waiting as one was told is not being kept waiting: patience begins after it. */
   #patientFrom = 0;
+  /** What the last own claim said of the rate, bytes per second. */
+  announcedRate = 0;
   readonly #rate = new WanRate();
 
   /** @param epoch start of this run's epochs: higher than any of an earlier run (for example Unix seconds) */
@@ -115,8 +122,22 @@ export class WanClaims {
     return this.#own.filter((own) => own.state === "moving").length;
   }
 
+  get isClaiming(): boolean {
+    return this.#own.length > 0;
+  }
+
+  /** The gate or the WAN budget changed: what runs against it ends now. */
   setGate(isOpen: boolean): void {
     this.#isGateOpen = isOpen;
+    for (const { fetch, pacedSince } of this.#own) {
+      const isWhole = this.#context.lane.isLimited && pacedSince === undefined;
+      if (fetch !== undefined && (!isOpen || isWhole))
+        this.#context.emit({ type: "abort-fetch", fetch: fetch.id });
+    }
+  }
+
+  firstByte(ms: number, now: number): void {
+    this.#context.lane.firstByte(ms, now);
   }
 
   verified(now: number): void {
@@ -128,11 +149,16 @@ export class WanClaims {
     const own = this.#own.find((o) => o.fetch?.id === fetch);
     if (own === undefined) return;
     own.bytesDone += bytes;
+    if (own.fetch !== undefined) own.fetch.leftBytes -= bytes;
     own.movedAt = now;
+    const isFirst = own.state === "open";
     own.state = "moving";
     this.#backoff.succeed();
     this.#pausedSince = undefined;
     this.#rate.add(bytes, now);
+    this.#context.lane.received(bytes, now);
+    // Everybody's share depends on who moves.
+    if (isFirst && this.#context.lane.isLimited) this.#send(own, own.state, now);
   }
 
   ended(fetch: FetchId, result: FetchResult, retryMs: number | undefined, now: number): void {
@@ -141,7 +167,7 @@ export class WanClaims {
     this.#giveBack(own.fetch.rows);
     delete own.fetch;
     if (result === "done") {
-      this.#fetchNext(own, now);
+      if (own.pacedSince === undefined || !this.#mustWait(now)) this.#fetchNext(own, now);
       return;
     }
     if (result === "failed" && retryMs !== undefined) {
@@ -184,7 +210,7 @@ export class WanClaims {
     }
     for (const own of this.#own) {
       const repeat = own.sentAt + (own.bytesDone > own.sentBytes ? CLAIM_PROGRESS_MS : CLAIM_REPEAT_MS);
-      due = Math.min(due, repeat, own.fetch === undefined ? Math.max(own.startAt, now + 1) : Infinity);
+      due = Math.min(due, repeat, own.fetch === undefined ? this.#startDue(own, now) : Infinity);
       if (own.fetch !== undefined)
         due = Math.min(due, Math.max(own.movedAt + CLAIM_VOID_MS, now + HAVE_INTERVAL_MS));
       const handover = this.#handoverAt(own, now);
@@ -201,12 +227,13 @@ export class WanClaims {
       if (heldUntil > now || !this.#isGateOpen) {
         if (heldUntil - now > CLAIM_REPEAT_MS || !this.#isGateOpen) this.#end(own, "released", now);
         else own.startAt = heldUntil;
-      } else if (this.#own.every((o) => o.fetch === undefined)) {
+      } else if (this.#isTurnOf(own, now)) {
+        const isUnderWay = own.pacedSince !== undefined && own.state !== "paused";
         if (own.state === "paused") {
           own.state = own.bytesDone > 0 ? "moving" : "open";
           this.#send(own, own.state, now);
         }
-        if (own.isImpatient || this.#mayStart(own, now)) this.#fetchNext(own, now);
+        if (isUnderWay || own.isImpatient || this.#mayStart(own, now)) this.#fetchNext(own, now);
         else this.#end(own, "released", now);
       }
     }
@@ -236,8 +263,28 @@ export class WanClaims {
    * they ask for no more places than the site has.
    */
   #heldUntil(now: number): number {
-    const goesOn = this.#own.some((own) => own.fetch !== undefined) || now >= this.#impatientAt();
+    const goesOn = this.#own.some((own) => (own.fetch ?? own.pacedSince) !== undefined) || now >= this.#impatientAt();
     return goesOn ? this.#pausedUntil : Math.max(this.#pausedUntil, this.#context.pausedUntil());
+  }
+
+  /** One fetch after the other; in paced runs the older claim goes first. */
+  #isTurnOf(own: OwnClaim, now: number): boolean {
+    const [first, next] = this.#own;
+    const { lane } = this.#context;
+    if (this.#own.every((o) => o.fetch === undefined))
+      return !lane.isLimited || (own === first && !this.#mustWait(now));
+    if (first?.fetch === undefined || own !== next || next?.fetch !== undefined) return false;
+    const isLast = first.fetch.rows.first + first.fetch.rows.count === first.rows.first + first.rows.count;
+    return isLast && first.fetch.leftBytes <= lane.aheadBytes(now) && !this.#mustWait(now);
+  }
+
+  #mustWait(now: number): boolean {
+    return this.#context.lane.readyAt(now) > now;
+  }
+
+  #startDue(own: OwnClaim, now: number): number {
+    if (!this.#context.lane.isLimited) return Math.max(own.startAt, now + 1);
+    return own === this.#own[0] ? Math.max(own.startAt, this.#context.lane.readyAt(now), now + 1) : Infinity;
   }
 
   /** A fetch that stands still gives way as soon as a peer offers what it was to bring, or somebody else claims it. */
@@ -256,6 +303,7 @@ export class WanClaims {
     const mine = this.#asClaim(own, now);
     const rival = this.#context.claims.best(own.span);
     if (rival !== undefined && compareClaims(mine, rival) > 0) return false;
+    if (this.#context.lane.isLimited) return this.#hasRoom(now, own.isNext ? "next" : "start", mine);
     const ahead = new Set<string>();
     for (const known of this.#context.claims.active()) {
       if (known.claim.state === "moving" || compareClaims(known, mine) < 0) ahead.add(known.claim.claimer);
@@ -268,16 +316,17 @@ export class WanClaims {
     const isImpatient = now >= this.#impatientAt();
     const most = this.#openClaims(now);
     while (this.#own.length < most) {
-      const moving = this.#own.find((own) => own.fetch !== undefined);
+      const moving = this.#own.find((own) => (own.fetch ?? own.pacedSince) !== undefined);
       if (this.#own.length > 0 && (moving === undefined || now < this.#handoverAt(moving, now)))
         return Infinity;
       if (this.#own.length === 0 && !isImpatient) {
         const turnAt = this.#turn(now);
         if (turnAt > now) return turnAt;
       }
+      if (this.#own.length > 0 && !this.#hasRoom(now, "next")) return Infinity;
       const found = this.#nextSpan(now, isImpatient) ?? this.#slowSpan(now) ?? this.#pausedSpan(now);
       if (found === undefined) return this.#order.isUnderWay ? now + 1 : Infinity;
-      const alone = this.#context.links() === 0;
+      const alone = this.#context.links() === 0 || (moving !== undefined && this.#context.lane.isSole(now));
       const own: OwnClaim = {
         span: found.span,
         score: this.#context.score(found.span, this.#context.peerId),
@@ -315,7 +364,7 @@ export class WanClaims {
    * about four would. Without that, 200 machines claim in the same moment.
    */
   #turn(now: number): number {
-    if (this.#isSlow(now) || !this.#hasRoom()) {
+    if (this.#isSlow(now) || !this.#hasRoom(now)) {
       this.#turnAt = undefined;
       return Number.POSITIVE_INFINITY;
     }
@@ -365,7 +414,10 @@ export class WanClaims {
   }
 
   /** Rule 10, before a first claim: fewer than four others fetch or mean to. */
-  #hasRoom(): boolean {
+  #hasRoom(now: number, turn: Turn = "first", mine?: Contender): boolean {
+    if (this.#context.lane.isLimited)
+      return this.#context.lane.hasRoom(turn, mine ?? this.#contender("open", 0, now), now);
+    if (turn === "next") return true;
     return this.#context.claims.claimers.count < MAX_MOVING_CLAIMS;
   }
 
@@ -397,11 +449,9 @@ export class WanClaims {
   /** Fetches the next rows of the claim that are still needed; ends the claim when there are none. */
   #fetchNext(own: OwnClaim, now: number): void {
     const { table, isOffered, emit } = this.#context;
-    const rows = table.firstFree(
-      own.rows,
-      Number.MAX_SAFE_INTEGER,
-      (row) => own.isImpatient || !isOffered(row),
-    );
+    const { isLimited } = this.#context.lane;
+    const most = this.#context.lane.runBytes(now);
+    const rows = table.firstFree(own.rows, most, (row) => own.isImpatient || !isOffered(row));
     if (rows === undefined) {
       this.#end(own, own.bytesDone > 0 ? "done" : "released", now);
       return;
@@ -409,9 +459,13 @@ export class WanClaims {
     table.move(rows, "free", "fetching");
     const id = this.#nextFetch;
     this.#nextFetch += 1;
-    own.fetch = { id, rows, startedAt: now };
+    const leftBytes = table.grid.runBytes(rows);
+    own.fetch = { id, rows, startedAt: now, leftBytes };
     own.movedAt = now;
-    this.#rate.begin(now);
+    if (isLimited) this.#context.lane.begin(leftBytes, now);
+    if (isLimited) own.pacedSince ??= now;
+    else delete own.pacedSince;
+    this.#rate.begin(now, isLimited);
     emit({ type: "fetch", fetch: id, rows, span: own.span });
   }
 
@@ -428,10 +482,13 @@ export class WanClaims {
 
   /** When the next claim should be opened, so that it is ready when this one ends. */
   #handoverAt(own: OwnClaim, now: number): number {
-    if (own.fetch === undefined || own.bytesDone === 0) return Number.POSITIVE_INFINITY;
-    const elapsed = Math.max(1, now - own.fetch.startedAt);
-    const total = this.#context.table.grid.runBytes(own.rows);
-    const left = Math.max(0, total - own.bytesDone) * (elapsed / own.bytesDone);
+    const since = own.pacedSince ?? own.fetch?.startedAt;
+    if (since === undefined || own.bytesDone === 0) return Number.POSITIVE_INFINITY;
+    const elapsed = Math.max(1, now - since);
+    const leftBytes = Math.max(0, this.#context.table.grid.runBytes(own.rows) - own.bytesDone);
+    // The first of the paced runs comes faster than the whole does.
+    const paced = own.pacedSince === undefined ? 0 : this.#rate.value(now);
+    const left = leftBytes * (paced > 0 ? 1000 / paced : elapsed / own.bytesDone);
     return now + left - Math.max(1000, 4 * this.#context.gossipMs());
   }
 
@@ -445,23 +502,24 @@ export class WanClaims {
     const { span, rows, bytesDone } = own;
     const pauseMs = Math.min(MAX_CLAIM_PAUSE_MS, Math.max(1, Math.ceil(own.startAt - now)));
     this.#epoch += 1;
+    this.announcedRate = this.#rate.value(now);
     return {
       span,
       rows,
       claimer: this.#context.peerId,
       epoch: this.#epoch,
       bytesDone,
-      rate: this.#rate.value(now),
+      rate: this.announcedRate,
       state,
       ...(state === "paused" && { pauseMs }),
     };
   }
 
   #asClaim(own: OwnClaim, now: number): Contender {
-    return {
-      claim: { state: own.state, claimer: this.#context.peerId },
-      score: own.score,
-      rate: this.#rate.value(now),
-    };
+    return this.#contender(own.state, own.score, now);
+  }
+
+  #contender(state: OwnClaim["state"], score: number, now: number): Contender {
+    return { claim: { state, claimer: this.#context.peerId }, score, rate: this.#rate.value(now) };
   }
 }
