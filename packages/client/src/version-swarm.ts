@@ -10,22 +10,18 @@ import {
 } from "@ckmesh/core";
 import type { PeerLink, SwarmEndpoint } from "@ckmesh/net";
 import type { VersionFiles } from "@ckmesh/store";
-import {
-  type FetchId,
-  type LinkId,
-  type PieceSection,
-  type SwarmEffect,
-  type SwarmEvent,
-  SwarmMachine,
-} from "@ckmesh/swarm";
+import { type FetchId, type LinkId, type SwarmEffect, type SwarmEvent, SwarmMachine } from "@ckmesh/swarm";
 import { claimSigningBytes, type PeerAddress, type PeerClass, type PeerMessage } from "@ckmesh/wire";
 import { asAppError, isLocalFault } from "./as-app-error.js";
 import { fetchRows, freshParts } from "./fetch-rows.js";
 import type { IndexCarry } from "./index-carry.js";
 import type { LocalPlan } from "./local-plan.js";
 import type { OriginRows } from "./origin-rows.js";
+import { pieceSections } from "./piece-sections.js";
 import { RateMeter } from "./rate-meter.js";
 import { RowAssembler, type RowBytes } from "./row-assembler.js";
+import { timeFirstByte } from "./time-first-byte.js";
+import type { WanControl } from "./wan-control.js";
 import type { Waste } from "./waste.js";
 
 /** An upload counts as gone once no more than this waits in its link. */
@@ -40,6 +36,8 @@ export interface VersionSwarmOptions {
   readonly files: VersionFiles;
   /** How rows come from the origin. */
   readonly rows: Pick<OriginRows, "fetch">;
+  /** How much may come from there; undefined: anything. */
+  readonly wan?: Pick<WanControl, "pacer" | "isOpen" | "subscribe">;
   readonly waste: Waste;
   readonly peerId: string;
   readonly peerClass: PeerClass;
@@ -89,6 +87,7 @@ export class VersionSwarm {
   /** Waits for the hashes, then for `kept` and `map`. */
   #carryStage: "hashes" | "busy" | "kept" | "done" = "hashes";
   #cancelTimer: (() => void) | undefined;
+  #unsubscribe: (() => void) | undefined;
 
   constructor(options: VersionSwarmOptions) {
     this.#options = options;
@@ -115,6 +114,7 @@ export class VersionSwarm {
           signature: options.identity.sign(claimSigningBytes(files.signed.id, claim)),
         }),
         verify: () => true, // the transport lets no unproven claim through
+        ...(options.wan !== undefined && { wan: options.wan.pacer }),
       },
       clock.now(),
     );
@@ -127,7 +127,8 @@ export class VersionSwarm {
   start(): void {
     const { indexCarry } = this.#options;
     if (indexCarry !== undefined) this.step({ type: "local-plan", rows: indexCarry.heldBack });
-    this.step({ type: "tick" });
+    this.step({ type: "origin-gate", open: this.#options.wan?.isOpen ?? true });
+    this.#unsubscribe = this.#options.wan?.subscribe((open) => this.step({ type: "origin-gate", open }));
     this.#advanced();
   }
 
@@ -159,6 +160,8 @@ export class VersionSwarm {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#cancelTimer?.();
+    this.#unsubscribe?.();
+    this.#machine.close();
     this.#abort.abort();
     for (const controller of this.#fetches.values()) controller.abort();
     for (const { link } of this.#links.values()) link.close("closing");
@@ -329,7 +332,7 @@ export class VersionSwarm {
     this.#fetches.set(id, controller);
     const { result, error, retryMs } = await fetchRows({
       files,
-      rows,
+      rows: timeFirstByte(rows, this.#options, (ms) => this.step({ type: "first-byte", fetch: id, ms })),
       run,
       span,
       waste,
@@ -441,13 +444,4 @@ interface LinkState {
   /** Uploads that wait for the link to drain. */
   readonly sent: { readonly row: number; readonly length: number }[];
   recheck: { since: number; rows: number };
-}
-
-function pieceSections(files: VersionFiles): PieceSection[] {
-  const { head, layout } = files.table;
-  return head.sections.map((section) => {
-    const run = layout.section(section.kind) ?? { first: 0, count: 0 };
-    const lengths = Uint32Array.from({ length: run.count }, (_, i) => layout.piece(run.first + i).length);
-    return { lengths, wanted: true };
-  });
 }
