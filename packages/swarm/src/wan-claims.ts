@@ -263,7 +263,8 @@ export class WanClaims {
    * they ask for no more places than the site has.
    */
   #heldUntil(now: number): number {
-    const goesOn = this.#own.some((own) => (own.fetch ?? own.pacedSince) !== undefined) || now >= this.#impatientAt();
+    const goesOn =
+      this.#own.some((own) => (own.fetch ?? own.pacedSince) !== undefined) || now >= this.#impatientAt();
     return goesOn ? this.#pausedUntil : Math.max(this.#pausedUntil, this.#context.pausedUntil());
   }
 
