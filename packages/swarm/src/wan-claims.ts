@@ -21,6 +21,7 @@ import {
   PAUSE_JITTER_MS,
   SPAN_BYTES,
 } from "./constants.js";
+import { claimLeftMs, type OwnClaim } from "./own-claim.js";
 import type { RowTable } from "./row-table.js";
 import { SpanOrder } from "./span-order.js";
 import type { FetchId, FetchResult, SwarmEffect } from "./swarm-messages.js";
@@ -52,26 +53,6 @@ export interface WanContext {
   readonly announce: (claim: UnsignedClaim) => void;
   readonly freed: (run: Run) => void;
   readonly emit: (effect: SwarmEffect) => void;
-}
-
-interface OwnClaim {
-  readonly span: number;
-  readonly score: number;
-  readonly rows: Run;
-  state: "open" | "moving" | "paused";
-  startAt: number;
-  fetch?: { readonly id: FetchId; readonly rows: Run; readonly startedAt: number; leftBytes: number };
-  bytesDone: number;
-  /** When a byte last came (or the fetch began). */
-  movedAt: number;
-  sentAt: number;
-  sentBytes: number;
-  /** Patience ran out: claims and offers of others do not count for it. */
-  readonly isImpatient: boolean;
-  /** Opened while an own claim moved: its claimer goes on. */
-  readonly isNext: boolean;
-  /** Its rows are fetched in short, paced runs, the first one begun then. */
-  pacedSince?: number;
 }
 
 /**
@@ -483,14 +464,10 @@ export class WanClaims {
 
   /** When the next claim should be opened, so that it is ready when this one ends. */
   #handoverAt(own: OwnClaim, now: number): number {
-    const since = own.pacedSince ?? own.fetch?.startedAt;
-    if (since === undefined || own.bytesDone === 0) return Number.POSITIVE_INFINITY;
-    const elapsed = Math.max(1, now - since);
-    const leftBytes = Math.max(0, this.#context.table.grid.runBytes(own.rows) - own.bytesDone);
-    // The first of the paced runs comes faster than the whole does.
-    const paced = own.pacedSince === undefined ? 0 : this.#rate.value(now);
-    const left = leftBytes * (paced > 0 ? 1000 / paced : elapsed / own.bytesDone);
-    return now + left - Math.max(1000, 4 * this.#context.gossipMs());
+    const total = this.#context.table.grid.runBytes(own.rows);
+    return (
+      now + claimLeftMs(own, total, this.#rate.value(now), now) - Math.max(1000, 4 * this.#context.gossipMs())
+    );
   }
 
   #send(own: OwnClaim, state: Claim["state"], now: number): void {
