@@ -48,6 +48,16 @@ class FakeSwarm implements PacedSwarm {
   }
 }
 
+/** How many may move with a budget when two machines are there, the second one measured or not. */
+function moving(bytesPerSec: number, isMeasured: boolean): number {
+  const pacer = new WanPacer({ type: "rate", bytesPerSec });
+  const swarm = new FakeSwarm("a");
+  pacer.join(swarm);
+  swarm.rate = 1000;
+  swarm.others = [claimOf("b", "moving", isMeasured ? 1000 : 0)];
+  return pacer.maxMoving(NOW);
+}
+
 describe("WanPacer", () => {
   it("limits nothing and waits for nothing without a limit", () => {
     const swarm = new FakeSwarm("a");
@@ -109,14 +119,6 @@ describe("WanPacer", () => {
   });
 
   it("lets few move where the budget is small, but two for as long as fewer than two are measured", () => {
-    const moving = (bytesPerSec: number, isMeasured: boolean): number => {
-      const pacer = new WanPacer({ type: "rate", bytesPerSec });
-      const swarm = new FakeSwarm("a");
-      pacer.join(swarm);
-      swarm.rate = 1000;
-      swarm.others = [claimOf("b", "moving", isMeasured ? 1000 : 0)];
-      return pacer.maxMoving(NOW);
-    };
     expect([moving(10_000, true), moving(10_000, false)]).toEqual([1, 2]);
     expect([moving(300_000, true), moving(10_000_000, true)]).toEqual([2, MAX_MOVING_CLAIMS]);
   });
