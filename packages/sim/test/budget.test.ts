@@ -122,6 +122,9 @@ describe("the WAN budget of a site", () => {
     limitAll(where, pacers, NONE);
     where.clock.advance(2000);
     expect(rateOver(where, 4000)).toBeGreaterThanOrEqual(0.95 * WAN);
+    expect(where.run(60_000)).toBe(true);
+    // Nobody has lost patience meanwhile.
+    expect(where.wan.bytes / where.image.bytes).toBeLessThanOrEqual(1.02);
   });
 
   it("lets peers go on while nothing may come over the WAN", () => {

@@ -269,7 +269,7 @@ export class SwarmMachine {
         this.#wan.firstByte(event.ms, now);
         return;
       case "origin-gate":
-        this.#wan.setGate(event.open);
+        this.#wan.setGate(event.open, now);
         return;
       case "tick":
         return;

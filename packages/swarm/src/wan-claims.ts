@@ -108,7 +108,8 @@ export class WanClaims {
   }
 
   /** The gate or the WAN budget changed: what runs against it ends now. */
-  setGate(isOpen: boolean): void {
+  setGate(isOpen: boolean, now: number): void {
+    if (isOpen && !this.#isGateOpen) this.#patientFrom = now;
     this.#isGateOpen = isOpen;
     for (const { fetch, pacedSince } of this.#own) {
       const isWhole = this.#context.lane.isLimited && pacedSince === undefined;
