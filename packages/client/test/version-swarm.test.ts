@@ -108,15 +108,15 @@ describe("swarm of one version", () => {
   it("takes nothing from the origin while the WAN is closed, goes on when it opens, and times first bytes", async () => {
     const pacer = new WanPacer({ type: "yield" });
     const samples = vi.spyOn(pacer, "firstByte");
-    let tell = (_isOpen: boolean): void => {};
+    const listeners: ((isOpen: boolean) => void)[] = [];
     const subscribe = (listener: (isOpen: boolean) => void): (() => void) => {
-      tell = listener;
+      listeners.push(listener);
       return () => {};
     };
     start({ wan: { pacer, isOpen: false, subscribe } });
     clock.advance(60_000);
     expect(originBytes).toBe(0);
-    tell(true);
+    listeners[0]?.(true);
     await until(() => isComplete);
     expect(originBytes).toBe(files.bytes.origin);
     expect(samples).toHaveBeenCalled();
