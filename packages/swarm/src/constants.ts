@@ -128,7 +128,7 @@ export const MAX_METERED_CLAIMS = 4096;
 /** Rule 10, yielding: the least time to first byte is that of the last ten minutes, and so is the link's best rate. */
 export const BASE_DELAY_MS = 600_000;
 /** Yielding: queueing delay that is no sign of others. A busy machine takes some ms; a TCP flow keeps a queue of 20 ms and more. */
-export const YIELD_TARGET_MS = 12;
+export const YIELD_TARGET_MS = 9;
 /** Yielding: never less than a frame a second: fewer samples would not tell when the others have gone. */
 export const MIN_YIELD_BYTES_PER_SEC = 64 * KIB;
 /** Yielding: so many late samples in a row say that others use the link; a majority in time says that none does. */
@@ -146,7 +146,7 @@ export const YIELD_RUN_MS = 100;
 /** Yielding, a single mover that is free: a run takes this long at most, so that others are noticed. */
 export const FREE_RUN_MS = 1000;
 /** Yielding: this much of the link's time lies in the queue, so that it never runs dry. */
-export const OWN_QUEUE_MS = 10;
+export const OWN_QUEUE_MS = 5;
 /** Yielding: a mover of the site that gets this part of the link is always in its queue. */
 export const HEAVY_PART = 0.25;
 /** Yielding: what may come of another mover's run may come late by this factor. */
