@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { KnownClaim } from "../src/claim-table.js";
+import { ClaimTable, type KnownClaim } from "../src/claim-table.js";
 import { MAX_MOVING_CLAIMS, MOVER_LINGER_MS, SITE_RATE_MS, WIRE_OVERHEAD } from "../src/constants.js";
 import { type WanLimit, WanPacer } from "../src/index.js";
 import { WanLane } from "../src/wan-lane.js";
@@ -12,25 +12,13 @@ const USABLE = BUDGET / WIRE_OVERHEAD;
 const NOW = 1_000_000;
 
 function claimOf(claimer: string, state: "open" | "moving", rate: number, span = 1): KnownClaim {
-  return {
-    claim: {
-      span,
-      rows: { first: 0, count: 1 },
-      claimer,
-      epoch: 1,
-      bytesDone: 0,
-      rate,
-      state,
-      key: new Uint8Array(),
-      signature: new Uint8Array(),
-    },
-    score: 1,
-    firstSeen: 0,
-    progressAt: 0,
-    mostBytes: 0,
-    voidMs: 3000,
-    isVoid: false,
-  };
+  const table = new ClaimTable();
+  const rows = { first: 0, count: 1 };
+  const signed = { key: new Uint8Array(), signature: new Uint8Array() };
+  table.add({ span, rows, claimer, epoch: 1, bytesDone: 0, rate, state, ...signed }, 1, NOW);
+  const [known] = table.active();
+  if (known === undefined) throw new Error("the claim was not taken");
+  return known;
 }
 
 /** A swarm whose claims a test sets. */
