@@ -20,6 +20,8 @@ export interface BranchOptions extends LabOptions {
   readonly mib: number;
   /** Default true. */
   readonly hasTracker?: boolean;
+  /** How clients use the WAN; default: without any limit. */
+  readonly wanFlags?: readonly string[];
   /** Give up after this many seconds. */
   readonly limitSeconds?: number;
 }
@@ -153,8 +155,9 @@ export class Branch {
       "--ca",
       join(this.folder, "cert.pem"),
     ];
-    const how = ["--once", "--seed-for", "600", "--materialize", "off", "--wan-budget", "off", "--json"];
-    const args = ["client", "run", "--store", store, "--image", image, ...servers, ...how, ...extra];
+    const how = ["--once", "--seed-for", "600", "--materialize", "off", "--json"];
+    const wan = this.options.wanFlags ?? ["--wan-budget", "off"];
+    const args = ["client", "run", "--store", store, "--image", image, ...servers, ...how, ...wan, ...extra];
     let client = this.clients.find((c) => c.host === host);
     if (client === undefined) {
       client = new BranchClient(host, store);

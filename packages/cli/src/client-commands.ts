@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { collect, leaf } from "./leaf.js";
 import { addProgramOptions } from "./server-commands.js";
 
-/** client run, check, status, accept, rollback, export. */
+/** client run, check, status, accept, rollback, limit, export. */
 export function addClientCommands(program: Command): void {
   const client = program.command("client").description("keep the images of a branch machine current");
   addRun(client);
@@ -26,7 +26,15 @@ function addRun(client: Command): void {
     .option("--site-network <CIDR>", "network of this site (several times)", collect)
     .option("--join-key-file <FILE>", "secret to show the tracker when the origin issues no tickets")
     .option("--allow-open-swarm", "share with peers although the origin is not reached over TLS")
-    .option("--wan-budget <RATE|off>", "limit of what comes from the origin: 50M is 50 Mbit/s")
+    .option(
+      "--wan-budget <RATE|off>",
+      "most that the whole site fetches from the origin: 50M is 50 Mbit/s; default: gives way to others; off: neither",
+    )
+    .option(
+      "--wan-timetable <LINE>",
+      'when less may be used: "mon-fri 08:00-18:00 slow" (several times; off, slow, full)',
+      collect,
+    )
     .option("--materialize <FORMAT>", "rebuild the disk beside the pack: original, raw, vhd or off")
     .option("--user <NAME>", "account at the origin")
     .option("--password-file <FILE>", "file whose first line is its password")
@@ -85,6 +93,25 @@ function addControl(client: Command): void {
       async () => (await import("./commands/client-control.js"))[name],
     );
   }
+  leaf(
+    client
+      .command("limit")
+      .summary("use less of the WAN for a while, or more")
+      .description(
+        "Sets for a while what this client takes from the origin: nothing (off), half of the best rate measured " +
+          "(slow), what its configuration allows at most (full), or a rate for the whole site. It outlives a restart " +
+          "and expires by itself; auto ends it at once. Peers of the site are not limited.",
+      )
+      .argument("<off|slow|full|RATE|auto>", "RATE: 20M is 20 Mbit/s for all clients of the site together")
+      .option("--for <DURATION>", "30m, 2h, 1d; at most 7d", "1h")
+      .requiredOption("--store <DIR>", store),
+    "work",
+    [
+      "ckmesh client limit off --for 2h --store /var/lib/ckmesh",
+      "ckmesh client limit auto --store /var/lib/ckmesh",
+    ],
+    async () => (await import("./commands/client-control.js")).limit,
+  );
   leaf(
     client
       .command("export")

@@ -1,4 +1,4 @@
-import type { ClientStatus, ImageStatus, StatusError, VersionStatus } from "@ckmesh/client";
+import type { ClientStatus, ImageStatus, StatusError, VersionStatus, WanStatus } from "@ckmesh/client";
 import { formatBytes } from "@ckmesh/core";
 import type { Output } from "./output.js";
 
@@ -89,6 +89,21 @@ function policyText({ policy }: ImageStatus): string {
   return policy === undefined ? "" : `, policy ${policy}`;
 }
 
+/** `WAN: slow (timetable) until 2026-01-01T18:00:00.000Z, at most 25.0 Mbit/s for the site`. */
+export function wanText({ mode, reason, until, bytesPerSec, yieldingTo }: WanStatus): string {
+  const parts = [
+    `WAN: ${mode === "rate" ? "limited" : mode} (${reason})${until === undefined ? "" : ` until ${until}`}`,
+    bytesPerSec === undefined ? "" : `at most ${formatBits(bytesPerSec)} for the site`,
+    yieldingTo === undefined ? "" : `others use the link: at ${formatBits(yieldingTo)}`,
+  ];
+  return parts.filter((part) => part !== "").join(", ");
+}
+
+/** As links are sold. */
+function formatBits(bytesPerSec: number): string {
+  return `${((bytesPerSec * 8) / 1e6).toFixed(1)} Mbit/s`;
+}
+
 /** `client status` for machines: all that the client says. */
 export function statusFacts(status: ClientStatus): Readonly<Record<string, unknown>> {
   return { ...status };
@@ -115,6 +130,7 @@ export function statusLines(status: ClientStatus): readonly string[] {
     }
     if (image.lastError !== undefined) lines.push(`  last error: ${errorText(image.lastError)}`);
   }
+  if (status.wan !== undefined) lines.push(wanText(status.wan));
   if (status.lastError !== undefined) lines.push(`last error: ${errorText(status.lastError)}`);
   if (status.inbound === "none")
     lines.push(`no peer has ever connected here: does a firewall block TCP port ${status.peerPort ?? ""}?`);

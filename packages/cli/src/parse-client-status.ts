@@ -1,4 +1,4 @@
-import type { ClientStatus, ImageStatus, StatusError, VersionStatus } from "@ckmesh/client";
+import type { ClientStatus, ImageStatus, StatusError, VersionStatus, WanStatus } from "@ckmesh/client";
 import { ERROR_CODES, Fields } from "@ckmesh/core";
 
 const MAX = Number.MAX_SAFE_INTEGER;
@@ -22,8 +22,20 @@ export function parseClientStatus(value: unknown): ClientStatus {
     ...(f.has("inbound") && { inbound: f.oneOf("inbound", ["seen", "none"]) }),
     ...(f.has("peerId") && { peerId: f.string("peerId", MAX_TEXT) }),
     ...(f.has("nextCheckAt") && { nextCheckAt: f.string("nextCheckAt", MAX_TEXT) }),
+    ...(f.has("wan") && { wan: parseWan(f.map("wan")) }),
     ...(f.has("lastError") && { lastError: parseError(f.map("lastError")) }),
     images: f.list("images", MAX_IMAGES).map(parseImage),
+  };
+}
+
+function parseWan(f: Fields): WanStatus {
+  return {
+    mode: f.oneOf("mode", ["off", "slow", "full", "rate"]),
+    reason: f.oneOf("reason", ["configuration", "timetable", "override"]),
+    ...(f.has("until") && { until: f.string("until", MAX_TEXT) }),
+    ...(f.has("bytesPerSec") && { bytesPerSec: f.number("bytesPerSec", 0, MAX) }),
+    ...(f.has("yieldingTo") && { yieldingTo: f.number("yieldingTo", 0, MAX) }),
+    ...(f.has("bestBytesPerSec") && { bestBytesPerSec: f.number("bestBytesPerSec", 0, MAX) }),
   };
 }
 

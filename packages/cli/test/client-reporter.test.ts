@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ClientReporter, statusLines } from "../src/client-reporter.js";
+import { ClientReporter, statusLines, wanText } from "../src/client-reporter.js";
 import { Output } from "../src/output.js";
 import { someStatus, someVersion } from "./client-status.js";
 import { type MemoryTerminal, memoryTerminal } from "./memory-terminal.js";
@@ -68,6 +68,18 @@ describe("statusLines", () => {
   it("says when nobody can connect", () => {
     expect(statusLines({ ...someStatus(), inbound: "none" })).toContain(
       "no peer has ever connected here: does a firewall block TCP port 7650?",
+    );
+  });
+
+  it("say what may come over the WAN, why and until when", () => {
+    const until = "2026-01-01T18:00:00.000Z";
+    expect(wanText({ mode: "full", reason: "configuration" })).toBe("WAN: full (configuration)");
+    expect(wanText({ mode: "off", reason: "timetable", until })).toBe(`WAN: off (timetable) until ${until}`);
+    expect(wanText({ mode: "rate", reason: "override", until, bytesPerSec: 2_500_000 })).toBe(
+      `WAN: limited (override) until ${until}, at most 20.0 Mbit/s for the site`,
+    );
+    expect(wanText({ mode: "full", reason: "configuration", yieldingTo: 500_000 })).toBe(
+      "WAN: full (configuration), others use the link: at 4.0 Mbit/s",
     );
   });
 });

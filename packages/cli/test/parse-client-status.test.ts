@@ -21,6 +21,7 @@ describe("parseClientStatus", () => {
         someVersion({ error: { code: "ERR_STORE_FULL", message: "no space" } }),
       ),
       lastError: { code: "ERR_TIMEOUT", message: "no answer" },
+      wan: { mode: "rate", reason: "override", until: "2026-01-01T00:00:00.000Z", bytesPerSec: 2_500_000 },
     };
     expect(parseClientStatus(JSON.parse(JSON.stringify(status)))).toEqual(status);
   });

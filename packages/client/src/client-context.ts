@@ -7,7 +7,7 @@ import type { ClientMetrics } from "./client-metrics.js";
 import type { MaterializeFormat, Policy } from "./config-schema.js";
 import type { OriginSource } from "./origin-rows.js";
 import type { SwarmDirectory } from "./swarm-directory.js";
-import type { TokenBucket } from "./token-bucket.js";
+import type { WanControl } from "./wan-control.js";
 
 export interface ClientDeps {
   readonly clock: Clock;
@@ -28,7 +28,7 @@ export interface ClientContext {
   readonly origin: OriginSource;
   /** The head comes over TLS. */
   readonly isOriginPrivate: boolean;
-  readonly budget: TokenBucket | undefined;
+  readonly wan: WanControl;
   readonly trust: TrustPolicy;
   readonly peers: PeerAccess;
   readonly settings: ImageSettings;

@@ -1,17 +1,18 @@
 import { readFile } from "node:fs/promises";
 import { AppError, fromHex, parseRate } from "@ckmesh/core";
 import { parseImageName, type TrustPolicy } from "@ckmesh/image";
+import { parseTimetable } from "@ckmesh/swarm";
 import { parseNetwork } from "@ckmesh/wire";
 import type { ImageSettings } from "./client-context.js";
 import type { ClientConfig } from "./config-schema.js";
+import type { WanSettings } from "./wan-control.js";
 
 /** What the texts of a configuration mean; found wrong at the start, not at the first use. */
 export interface ClientSettings {
   readonly isOriginPrivate: boolean;
   readonly trust: TrustPolicy;
   readonly images: ImageSettings;
-  /** Bytes per second; undefined: no limit. */
-  readonly wanBytesPerSec: number | undefined;
+  readonly wan: WanSettings;
   readonly credentials: { readonly user: string; readonly password: string } | undefined;
   readonly ca: string | undefined;
 }
@@ -49,10 +50,13 @@ export async function readSettings(config: ClientConfig): Promise<ClientSettings
       materialize: config.materialize,
       consentHook: config.consentHook,
     },
-    wanBytesPerSec:
-      wanBudget === undefined || wanBudget === "off"
-        ? undefined
-        : checked("wanBudget", () => positive(parseRate(wanBudget))),
+    wan: {
+      budget:
+        wanBudget === undefined || wanBudget === "off"
+          ? wanBudget
+          : checked("wanBudget", () => positive(parseRate(wanBudget))),
+      timetable: checked("wanTimetable", () => parseTimetable(config.wanTimetable)),
+    },
     credentials: await readCredentials(config),
     ca: config.ca === undefined ? undefined : await readText("ca", config.ca),
   };
@@ -77,7 +81,7 @@ async function readText(key: string, path: string): Promise<string> {
 
 function positive(rate: number): number {
   if (rate > 0) return rate;
-  throw invalid("wanBudget", "must be more than 0; to fetch nothing from the origin, stop the client");
+  throw invalid("wanBudget", "must be more than 0; wanTimetable can close the way to the origin");
 }
 
 function checked<T>(key: string, parse: () => T): T {

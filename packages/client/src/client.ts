@@ -115,7 +115,8 @@ export class Client {
     for (;;) {
       const now = this.#context.clock.now();
       const sum = this.images.reduce((total, d) => total + (d.newest?.files?.have.count ?? 0), 0);
-      if (sum !== held) [held, since] = [sum, now];
+      // While the WAN is closed nothing has to come.
+      if (sum !== held || !this.#context.wan.isOpen) [held, since] = [sum, now];
       for (const driver of this.images) this.#throwIfStopped(driver, now - since);
       if (this.images.every((d) => d.isSettled)) return;
       if (this.#abort.signal.aborted) throw new AppError("ERR_ABORTED", "stopped");

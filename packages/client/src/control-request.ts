@@ -1,13 +1,18 @@
 import { AppError, Fields } from "@ckmesh/core";
 import { parseImageName } from "@ckmesh/image";
+import type { WanCap } from "./wan-cap.js";
+import { MAX_OVERRIDE_MS } from "./wan-control.js";
 
 /** What may be asked of a running client over its local socket. */
 export type ControlRequest =
   | { readonly command: "status" }
   | { readonly command: "check"; readonly image?: string }
-  | { readonly command: "accept" | "rollback"; readonly image: string; readonly version?: number };
+  | { readonly command: "accept" | "rollback"; readonly image: string; readonly version?: number }
+  /** Temporary: `cap` for so long; without `cap` what the configuration says counts again. */
+  | { readonly command: "limit"; readonly cap?: WanCap; readonly forMs: number };
 
-const COMMANDS = ["status", "check", "accept", "rollback"] as const;
+const COMMANDS = ["status", "check", "accept", "rollback", "limit"] as const;
+const WAN_MODES = ["off", "slow", "full"] as const;
 
 /** @throws {AppError} ERR_REQUEST_INVALID, ERR_IMAGE_NAME_INVALID */
 export function parseControlRequest(text: string): ControlRequest {
@@ -31,6 +36,22 @@ export function parseControlRequest(text: string): ControlRequest {
         image: imageOf(f),
         ...(f.has("version") && { version: f.int("version", 1, Number.MAX_SAFE_INTEGER) }),
       };
+    case "limit":
+      return {
+        command,
+        ...(f.has("cap") && { cap: capOf(f) }),
+        forMs: f.number("forMs", 0, MAX_OVERRIDE_MS),
+      };
+  }
+}
+
+/** A mode, or bytes per second. */
+function capOf(f: Fields): WanCap {
+  try {
+    return f.oneOf("cap", WAN_MODES);
+  } catch {
+    // Then it has to be a rate.
+    return f.number("cap", Number.MIN_VALUE, Number.MAX_SAFE_INTEGER);
   }
 }
 

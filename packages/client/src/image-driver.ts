@@ -94,12 +94,15 @@ export class ImageDriver {
     try {
       const { alias } = this.#record;
       const isKnown = alias !== undefined && this.#versions.has(alias.version);
+      const { clock, wan } = this.#context;
+      const askedAt = clock.now();
       const offer = await fetchOffer(
         this.#context.origin,
         this.name,
         isKnown ? alias.etag : undefined,
         signal,
       );
+      wan.pacer.sawDelay(clock.now() - askedAt, clock.now());
       if (offer !== undefined) checkTrust(offer.signed, this.#context.trust);
       await this.#exclusive(async () => {
         // In its turn: a version may have been verified while the head was on its way.

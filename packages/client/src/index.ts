@@ -5,4 +5,6 @@ export { type ClientConfig, clientConfigDefaults, clientConfigSchema } from "./c
 export type { ControlRequest } from "./control-request.js";
 export { type ControlDeps, controlStore, exportPair } from "./control-store.js";
 export { type RunningClient, startClient } from "./start-client.js";
-export type { ClientStatus, ImageStatus, StatusError, VersionStatus } from "./status.js";
+export type { ClientStatus, ImageStatus, StatusError, VersionStatus, WanStatus } from "./status.js";
+export { parseWanCap, type WanCap } from "./wan-cap.js";
+export { MAX_OVERRIDE_MS } from "./wan-control.js";

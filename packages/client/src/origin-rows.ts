@@ -2,7 +2,6 @@ import { AppError, equalBytes, isAppError, type Logger, type Run } from "@ckmesh
 import { indexFileName, packFileName } from "@ckmesh/image";
 import type { OriginHttp } from "@ckmesh/net";
 import type { VersionFiles } from "@ckmesh/store";
-import type { TokenBucket } from "./token-bucket.js";
 
 /** What the client needs of the origin: the real one or, in tests, one in memory. */
 export type OriginSource = Pick<OriginHttp, "fetchHead" | "fetchRange" | "fetchJson" | "fetchTicket">;
@@ -18,7 +17,6 @@ export interface OriginRowsOptions {
   readonly aliasEtag?: string;
   /** The index has a name of its own, as `NAME.ckm.index` is a foreign one. */
   readonly isFramesIndex: boolean;
-  readonly budget?: TokenBucket;
 }
 
 export interface RowsRequest {
@@ -55,25 +53,21 @@ export class OriginRows {
    * @throws {AppError} as `OriginHttp.fetchRange`; ERR_ORIGIN_CHANGED when the alias names another version
    */
   async fetch({ run, span, signal, onData, onSkipped }: RowsRequest): Promise<void> {
-    const { files, origin, budget } = this.#options;
+    const { files, origin } = this.#options;
     const { file, offset, length } = files.table.locate(run);
     const range = { first: offset, last: offset + length - 1, span, signal, onSkipped };
-    const take = async (bytes: Uint8Array): Promise<void> => {
-      await onData(bytes);
-      await budget?.take(bytes.byteLength, signal);
-    };
     const known = this.#remote[file];
     if (known !== undefined) {
       await origin.fetchRange(known.name, {
         ...range,
         ...(known.etag && { etag: known.etag }),
-        onData: take,
+        onData,
       });
       return;
     }
     const versioned = this.#versionFile(file);
     try {
-      await origin.fetchRange(versioned.name, { ...range, onData: take });
+      await origin.fetchRange(versioned.name, { ...range, onData });
       this.#remote[file] = versioned;
     } catch (err) {
       if (!isAppError(err, "ERR_IMAGE_NOT_FOUND")) throw err;
@@ -82,7 +76,7 @@ export class OriginRows {
       await origin.fetchRange(alias.name, {
         ...range,
         ...(alias.etag && { etag: alias.etag }),
-        onData: take,
+        onData,
       });
       this.#remote[file] = alias;
     }

@@ -18,7 +18,8 @@ import { PollLoop } from "./poll-loop.js";
 import { Reachability } from "./reachability.js";
 import type { ClientStatus } from "./status.js";
 import { SwarmDirectory } from "./swarm-directory.js";
-import { TokenBucket, wait } from "./token-bucket.js";
+import { wait } from "./wait.js";
+import { WanControl } from "./wan-control.js";
 
 /** Networks, remembered peers and reports are looked after this often. */
 const HOUSEKEEPING_MS = 10_000;
@@ -71,6 +72,7 @@ class ClientRun implements RunningClient {
   /** In the order of opening; closed in the opposite one, the store last. */
   readonly #closers: (() => Promise<void> | void)[] = [];
   #client: Client | undefined;
+  #wan: WanControl | undefined;
   #loop: PollLoop | undefined;
   #discovery: PeerDiscovery | undefined;
   #peerId: string | undefined;
@@ -98,7 +100,14 @@ class ClientRun implements RunningClient {
     const identity = await Identity.load(join(this.#store.dir, "identity.pem"));
     this.#peerId = identity.peerIdHex;
     const transport = await this.#openTransport(identity);
-    const client = new Client(this.#createContext(origin, identity, transport), this.#config.images);
+    const wan = await WanControl.open({
+      ...this.#deps,
+      settings: this.#settings.wan,
+      storeDir: this.#store.dir,
+    });
+    this.#wan = wan;
+    this.#closers.push(() => wan.close());
+    const client = new Client(this.#createContext(origin, identity, transport, wan), this.#config.images);
     this.#client = client;
     this.#closers.push(() => client.close());
     const { once, images } = this.#config;
@@ -130,6 +139,7 @@ class ClientRun implements RunningClient {
       ...(inbound !== undefined && { inbound }),
       ...(this.#peerId !== undefined && { peerId: this.#peerId }),
       ...(this.#loop !== undefined && { nextCheckAt: new Date(this.#loop.nextCheckWall).toISOString() }),
+      ...(this.#wan !== undefined && { wan: this.#wan.status() }),
       ...(this.#client?.status() ?? { images: [] }),
     };
   }
@@ -186,9 +196,13 @@ class ClientRun implements RunningClient {
     return transport;
   }
 
-  #createContext(origin: OriginHttp, identity: Identity, transport: PeerTransport): ClientContext {
+  #createContext(
+    origin: OriginHttp,
+    identity: Identity,
+    transport: PeerTransport,
+    wan: WanControl,
+  ): ClientContext {
     const { clock, random, logger } = this.#deps;
-    const rate = this.#settings.wanBytesPerSec;
     return {
       clock,
       random,
@@ -197,7 +211,7 @@ class ClientRun implements RunningClient {
       store: this.#store,
       origin,
       isOriginPrivate: this.#settings.isOriginPrivate,
-      budget: rate === undefined ? undefined : new TokenBucket(rate, clock),
+      wan,
       trust: this.#settings.trust,
       peers: {
         identity,
@@ -279,6 +293,7 @@ class ClientRun implements RunningClient {
 
   async #control(request: ControlRequest): Promise<unknown> {
     if (request.command === "check") this.check();
+    else if (request.command === "limit") await this.#wan?.override(request.cap, request.forMs);
     else if (request.command !== "status") await this.#client?.control(request);
     return this.status();
   }

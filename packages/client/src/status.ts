@@ -18,8 +18,24 @@ export interface ClientStatus {
   readonly peerId?: string;
   /** ISO 8601. */
   readonly nextCheckAt?: string;
+  /** What may come from the origin now. */
+  readonly wan?: WanStatus;
   readonly lastError?: StatusError;
   readonly images: readonly ImageStatus[];
+}
+
+export interface WanStatus {
+  /** `rate`: a temporary order names one. */
+  readonly mode: "off" | "slow" | "full" | "rate";
+  readonly reason: "configuration" | "timetable" | "override";
+  /** When the mode may change next, ISO 8601. */
+  readonly until?: string;
+  /** Cap of the whole site. */
+  readonly bytesPerSec?: number;
+  /** Without a cap: what this client keeps to while others use the link. */
+  readonly yieldingTo?: number;
+  /** The best rate of the whole site that was measured. */
+  readonly bestBytesPerSec?: number;
 }
 
 export interface StatusError {

@@ -233,6 +233,7 @@ export class VersionDriver {
     const swarm = new VersionSwarm({
       files,
       rows: this.#originRows(files),
+      wan: context.wan,
       waste: this.#waste,
       peerId: peers.identity.peerIdHex,
       peerClass: peers.peerClass,
@@ -357,7 +358,6 @@ export class VersionDriver {
       logger: this.#logger,
       ...(aliasEtag !== undefined && { aliasEtag }),
       isFramesIndex: record.isFramesIndex,
-      ...(context.budget !== undefined && { budget: context.budget }),
     });
   }
 

@@ -11,14 +11,7 @@ import {
 } from "@ckmesh/core";
 import type { SectionKind } from "@ckmesh/image";
 import type { PeerLink, SwarmEndpoint } from "@ckmesh/net";
-import {
-  type FetchId,
-  type LinkId,
-  type PieceSection,
-  type SwarmEffect,
-  type SwarmEvent,
-  SwarmMachine,
-} from "@ckmesh/swarm";
+import { type FetchId, type LinkId, type SwarmEffect, type SwarmEvent, SwarmMachine } from "@ckmesh/swarm";
 import {
   claimSigningBytes,
   type PeerAddress,
@@ -32,9 +25,12 @@ import type { IndexCarry } from "./index-carry.js";
 import type { LocalPlan } from "./local-plan.js";
 import { LocalRows } from "./local-rows.js";
 import type { OriginRows } from "./origin-rows.js";
+import { pieceSections } from "./piece-sections.js";
 import { RateMeter } from "./rate-meter.js";
 import { RowAssembler, type RowBytes } from "./row-assembler.js";
 import type { SwarmFiles } from "./swarm-files.js";
+import { timeFirstByte } from "./time-first-byte.js";
+import type { WanControl } from "./wan-control.js";
 import type { Waste } from "./waste.js";
 
 /** An upload counts as gone once no more than this waits in its link. */
@@ -49,6 +45,8 @@ export interface VersionSwarmOptions {
   readonly files: SwarmFiles;
   /** How rows come from the origin. */
   readonly rows: Pick<OriginRows, "fetch">;
+  /** How much may come from there; undefined: anything. */
+  readonly wan?: Pick<WanControl, "pacer" | "isOpen" | "subscribe">;
   readonly waste: Waste;
   readonly peerId: string;
   readonly peerClass: PeerClass;
@@ -106,6 +104,7 @@ export class VersionSwarm {
   #isStepping = false;
   #isClosed = false;
   #cancelTimer: (() => void) | undefined;
+  #unsubscribe: (() => void) | undefined;
 
   constructor(options: VersionSwarmOptions) {
     this.#options = options;
@@ -139,6 +138,7 @@ export class VersionSwarm {
           signature: options.identity.sign(promiseSigningBytes(files.signed.id, promise)),
         }),
         verifyPromise: () => true, // nor a promise
+        ...(options.wan !== undefined && { wan: options.wan.pacer }),
       },
       clock.now(),
     );
@@ -161,7 +161,8 @@ export class VersionSwarm {
   /** Begins to work; rows held so far are known to the machine already. */
   start(): void {
     this.#local.start();
-    this.step({ type: "tick" });
+    this.step({ type: "origin-gate", open: this.#options.wan?.isOpen ?? true });
+    this.#unsubscribe = this.#options.wan?.subscribe((open) => this.step({ type: "origin-gate", open }));
     this.#options.onProgress();
   }
 
@@ -206,6 +207,8 @@ export class VersionSwarm {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#cancelTimer?.();
+    this.#unsubscribe?.();
+    this.#machine.close();
     this.#abort.abort();
     for (const controller of this.#fetches.values()) controller.abort();
     for (const { link } of this.#links.values()) link.close("closing");
@@ -379,7 +382,7 @@ export class VersionSwarm {
     this.#fetches.set(id, controller);
     const { result, error, retryMs } = await fetchRows({
       files,
-      rows,
+      rows: timeFirstByte(rows, this.#options, (ms) => this.step({ type: "first-byte", fetch: id, ms })),
       run,
       span,
       waste,
@@ -425,13 +428,4 @@ interface LinkState {
   /** Uploads that wait for the link to drain. */
   readonly sent: { readonly row: number; readonly length: number }[];
   recheck: { since: number; rows: number };
-}
-
-function pieceSections(files: SwarmFiles, wanted?: ReadonlySet<SectionKind>): PieceSection[] {
-  const { head, layout } = files.table;
-  return head.sections.map((section) => {
-    const run = layout.section(section.kind) ?? { first: 0, count: 0 };
-    const lengths = Uint32Array.from({ length: run.count }, (_, i) => layout.piece(run.first + i).length);
-    return { lengths, wanted: wanted?.has(section.kind) ?? true };
-  });
 }

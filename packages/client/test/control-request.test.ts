@@ -2,6 +2,7 @@ import { isAppError } from "@ckmesh/core";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { parseControlRequest } from "../src/control-request.js";
+import { MAX_OVERRIDE_MS } from "../src/wan-control.js";
 
 describe("control request", () => {
   it("takes each command with what belongs to it", () => {
@@ -15,6 +16,15 @@ describe("control request", () => {
       image: "Win11",
       version: 3,
     });
+    expect(parseControlRequest('{"command":"limit","cap":"slow","forMs":1000}')).toEqual({
+      command: "limit",
+      cap: "slow",
+      forMs: 1000,
+    });
+    expect(parseControlRequest('{"command":"limit","cap":2.5e6,"forMs":1000}')).toMatchObject({
+      cap: 2_500_000,
+    });
+    expect(parseControlRequest('{"command":"limit","forMs":0}')).toEqual({ command: "limit", forMs: 0 });
   });
 
   it("refuses everything else with a code", () => {
@@ -25,6 +35,10 @@ describe("control request", () => {
       '{"command":"stop"}',
       '{"command":"accept"}',
       '{"command":"rollback","image":7}',
+      '{"command":"limit"}',
+      '{"command":"limit","cap":"fast","forMs":1}',
+      '{"command":"limit","cap":0,"forMs":1}',
+      `{"command":"limit","cap":"off","forMs":${MAX_OVERRIDE_MS + 1}}`,
     ];
     for (const text of refused) {
       expect(() => parseControlRequest(text)).toThrow(

@@ -1,6 +1,7 @@
 import { AppError, type Run, seededRandom, silentLogger } from "@ckmesh/core";
 import type { PeerLink } from "@ckmesh/net";
 import type { VersionFiles } from "@ckmesh/store";
+import { WanPacer } from "@ckmesh/swarm";
 import { VirtualClock } from "@ckmesh/testkit";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { SamplePair } from "../../store/test/sample-pair.js";
@@ -104,6 +105,23 @@ describe("swarm of one version", () => {
     meet(link);
     link.say({ type: "have-all" });
   };
+
+  it("takes nothing from the origin while the WAN is closed, goes on when it opens, and times first bytes", async () => {
+    const pacer = new WanPacer({ type: "yield" });
+    const samples = vi.spyOn(pacer, "firstByte");
+    const listeners: ((isOpen: boolean) => void)[] = [];
+    const subscribe = (listener: (isOpen: boolean) => void): (() => void) => {
+      listeners.push(listener);
+      return () => {};
+    };
+    start({ wan: { pacer, isOpen: false, subscribe } });
+    clock.advance(60_000);
+    expect(originBytes).toBe(0);
+    listeners[0]?.(true);
+    await until(() => isComplete);
+    expect(originBytes).toBe(files.bytes.origin);
+    expect(samples).toHaveBeenCalled();
+  });
 
   it("completes from a peer alone while the origin is away", async () => {
     start({ isAway: true });

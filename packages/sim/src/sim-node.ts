@@ -1,5 +1,5 @@
 import { Bitfield, type Run, seededRandom, sha256, toHex } from "@ckmesh/core";
-import { type LinkId, type SwarmEvent, SwarmMachine } from "@ckmesh/swarm";
+import { type LinkId, type SwarmEvent, SwarmMachine, type WanPacer } from "@ckmesh/swarm";
 import type { Claim, PeerClass, PeerMessage } from "@ckmesh/wire";
 import type { SimImage } from "./sim-image.js";
 import type { SimSite } from "./sim-site.js";
@@ -18,6 +18,8 @@ export interface NodeOptions {
   readonly wallSkewMs?: number;
   /** Rows that its disk takes; then it leaves the swarm, as a client without room does. */
   readonly diskRows?: number;
+  /** The WAN budget; default: no limit. */
+  readonly wan?: WanPacer;
   /** Bends what the node says: a liar, a miser. Undefined drops the message. */
   readonly bend?: (message: PeerMessage) => PeerMessage | undefined;
   /** What its driver says with the frame table: rows from local data, rows wanted. */
@@ -97,6 +99,7 @@ export class SimNode {
         peerPort: 7650,
         random: seededRandom(seed * 100_003 + index),
         epoch: Math.max(1, Math.floor((site.clock.wall() + (options.wallSkewMs ?? 0)) / 1000)),
+        ...(options.wan !== undefined && { wan: options.wan }),
         // A stand-in for Ed25519: the key is the peer id, and relays cannot claim to be somebody else.
         sign: (claim) => ({ ...claim, key, signature: key }) satisfies Claim,
         verify: (claim) =>

@@ -21,6 +21,8 @@ export interface SiteOptions {
   readonly lanJitterMs?: number;
   /** Time to the first byte of a range, ms. */
   readonly wanMs?: number;
+  /** What a full queue in front of the WAN link takes, ms; default 0: no queue. */
+  readonly wanQueueMs?: number;
   readonly hasTracker?: boolean;
   /** LAN announcements reach everybody. */
   readonly hasMulticast?: boolean;
@@ -63,7 +65,7 @@ export class SimSite {
     this.#random = seededRandom(options.seed * 7 + 3);
     const trackerMs = 2 * (options.wanMs ?? 5);
     this.#tracker = new SimTracker(this.clock, this.#random, trackerMs, options.hasTracker ?? true);
-    this.wan = new WanLink(this.clock, options.wan / 8000, options.origin);
+    this.wan = new WanLink(this.clock, options.wan / 8000, options.origin, options.wanQueueMs);
   }
 
   get trackerRequests(): number {
@@ -81,6 +83,8 @@ export class SimSite {
   /** A machine starts now. */
   start(options: NodeOptions = {}): SimNode {
     const node = new SimNode(this, this.nodes.length, this.image, this.#options.seed, options);
+    // It has just fetched the head.
+    options.wan?.sawDelay(this.#firstByteMs(), this.clock.now());
     return this.#begin(node);
   }
 
@@ -296,12 +300,20 @@ export class SimSite {
     return count;
   }
 
+  #firstByteMs(): number {
+    const ms = this.#options.wanMs ?? 5;
+    return ms + this.wan.delayIn(ms);
+  }
+
   #request(node: SimNode, id: FetchId, rows: Run): void {
     const mine = this.#fetches.get(node) ?? new Map<FetchId, WanFlow | undefined>();
     mine.set(id, undefined);
     this.#fetches.set(node, mine);
-    this.clock.after(this.#options.wanMs ?? 5, () => {
-      if (node.isAlive && mine.has(id)) this.#fetch(node, mine, id, rows);
+    const ms = this.#firstByteMs();
+    this.clock.after(ms, () => {
+      if (!node.isAlive || !mine.has(id)) return;
+      if (this.#isOriginUp) node.step({ type: "first-byte", fetch: id, ms });
+      if (mine.has(id)) this.#fetch(node, mine, id, rows);
     });
   }
 
@@ -326,6 +338,7 @@ export class SimSite {
     const flow: WanFlow = {
       cap: node.options.wanCap ?? Number.POSITIVE_INFINITY,
       nextBytes: () => node.image.lengths[row] ?? 1,
+      leftBytes: () => node.image.lengths.subarray(row, first + count).reduce((a, b) => a + b, 0),
       arrived: () => {
         const run = { first: row, count: 1 };
         row += 1;

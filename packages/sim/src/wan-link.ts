@@ -5,6 +5,8 @@ import type { SimOrigin } from "./sim-origin.js";
 export interface WanFlow {
   /** Bytes of the unit (row) under way. */
   readonly nextBytes: () => number;
+  /** Bytes of it that have not come; absent: without end. */
+  readonly leftBytes?: () => number;
   /** A whole row has arrived; false when it was the last. */
   readonly arrived: () => boolean;
   /** Own limit of the machine, bytes per ms. */
@@ -16,6 +18,7 @@ export class WanLink {
   readonly #clock: Clock;
   readonly #origin: SimOrigin | undefined;
   readonly #flows = new Map<WanFlow, { done: number; rate: number }>();
+  readonly #queueMs: number;
   #rate: number;
   /** What the origin grants the site, bytes per ms. */
   #share = Number.POSITIVE_INFINITY;
@@ -24,9 +27,13 @@ export class WanLink {
   #isSettling = false;
   bytes = 0;
 
-  /** @param rate bytes per ms */
-  constructor(clock: Clock, rate: number, origin?: SimOrigin) {
+  /**
+   * @param rate bytes per ms
+   * @param queueMs time that a full queue in front of the link takes
+   */
+  constructor(clock: Clock, rate: number, origin?: SimOrigin, queueMs = 0) {
     this.#clock = clock;
+    this.#queueMs = queueMs;
     this.#rate = rate;
     this.#origin = origin;
     origin?.join(this);
@@ -37,6 +44,15 @@ export class WanLink {
     let caps = 0;
     for (const flow of this.#flows.keys()) caps += flow.cap;
     return Math.min(this.#rate, caps);
+  }
+
+  /** How long an answer that comes in `ms` will wait behind what the flows send: each fills the queue as far as it can. */
+  delayIn(ms: number): number {
+    if (this.#queueMs === 0) return 0;
+    let bytes = 0;
+    for (const flow of this.#flows.keys()) bytes += flow.leftBytes?.() ?? Number.POSITIVE_INFINITY;
+    if (bytes === 0) return 0; // also of a link that is cut
+    return Math.min(this.#queueMs, Math.max(0, bytes / this.#rate - ms));
   }
 
   /** 0 cuts the link. */

@@ -119,6 +119,59 @@ export const MAX_PROMISES_PER_SECOND = 40;
 
 /** Rule 10: claims that move at once in the view. */
 export const MAX_MOVING_CLAIMS = 4;
+/** Rule 10: lines of a weekly timetable. */
+export const MAX_TIMETABLE_LINES = 200;
+/** Rule 10: a machine may use so many times what it last said it uses: it grows, and all others know how far. */
+export const SHARE_GROWTH = 1.5;
+/** Rule 10: but never less than this part of the budget, so that a slow start does not last. */
+export const SMALLEST_SHARE = 16;
+/** Rule 10: a paced request brings what the share sends in this time: a window of 5 s is then true to 5 %. */
+export const PACED_RUN_MS = 250;
+/** Rule 10: unused time that a paced client may make up for. */
+export const PACED_BURST_MS = 100;
+/** Rule 10: what headers of Ethernet, IP, TCP, TLS and HTTP add to the bytes of a file; a budget is that of the link. */
+export const WIRE_OVERHEAD = 1.05;
+/** Rule 10: with less than this for each of them, in bytes per second, fewer machines move: two frames a second. */
+export const MIN_MOVER_SHARE = 128 * KIB;
+/** Rule 10: a mover whose claims have ended keeps its share this long: its next claim may be on its way. */
+export const MOVER_LINGER_MS = 1500;
+/** Rule 10: the rate of the site is measured over this time. */
+export const SITE_RATE_MS = 5000;
+/** Rule 10: the best rate measured counts this long; then the next one measured at full speed takes its place. */
+export const BEST_RATE_MS = 7 * 24 * 3_600_000;
+/** Claims whose bytes are remembered to measure the site's rate. */
+export const MAX_METERED_CLAIMS = 4096;
+
+/** Rule 10, yielding: the least time to first byte is that of the last ten minutes, and so is the link's best rate. */
+export const BASE_DELAY_MS = 600_000;
+/** Yielding: queueing delay that is no sign of others. A busy machine takes some ms; a TCP flow keeps a queue of 20 ms and more. */
+export const YIELD_TARGET_MS = 9;
+/** Yielding: never less than a frame a second: fewer samples would not tell when the others have gone. */
+export const MIN_YIELD_BYTES_PER_SEC = 64 * KIB;
+/** Yielding: so many late samples in a row say that others use the link; a majority in time says that none does. */
+export const YIELD_SAMPLES = 5;
+/** Yielding: samples do not raise the base before this: a backup of an hour is no change of the line. */
+export const MAX_HELD_MS = 3_600_000;
+/** Yielding: time between two steps of the rate; a step has to show in the queue first. */
+export const YIELD_STEP_MS = 250;
+export const YIELD_DECREASE = 0.5;
+export const YIELD_INCREASE = 1.5;
+/** Yielding: part of the link's rate that is never given up: samples must go on, and so must the download. */
+export const YIELD_FLOOR = 0.08;
+/** Yielding: a run while yielding brings what the rate sends in this time. */
+export const YIELD_RUN_MS = 100;
+/** Yielding, a single mover that is free: a run takes this long at most, so that others are noticed. */
+export const FREE_RUN_MS = 1000;
+/** Yielding: this much of the link's time lies in the queue, so that it never runs dry. */
+export const OWN_QUEUE_MS = 5;
+/** Yielding: a mover of the site that gets this part of the link is always in its queue. */
+export const HEAVY_PART = 0.25;
+/** Yielding: what may come of another mover's run may come late by this factor. */
+export const OWN_QUEUE_MARGIN = 1.2;
+/** Yielding: first runs, before the link's rate is known. */
+export const FIRST_RUN_BYTES = 256 * KIB;
+/** Rules 5 and 10: with fewer measured machines than this one more may try: the first one may be the slow one. */
+export const MIN_MEASURED = 2;
 
 /** Rule 12: a client without a verified byte for this long stops waiting for claims and busy peers. */
 export const PATIENCE_MS = 15_000;

@@ -21,4 +21,13 @@ export type {
   SwarmEffect,
   SwarmEvent,
 } from "./swarm-messages.js";
+export {
+  type LocalTime,
+  modeAt,
+  nextEdge,
+  parseTimetable,
+  type Timetable,
+  type WanMode,
+} from "./timetable.js";
 export type { UnsignedClaim } from "./wan-claims.js";
+export { type WanLimit, WanPacer } from "./wan-pacer.js";

@@ -3,6 +3,7 @@ import type { Claim, PeerClass, RowPromise } from "@ckmesh/wire";
 import type { UnsignedPromise } from "./promise-gossip.js";
 import type { PieceSection } from "./row-table.js";
 import type { UnsignedClaim } from "./wan-claims.js";
+import type { WanPacer } from "./wan-pacer.js";
 
 export interface SwarmConfig {
   /** 32 bytes. */
@@ -33,6 +34,8 @@ export interface SwarmConfig {
   readonly signPromise: (promise: UnsignedPromise) => RowPromise;
   /** True if key, promiser and signature belong together. */
   readonly verifyPromise: (promise: RowPromise) => boolean;
+  /** Holds all swarms of the client to the WAN budget of the site; default: no limit. */
+  readonly wan?: WanPacer;
 }
 
 export interface SwarmStatus {

@@ -1,4 +1,5 @@
-import type { Bitfield, Run } from "@ckmesh/core";
+// oxlint-disable eslint/max-lines -- four branches met here at once; to be cut when they are all in
+import { type Bitfield, type Run, toHex } from "@ckmesh/core";
 import type { PeerAddress, PeerClass } from "@ckmesh/wire";
 import { Bans } from "./bans.js";
 import { ClaimGossip } from "./claim-gossip.js";
@@ -26,6 +27,8 @@ import type { SwarmConfig, SwarmStatus } from "./swarm-config.js";
 import type { CloseReason, LinkId, SwarmEffect, SwarmEvent } from "./swarm-messages.js";
 import { UploadSlots } from "./upload-slots.js";
 import { WanClaims } from "./wan-claims.js";
+import { WanLane } from "./wan-lane.js";
+import { WanPacer } from "./wan-pacer.js";
 
 /**
  * All decisions of one client about one version: whom to dial, what to ask of whom, what to fetch at the
@@ -43,6 +46,7 @@ export class SwarmMachine {
   readonly #haves: HaveGossip;
   readonly #wan: WanClaims;
   readonly #promises: PromiseGossip;
+  readonly #lane: WanLane;
   readonly #exchange: PeerExchange;
   readonly #neighbourhood: Neighbourhood;
   readonly #settling: Settling;
@@ -95,12 +99,19 @@ export class SwarmMachine {
       isOffered,
       emit,
     });
+    this.#lane = new WanLane(config.wan ?? new WanPacer({ type: "none" }), {
+      id: toHex(config.versionId),
+      claims: () => this.#gossip.claims.active(),
+      ownRate: () => this.#wan.announcedRate,
+      isClaiming: () => this.#wan.isClaiming,
+    });
     this.#wan = new WanClaims(
       {
         peerId: config.peerId,
         table: this.#table,
         claims: this.#gossip.claims,
         random: config.random,
+        lane: this.#lane,
         score,
         isOffered,
         isPromised: (row) => this.#promises.isPromised(row),
@@ -159,6 +170,11 @@ export class SwarmMachine {
     return [...this.#links.values()]
       .filter((l) => l.port !== 0)
       .map(({ address, port }) => ({ address, port }));
+  }
+
+  /** The swarm ends: what it had of the WAN budget is free. */
+  close(): void {
+    this.#lane.close();
   }
 
   /** Advances by one event; `now` is monotonic and never goes back. */
@@ -248,8 +264,11 @@ export class SwarmMachine {
           else if (this.#table.move(run, "elsewhere", "free") > 0) this.#picker.freed(run);
         }
         return;
+      case "first-byte":
+        this.#wan.firstByte(event.ms, now);
+        return;
       case "origin-gate":
-        this.#wan.setGate(event.open);
+        this.#wan.setGate(event.open, now);
         return;
       case "tick":
         return;
@@ -369,8 +388,9 @@ export class SwarmMachine {
         this.#picker.rejected(link, message.row, now);
         return;
       case "claim":
-        if (this.#gossip.receive(link, message.claim, message.hops, now))
-          this.#wan.contest(message.claim.span, now);
+        if (!this.#gossip.receive(link, message.claim, message.hops, now)) return;
+        this.#lane.heard(message.claim, now);
+        this.#wan.contest(message.claim.span, now);
         return;
       case "promise":
         if (this.#promises.receive(link, message.promise, message.hops, now)) this.#wan.promised(now);

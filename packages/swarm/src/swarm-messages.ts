@@ -91,7 +91,9 @@ export type SwarmEvent =
   | { readonly type: "beside"; readonly rows: Bitfield; readonly isSure: boolean }
   /** Another swarm with the same rows asks its peers for these (or no longer does): not asked for twice. */
   | { readonly type: "elsewhere"; readonly runs: readonly Run[]; readonly isAsked: boolean }
-  /** May this client fetch at the origin now (paused: bandwidth gate, 429, not allowed)? */
+  /** The first byte of a fetch came so long after its request. */
+  | { readonly type: "first-byte"; readonly fetch: FetchId; readonly ms: number }
+  /** May this client fetch at the origin now? Also said when the WAN budget changed: what runs against it ends. */
   | { readonly type: "origin-gate"; readonly open: boolean }
   | { readonly type: "tick" };
 

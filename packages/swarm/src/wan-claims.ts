@@ -1,7 +1,7 @@
 import type { Random, Run } from "@ckmesh/core";
 import { type Claim, MAX_CLAIM_PAUSE_MS } from "@ckmesh/wire";
 import { Backoff } from "./backoff.js";
-import { type ClaimTable, type Contender, compareClaims, isFaster } from "./claim-table.js";
+import { type Contender, compareClaims, isFaster } from "./claim-table.js";
 import {
   CLAIM_PROGRESS_MS,
   CLAIM_REPEAT_MS,
@@ -9,37 +9,29 @@ import {
   FASTER,
   FETCH_BACKOFF_MS,
   HAVE_INTERVAL_MS,
-  HEDGE_MS,
   MAX_FETCH_BACKOFF_MS,
   MAX_MOVING_CLAIMS,
   MAX_OPEN_CLAIMS,
-  MAX_PATIENCE_MS,
   MAX_PAUSE_MS,
   OPEN_CLAIMS,
-  PATIENCE_JITTER_MS,
-  PATIENCE_MS,
   PAUSE_JITTER_MS,
   SPAN_BYTES,
 } from "./constants.js";
-import type { RowTable } from "./row-table.js";
-import { SpanOrder } from "./span-order.js";
+import { claimLeftMs, type OwnClaim } from "./own-claim.js";
+import { Patience } from "./patience.js";
+import { type ChosenSpan, SpanChoice, type SpanChoiceContext } from "./span-choice.js";
 import type { FetchId, FetchResult, SwarmEffect } from "./swarm-messages.js";
+import type { Turn, WanLane } from "./wan-lane.js";
 import { WanRate } from "./wan-rate.js";
 
 /** What is signed: a claim without key and signature. */
 export type UnsignedClaim = Omit<Claim, "key" | "signature">;
 
 /** What the claims of this client need to know of the rest of the machine. */
-export interface WanContext {
-  readonly peerId: string;
-  readonly table: RowTable;
-  readonly claims: ClaimTable;
+export interface WanContext extends SpanChoiceContext {
   readonly random: Random;
-  readonly score: (span: number, peerId: string) => number;
-  /** True if a connected peer offers the row. */
-  readonly isOffered: (row: number) => boolean;
-  /** True if the row comes without the WAN (rule 8). */
-  readonly isPromised: (row: number) => boolean;
+  /** What the WAN budget lets this swarm do. */
+  readonly lane: WanLane;
   readonly links: () => number;
   /** Machines that may be in the site, as far as known. */
   readonly siteSize: () => number;
@@ -53,24 +45,6 @@ export interface WanContext {
   readonly emit: (effect: SwarmEffect) => void;
 }
 
-interface OwnClaim {
-  readonly span: number;
-  readonly score: number;
-  readonly rows: Run;
-  state: "open" | "moving" | "paused";
-  startAt: number;
-  fetch?: { readonly id: FetchId; readonly rows: Run; readonly startedAt: number };
-  bytesDone: number;
-  /** When a byte last came (or the fetch began). */
-  movedAt: number;
-  sentAt: number;
-  sentBytes: number;
-  /** Patience ran out: claims and offers of others do not count for it. */
-  readonly isImpatient: boolean;
-  /** Opened while an own claim moved: its claimer goes on. */
-  readonly isNext: boolean;
-}
-
 /**
  * The claims of this client and its fetches at the origin (site swarm rules 5–14). A claim is open (announced,
  * waiting two gossip delays), then moving (its rows are fetched, one run after the other), then done or
@@ -80,36 +54,33 @@ interface OwnClaim {
 export class WanClaims {
   readonly #context: WanContext;
   readonly #backoff: Backoff;
-  readonly #patienceJitterMs: number;
+  readonly #patience: Patience;
+  readonly #choice: SpanChoice;
   #own: OwnClaim[] = [];
-  readonly #order = new SpanOrder();
   #nextFetch: FetchId = 1;
   #epoch: number;
   #isGateOpen = true;
   #pausedUntil = 0;
   /** When it is this machine's turn to open a first claim; undefined: not drawn. */
   #turnAt: number | undefined;
-  #lastVerifiedAt: number;
   /** When this client was first told to wait, since its bytes last moved. */
   #pausedSince: number | undefined;
-  /** Waiting as one was told is not being kept waiting: patience begins after it. */
-  #patientFrom = 0;
+  /** What the last own claim said of the rate, bytes per second. */
+  announcedRate = 0;
   readonly #rate = new WanRate();
 
   /** @param epoch start of this run's epochs: higher than any of an earlier run (for example Unix seconds) */
   constructor(context: WanContext, epoch: number, now: number) {
     this.#context = context;
     this.#epoch = epoch;
-    this.#lastVerifiedAt = now;
     this.#backoff = new Backoff(FETCH_BACKOFF_MS, MAX_FETCH_BACKOFF_MS, context.random);
-    this.#patienceJitterMs = context.random.next() * PATIENCE_JITTER_MS;
-    this.reorder();
+    this.#patience = new Patience(context.random, now);
+    this.#choice = new SpanChoice(context);
   }
 
   /** Spans became known. */
   reorder(): void {
-    const { table, score, peerId } = this.#context;
-    this.#order.set(table.grid, table.pieceRows, (span) => score(span, peerId));
+    this.#choice.reorder();
   }
 
   /** Claims that move now; for the status. */
@@ -117,12 +88,27 @@ export class WanClaims {
     return this.#own.filter((own) => own.state === "moving").length;
   }
 
-  setGate(isOpen: boolean): void {
+  get isClaiming(): boolean {
+    return this.#own.length > 0;
+  }
+
+  /** The gate or the WAN budget changed: what runs against it ends now. */
+  setGate(isOpen: boolean, now: number): void {
+    if (isOpen && !this.#isGateOpen) this.#patience.toldToWait(now);
     this.#isGateOpen = isOpen;
+    for (const { fetch, pacedSince } of this.#own) {
+      const isWhole = this.#context.lane.isLimited && pacedSince === undefined;
+      if (fetch !== undefined && (!isOpen || isWhole))
+        this.#context.emit({ type: "abort-fetch", fetch: fetch.id });
+    }
+  }
+
+  firstByte(ms: number, now: number): void {
+    this.#context.lane.firstByte(ms, now);
   }
 
   verified(now: number): void {
-    this.#lastVerifiedAt = now;
+    this.#patience.renewed(now);
   }
 
   /** Rows of a fetch were verified and stored. */
@@ -130,11 +116,16 @@ export class WanClaims {
     const own = this.#own.find((o) => o.fetch?.id === fetch);
     if (own === undefined) return;
     own.bytesDone += bytes;
+    if (own.fetch !== undefined) own.fetch.leftBytes -= bytes;
     own.movedAt = now;
+    const isFirst = own.state === "open";
     own.state = "moving";
     this.#backoff.succeed();
     this.#pausedSince = undefined;
     this.#rate.add(bytes, now);
+    this.#context.lane.received(bytes, now);
+    // Everybody's share depends on who moves.
+    if (isFirst && this.#context.lane.isLimited) this.#send(own, own.state, now);
   }
 
   ended(fetch: FetchId, result: FetchResult, retryMs: number | undefined, now: number): void {
@@ -143,7 +134,7 @@ export class WanClaims {
     this.#giveBack(own.fetch.rows);
     delete own.fetch;
     if (result === "done") {
-      this.#fetchNext(own, now);
+      if (own.pacedSince === undefined || !this.#mustWait(now)) this.#fetchNext(own, now);
       return;
     }
     if (result === "failed" && retryMs !== undefined) {
@@ -188,18 +179,17 @@ export class WanClaims {
   /** Opens, starts and repeats claims as far as it is time. Returns when to look again. */
   run(now: number, isSettled: boolean, mayOpen: boolean): number {
     const heard = this.#context.pausedUntil();
-    if (heard > now)
-      this.#patientFrom = Math.max(this.#patientFrom, Math.min(heard, this.#lastVerifiedAt + MAX_PAUSE_MS));
+    if (heard > now) this.#patience.heardOfPause(heard);
     for (const own of this.#own) this.#advance(own, now);
     let due = Number.POSITIVE_INFINITY;
     if (isSettled && this.#isGateOpen) {
       const heldUntil = this.#heldUntil(now);
       if (heldUntil > now) due = heldUntil;
-      else if (mayOpen || this.#order.isUnderWay) due = this.#open(now);
+      else if (mayOpen || this.#choice.isUnderWay) due = this.#open(now);
     }
     for (const own of this.#own) {
       const repeat = own.sentAt + (own.bytesDone > own.sentBytes ? CLAIM_PROGRESS_MS : CLAIM_REPEAT_MS);
-      due = Math.min(due, repeat, own.fetch === undefined ? Math.max(own.startAt, now + 1) : Infinity);
+      due = Math.min(due, repeat, own.fetch === undefined ? this.#startDue(own, now) : Infinity);
       if (own.fetch !== undefined)
         due = Math.min(due, Math.max(own.movedAt + CLAIM_VOID_MS, now + HAVE_INTERVAL_MS));
       const handover = this.#handoverAt(own, now);
@@ -216,12 +206,13 @@ export class WanClaims {
       if (heldUntil > now || !this.#isGateOpen) {
         if (heldUntil - now > CLAIM_REPEAT_MS || !this.#isGateOpen) this.#end(own, "released", now);
         else own.startAt = heldUntil;
-      } else if (this.#own.every((o) => o.fetch === undefined)) {
+      } else if (this.#isTurnOf(own, now)) {
+        const isUnderWay = own.pacedSince !== undefined && own.state !== "paused";
         if (own.state === "paused") {
           own.state = own.bytesDone > 0 ? "moving" : "open";
           this.#send(own, own.state, now);
         }
-        if (own.isImpatient || this.#mayStart(own, now)) this.#fetchNext(own, now);
+        if (isUnderWay || own.isImpatient || this.#mayStart(own, now)) this.#fetchNext(own, now);
         else this.#end(own, "released", now);
       }
     }
@@ -238,7 +229,7 @@ export class WanClaims {
     const { random } = this.#context;
     const waitMs = retryMs >= FETCH_BACKOFF_MS ? retryMs : Math.max(retryMs, this.#backoff.fail());
     this.#pausedUntil = Math.max(this.#pausedUntil, now + waitMs + random.next() * PAUSE_JITTER_MS);
-    this.#patientFrom = this.#pausedUntil;
+    this.#patience.toldToWait(this.#pausedUntil);
     this.#pausedSince ??= now;
     own.startAt = Math.min(this.#pausedUntil, this.#pausedSince + MAX_PAUSE_MS);
     own.state = "paused";
@@ -251,8 +242,29 @@ export class WanClaims {
    * they ask for no more places than the site has.
    */
   #heldUntil(now: number): number {
-    const goesOn = this.#own.some((own) => own.fetch !== undefined) || now >= this.#impatientAt();
+    const goesOn =
+      this.#own.some((own) => (own.fetch ?? own.pacedSince) !== undefined) || now >= this.#impatientAt();
     return goesOn ? this.#pausedUntil : Math.max(this.#pausedUntil, this.#context.pausedUntil());
+  }
+
+  /** One fetch after the other; in paced runs the older claim goes first. */
+  #isTurnOf(own: OwnClaim, now: number): boolean {
+    const [first, next] = this.#own;
+    const { lane } = this.#context;
+    if (this.#own.every((o) => o.fetch === undefined))
+      return !lane.isLimited || (own === first && !this.#mustWait(now));
+    if (first?.fetch === undefined || own !== next || next?.fetch !== undefined) return false;
+    const isLast = first.fetch.rows.first + first.fetch.rows.count === first.rows.first + first.rows.count;
+    return isLast && first.fetch.leftBytes <= lane.aheadBytes(now) && !this.#mustWait(now);
+  }
+
+  #mustWait(now: number): boolean {
+    return this.#context.lane.readyAt(now) > now;
+  }
+
+  #startDue(own: OwnClaim, now: number): number {
+    if (!this.#context.lane.isLimited) return Math.max(own.startAt, now + 1);
+    return own === this.#own[0] ? Math.max(own.startAt, this.#context.lane.readyAt(now), now + 1) : Infinity;
   }
 
   /** A fetch that stands still gives way as soon as a peer offers what it was to bring, or somebody else claims it. */
@@ -276,6 +288,7 @@ export class WanClaims {
     const mine = this.#asClaim(own, now);
     const rival = this.#context.claims.best(own.span);
     if (rival !== undefined && compareClaims(mine, rival) > 0) return false;
+    if (this.#context.lane.isLimited) return this.#hasRoom(now, own.isNext ? "next" : "start", mine);
     const ahead = new Set<string>();
     for (const known of this.#context.claims.active()) {
       if (known.claim.state === "moving" || compareClaims(known, mine) < 0) ahead.add(known.claim.claimer);
@@ -288,16 +301,17 @@ export class WanClaims {
     const isImpatient = now >= this.#impatientAt();
     const most = this.#openClaims(now);
     while (this.#own.length < most) {
-      const moving = this.#own.find((own) => own.fetch !== undefined);
+      const moving = this.#own.find((own) => (own.fetch ?? own.pacedSince) !== undefined);
       if (this.#own.length > 0 && (moving === undefined || now < this.#handoverAt(moving, now)))
         return Infinity;
       if (this.#own.length === 0 && !isImpatient) {
         const turnAt = this.#turn(now);
         if (turnAt > now) return turnAt;
       }
-      const found = this.#nextSpan(now, isImpatient) ?? this.#slowSpan(now) ?? this.#pausedSpan(now);
-      if (found === undefined) return this.#order.isUnderWay ? now + 1 : Infinity;
-      const alone = this.#context.links() === 0;
+      if (this.#own.length > 0 && !this.#hasRoom(now, "next")) return Infinity;
+      const found = this.#choose(now, isImpatient);
+      if (found === undefined) return this.#choice.isUnderWay ? now + 1 : Infinity;
+      const alone = this.#context.links() === 0 || (moving !== undefined && this.#context.lane.isSole(now));
       const own: OwnClaim = {
         span: found.span,
         score: this.#context.score(found.span, this.#context.peerId),
@@ -312,7 +326,7 @@ export class WanClaims {
         isNext: moving !== undefined,
       };
       if (isImpatient) {
-        this.#lastVerifiedAt = now;
+        this.#patience.renewed(now);
         this.#context.distrust(now);
       }
       this.#turnAt = undefined;
@@ -321,6 +335,14 @@ export class WanClaims {
       this.#advance(own, now);
     }
     return Number.POSITIVE_INFINITY;
+  }
+
+  /** The next span; where none is left, one that a far slower machine, or one that was told to wait, holds. */
+  #choose(now: number, isImpatient: boolean): ChosenSpan | undefined {
+    const next = this.#choice.next((span) => this.#own.some((own) => own.span === span), isImpatient);
+    if (next !== undefined) return next;
+    if (this.#own.length === 0) return this.#choice.ofSlower(this.#rate.value(now));
+    return this.#own.some((own) => own.fetch !== undefined) ? this.#choice.ofPaused(now) : undefined;
   }
 
   /** Claims to hold open, so that the next is ready when the one that moves ends. */
@@ -335,7 +357,7 @@ export class WanClaims {
    * about four would. Without that, 200 machines claim in the same moment.
    */
   #turn(now: number): number {
-    if (this.#isSlow(now) || !this.#hasRoom()) {
+    if (this.#isSlow(now) || !this.#hasRoom(now)) {
       this.#turnAt = undefined;
       return Number.POSITIVE_INFINITY;
     }
@@ -345,11 +367,8 @@ export class WanClaims {
     return this.#turnAt;
   }
 
-  /** Rule 12: when this client stops to wait for others. */
   #impatientAt(): number {
-    const voidTimes = Math.min(MAX_PATIENCE_MS, 3 * this.#context.claims.longestVoidMs);
-    const since = Math.max(this.#lastVerifiedAt, this.#patientFrom);
-    return since + Math.max(PATIENCE_MS, voidTimes) + this.#patienceJitterMs;
+    return this.#patience.endsAt(this.#context.claims.longestVoidMs);
   }
 
   /** Rule 5: a machine measured at less than a quarter of the others leaves the WAN to them. */
@@ -358,74 +377,22 @@ export class WanClaims {
     return rate > 0 && rate * FASTER <= this.#context.claims.claimers.medianRate;
   }
 
-  /** Rule 13: nothing is left to claim, but somebody far slower still fetches a span: take it over. */
-  #slowSpan(now: number): { span: number; rows: Run } | undefined {
-    if (this.#own.length > 0) return undefined;
-    const own = this.#rate.value(now);
-    for (const { claim } of this.#context.claims.active()) {
-      const leftMs = (this.#context.table.grid.runBytes(claim.rows) - claim.bytesDone) / (claim.rate / 1000);
-      const isSlow = isFaster(own, claim.rate) && leftMs >= HEDGE_MS;
-      if (!isSlow || claim.span >= this.#context.table.grid.count) continue;
-      const rows = this.#wanRun(claim.span, now, true);
-      if (rows !== undefined) return { span: claim.span, rows };
-    }
-    return undefined;
-  }
-
-  /** Nothing is left to claim, but the origin told somebody to wait and serves this client: take that span over. */
-  #pausedSpan(now: number): { span: number; rows: Run } | undefined {
-    if (this.#own.every((own) => own.fetch === undefined)) return undefined;
-    for (const { claim, progressAt } of this.#context.claims.active()) {
-      const isLate = claim.state === "paused" && progressAt - now >= CLAIM_PROGRESS_MS;
-      if (!isLate || claim.span >= this.#context.table.grid.count) continue;
-      const rows = this.#wanRun(claim.span, now, true);
-      if (rows !== undefined) return { span: claim.span, rows };
-    }
-    return undefined;
-  }
-
   /** Rule 10, before a first claim: fewer than four others fetch or mean to. */
-  #hasRoom(): boolean {
+  #hasRoom(now: number, turn: Turn = "first", mine?: Contender): boolean {
+    if (this.#context.lane.isLimited)
+      return this.#context.lane.hasRoom(turn, mine ?? this.#contender("open", 0, now), now);
+    if (turn === "next") return true;
     return this.#context.claims.claimers.count < MAX_MOVING_CLAIMS;
-  }
-
-  /** The next span in own order with rows that nobody has, claims or delivers. */
-  #nextSpan(now: number, isImpatient: boolean): { span: number; rows: Run } | undefined {
-    return this.#order.next((span) => {
-      const isOut = this.#context.table.freeIn(span) === 0 || this.#own.some((own) => own.span === span);
-      const rows = isOut ? undefined : this.#wanRun(span, now, isImpatient);
-      return rows === undefined ? undefined : { span, rows };
-    });
-  }
-
-  /** From the first row of the span that may come from the WAN to its end (rule 7). */
-  #wanRun(span: number, now: number, isImpatient: boolean): Run | undefined {
-    const { table } = this.#context;
-    const { first, count } = table.grid.rowsOf(span);
-    for (let row = first; row < first + count; row++) {
-      if (this.#mayFetch(span, row, now, isImpatient)) return { first: row, count: first + count - row };
-    }
-    return undefined;
-  }
-
-  #mayFetch(span: number, row: number, now: number, isImpatient: boolean): boolean {
-    const { table, claims } = this.#context;
-    if (!table.isFree(row)) return false;
-    return isImpatient || (!this.#isComing(row) && claims.covering(span, row).next().done === true);
-  }
-
-  /** Rule 7: a peer has the row, or somebody brings it without the WAN. */
-  #isComing(row: number): boolean {
-    return this.#context.isOffered(row) || this.#context.isPromised(row);
   }
 
   /** Fetches the next rows of the claim that are still needed; ends the claim when there are none. */
   #fetchNext(own: OwnClaim, now: number): void {
-    const { table, emit } = this.#context;
+    const { table, lane, emit } = this.#context;
+    const { isLimited } = lane;
     const rows = table.firstFree(
       own.rows,
-      Number.MAX_SAFE_INTEGER,
-      (row) => own.isImpatient || !this.#isComing(row),
+      lane.runBytes(now),
+      (row) => own.isImpatient || !this.#choice.isComing(row),
     );
     if (rows === undefined) {
       this.#end(own, own.bytesDone > 0 ? "done" : "released", now);
@@ -434,9 +401,13 @@ export class WanClaims {
     table.move(rows, "free", "fetching");
     const id = this.#nextFetch;
     this.#nextFetch += 1;
-    own.fetch = { id, rows, startedAt: now };
+    const leftBytes = table.grid.runBytes(rows);
+    own.fetch = { id, rows, startedAt: now, leftBytes };
     own.movedAt = now;
-    this.#rate.begin(now);
+    if (isLimited) this.#context.lane.begin(leftBytes, now);
+    if (isLimited) own.pacedSince ??= now;
+    else delete own.pacedSince;
+    this.#rate.begin(now, isLimited);
     emit({ type: "fetch", fetch: id, rows, span: own.span });
   }
 
@@ -453,11 +424,10 @@ export class WanClaims {
 
   /** When the next claim should be opened, so that it is ready when this one ends. */
   #handoverAt(own: OwnClaim, now: number): number {
-    if (own.fetch === undefined || own.bytesDone === 0) return Number.POSITIVE_INFINITY;
-    const elapsed = Math.max(1, now - own.fetch.startedAt);
     const total = this.#context.table.grid.runBytes(own.rows);
-    const left = Math.max(0, total - own.bytesDone) * (elapsed / own.bytesDone);
-    return now + left - Math.max(1000, 4 * this.#context.gossipMs());
+    return (
+      now + claimLeftMs(own, total, this.#rate.value(now), now) - Math.max(1000, 4 * this.#context.gossipMs())
+    );
   }
 
   #send(own: OwnClaim, state: Claim["state"], now: number): void {
@@ -470,23 +440,24 @@ export class WanClaims {
     const { span, rows, bytesDone } = own;
     const pauseMs = Math.min(MAX_CLAIM_PAUSE_MS, Math.max(1, Math.ceil(own.startAt - now)));
     this.#epoch += 1;
+    this.announcedRate = this.#rate.value(now);
     return {
       span,
       rows,
       claimer: this.#context.peerId,
       epoch: this.#epoch,
       bytesDone,
-      rate: this.#rate.value(now),
+      rate: this.announcedRate,
       state,
       ...(state === "paused" && { pauseMs }),
     };
   }
 
   #asClaim(own: OwnClaim, now: number): Contender {
-    return {
-      claim: { state: own.state, claimer: this.#context.peerId },
-      score: own.score,
-      rate: this.#rate.value(now),
-    };
+    return this.#contender(own.state, own.score, now);
+  }
+
+  #contender(state: OwnClaim["state"], score: number, now: number): Contender {
+    return { claim: { state, claimer: this.#context.peerId }, score, rate: this.#rate.value(now) };
   }
 }

@@ -11,12 +11,15 @@ export class WanRate {
   #ms = 0;
   #lastAt = 0;
 
-  /** A fetch begins: the time until its first byte counts. */
-  begin(now: number): void {
+  /**
+   * A fetch begins: the time until its first byte counts.
+   * @param isPaced it had to wait: that time counts too
+   */
+  begin(now: number, isPaced = false): void {
     if (now - this.#lastAt > RATE_MS) {
       this.#bytes = 0;
       this.#ms = 0;
-    }
+    } else if (isPaced && this.#ms > 0) return;
     this.#lastAt = now;
   }
 

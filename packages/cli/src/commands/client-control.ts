@@ -1,10 +1,16 @@
 import type { ClientStatus } from "@ckmesh/client";
-import { type ControlRequest, controlStore, exportPair as exportFromStore } from "@ckmesh/client";
-import type { Logger } from "@ckmesh/core";
+import {
+  type ControlRequest,
+  controlStore,
+  exportPair as exportFromStore,
+  MAX_OVERRIDE_MS,
+  parseWanCap,
+} from "@ckmesh/client";
+import { AppError, type Logger, parseDuration } from "@ckmesh/core";
 import { createLogger, systemClock } from "@ckmesh/runtime";
 import type { CliOptions } from "../cli-options.js";
 import { parseWhole } from "../cli-options.js";
-import { statusFacts, statusLines } from "../client-reporter.js";
+import { statusFacts, statusLines, wanText } from "../client-reporter.js";
 import type { Action } from "../leaf.js";
 import type { Output } from "../output.js";
 import { parseClientStatus } from "../parse-client-status.js";
@@ -28,6 +34,18 @@ export const accept: Action = async ({ output }, options) => decide(output, opti
 
 /** `client rollback NAME [VERSION]`. */
 export const rollback: Action = async ({ output }, options) => decide(output, options, "rollback");
+
+/** `client limit off|slow|full|RATE|auto --for DURATION`. */
+export const limit: Action = async ({ output }, options) => {
+  const text = options.arg(0);
+  const forMs = parseDuration(options.requiredText("for"));
+  if (!(forMs > 0 && forMs <= MAX_OVERRIDE_MS))
+    throw new AppError("ERR_USAGE", "--for must be more than 0 and at most 7d");
+  const cap = text === "auto" ? undefined : parseWanCap(text);
+  const found = await control(options, { command: "limit", forMs, ...(cap !== undefined && { cap }) });
+  output.summary(found.wan === undefined ? [] : [wanText(found.wan)], statusFacts(found));
+  return undefined;
+};
 
 /** `client export NAME DIR`. */
 export const exportPair: Action = async ({ output, signal }, options) => {

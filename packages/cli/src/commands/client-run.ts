@@ -17,7 +17,7 @@ export const clientRun: Action = async ({ output, signal }, options) => {
     schema: clientConfigSchema,
     defaults: clientConfigDefaults,
     unknownKeys: "warn",
-    flagNames: { images: "--image", siteNetworks: "--site-network" },
+    flagNames: { images: "--image", siteNetworks: "--site-network", wanTimetable: "--wan-timetable" },
     flags: {
       origin: options.text("origin"),
       store: options.text("store"),
@@ -29,6 +29,7 @@ export const clientRun: Action = async ({ output, signal }, options) => {
       joinKeyFile: options.text("joinKeyFile"),
       allowOpenSwarm: options.flag("allowOpenSwarm"),
       wanBudget: options.text("wanBudget"),
+      wanTimetable: options.list("wanTimetable"),
       materialize: options.text("materialize"),
       user: options.text("user"),
       passwordFile: options.text("passwordFile"),
