@@ -40,6 +40,7 @@ async function inLab(): Promise<Measured> {
   return await withBranch({ clients, wanMbit, mib }, async (branch) => {
     branch.pack(IMAGE, 1);
     await branch.startServers();
+    await branch.trackerIsWarm();
     const before = await branch.lab.stats();
     for (let n = 1; n <= clients; n++) branch.startClient(`s1c${n}`, IMAGE);
     const begins = new Map<string, number>();

@@ -33,6 +33,7 @@ export async function measureOurs(
     async (branch) => {
       branch.pack(IMAGE, 1);
       await branch.startServers();
+      await branch.trackerIsWarm();
       switch (of.kind) {
         case "cold":
           return await cold(branch, of);

@@ -6,6 +6,7 @@ import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Fields } from "@ckmesh/core";
+import { WARM_UP_MS } from "@ckmesh/tracker";
 import { BranchClient } from "./branch-client.js";
 import { type Lab, type LabOptions, withLab } from "./lab.js";
 
@@ -44,6 +45,7 @@ export class Branch {
   readonly folder: string;
   readonly root: string;
   tracker: ChildProcess | undefined;
+  #trackerAt = 0;
   origin: ChildProcess | undefined;
   /** By version, Unix ms: when the origin said that it is published. */
   readonly publishedAt = new Map<number, number>();
@@ -133,6 +135,12 @@ export class Branch {
     const listen = ["--tls-listen", `${this.lab.address("dc")}:7660`, ...this.#tls()];
     const state = ["--state", join(this.folder, "tracker"), ...this.#fleetKey()];
     this.tracker = await this.#ready("dc", ["tracker", ...listen, ...state]);
+    this.#trackerAt = Date.now();
+  }
+
+  /** Waits until the tracker's lists count as complete, as those of one that runs all the time do. */
+  async trackerIsWarm(): Promise<void> {
+    if (this.tracker !== undefined) await sleep(Math.max(0, this.#trackerAt + WARM_UP_MS - Date.now()));
   }
 
   /**

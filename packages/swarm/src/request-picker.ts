@@ -65,6 +65,11 @@ export class RequestPicker {
     for (const run of link.bits.runs(true, 0, this.#table.grid.knownRows)) this.offered(link, run);
   }
 
+  /** The same for all peers. */
+  offerAllOf(): void {
+    for (const link of this.#links.values()) this.offerAll(link);
+  }
+
   /** Rows became free again: whoever offers them may be asked. */
   freed(run: Run): void {
     for (const link of this.#links.values()) {

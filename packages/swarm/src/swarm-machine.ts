@@ -1,5 +1,4 @@
-// oxlint-disable eslint/max-lines -- four branches met here at once; to be cut when they are all in
-import { type Bitfield, type Run, toHex } from "@ckmesh/core";
+import { type Run, toHex } from "@ckmesh/core";
 import type { PeerAddress, PeerClass } from "@ckmesh/wire";
 import { Bans } from "./bans.js";
 import { ClaimGossip } from "./claim-gossip.js";
@@ -17,6 +16,7 @@ import { Link } from "./link.js";
 import { type AdmissionView, admission } from "./link-admission.js";
 import { Neighbourhood } from "./neighbourhood.js";
 import { type OfferMessage, takeOffer } from "./offers.js";
+import { OtherSources } from "./other-sources.js";
 import { PeerExchange } from "./peer-exchange.js";
 import { PromiseGossip } from "./promise-gossip.js";
 import { CLASS_WEIGHT, spanScore } from "./rank.js";
@@ -46,6 +46,7 @@ export class SwarmMachine {
   readonly #haves: HaveGossip;
   readonly #wan: WanClaims;
   readonly #promises: PromiseGossip;
+  readonly #others: OtherSources;
   readonly #lane: WanLane;
   readonly #exchange: PeerExchange;
   readonly #neighbourhood: Neighbourhood;
@@ -84,21 +85,11 @@ export class SwarmMachine {
     this.#exchange = new PeerExchange(this.#links, emit);
     this.#neighbourhood = new Neighbourhood(this.#links, emit);
     this.#haves = new HaveGossip(this.#table, this.#links, emit);
-    this.#gossip = new ClaimGossip({
-      ...config,
-      links: this.#links,
-      score,
-      table: this.#table,
-      emit,
-    });
+    const shared = { ...config, links: this.#links, table: this.#table, emit };
+    this.#gossip = new ClaimGossip({ ...shared, score });
     const isOffered = (row: number): boolean => this.#picker.isOffered(row);
-    this.#promises = new PromiseGossip({
-      ...config,
-      links: this.#links,
-      table: this.#table,
-      isOffered,
-      emit,
-    });
+    this.#promises = new PromiseGossip({ ...shared, isOffered });
+    this.#others = new OtherSources(this.#table, this.#picker, this.#promises);
     this.#lane = new WanLane(config.wan ?? new WanPacer({ type: "none" }), {
       id: toHex(config.versionId),
       claims: () => this.#gossip.claims.active(),
@@ -107,22 +98,19 @@ export class SwarmMachine {
     });
     this.#wan = new WanClaims(
       {
-        peerId: config.peerId,
-        table: this.#table,
+        ...shared,
         claims: this.#gossip.claims,
-        random: config.random,
         lane: this.#lane,
         score,
         isOffered,
         isPromised: (row) => this.#promises.isPromised(row),
-        links: () => this.#links.size,
+        hasLinks: () => this.#links.size > 0,
         siteSize: () => 1 + Math.max(this.#links.size, this.#dialer.size),
         gossipMs: () => this.#gossip.delayMs,
         distrust: (at) => this.#gossip.distrust(at),
         pausedUntil: () => this.#gossip.pausedUntil(),
         announce: (claim) => this.#gossip.announce(claim),
         freed: (run) => this.#picker.freed(run),
-        emit,
       },
       config.epoch,
       now,
@@ -241,28 +229,21 @@ export class SwarmMachine {
       case "frames":
         this.#table.addFrames(event.lengths, event.wanted);
         this.#promises.framesKnown(now);
-        if (event.local !== undefined) this.#planLocal(event.local);
+        if (event.local !== undefined) this.#others.planLocal(event.local);
         this.#wan.reorder();
-        for (const link of this.#links.values()) this.#picker.offerAll(link);
+        this.#picker.offerAllOf();
         return;
       case "local-plan":
-        this.#planLocal(event.rows);
+        this.#others.planLocal(event.rows);
         return;
-      case "local-done": {
-        this.#promises.endLocal();
-        const all = { first: 0, count: this.#config.rows };
-        if (this.#table.move(all, "local", "free") > 0)
-          for (const link of this.#links.values()) this.#picker.offerAll(link);
+      case "local-done":
+        this.#others.localDone();
         return;
-      }
       case "beside":
         this.#promises.setBeside(event.rows, event.isSure);
         return;
       case "elsewhere":
-        for (const run of event.runs) {
-          if (event.isAsked) this.#table.move(run, "free", "elsewhere");
-          else if (this.#table.move(run, "elsewhere", "free") > 0) this.#picker.freed(run);
-        }
+        this.#others.elsewhere(event.runs, event.isAsked);
         return;
       case "first-byte":
         this.#wan.firstByte(event.ms, now);
@@ -273,11 +254,6 @@ export class SwarmMachine {
       case "tick":
         return;
     }
-  }
-
-  #planLocal(rows: Bitfield): void {
-    for (const run of rows.runs()) this.#table.move(run, "free", "local");
-    this.#promises.planLocal(rows);
   }
 
   /** Everything that time or the last event made due. */
@@ -450,7 +426,7 @@ export class SwarmMachine {
       this.#promises.came(fresh, now);
       this.#wan.verified(now);
     }
-    if (this.#table.unlock()) for (const link of this.#links.values()) this.#picker.offerAll(link);
+    if (this.#table.unlock()) this.#picker.offerAllOf();
   }
 
   #classOf(peerId: string): PeerClass {

@@ -32,7 +32,7 @@ export interface WanContext extends SpanChoiceContext {
   readonly random: Random;
   /** What the WAN budget lets this swarm do. */
   readonly lane: WanLane;
-  readonly links: () => number;
+  readonly hasLinks: () => boolean;
   /** Machines that may be in the site, as far as known. */
   readonly siteSize: () => number;
   readonly gossipMs: () => number;
@@ -311,7 +311,7 @@ export class WanClaims {
       if (this.#own.length > 0 && !this.#hasRoom(now, "next")) return Infinity;
       const found = this.#choose(now, isImpatient);
       if (found === undefined) return this.#choice.isUnderWay ? now + 1 : Infinity;
-      const alone = this.#context.links() === 0 || (moving !== undefined && this.#context.lane.isSole(now));
+      const alone = !this.#context.hasLinks() || (moving !== undefined && this.#context.lane.isSole(now));
       const own: OwnClaim = {
         span: found.span,
         score: this.#context.score(found.span, this.#context.peerId),
