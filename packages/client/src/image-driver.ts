@@ -34,6 +34,8 @@ export class ImageDriver {
   #record: ImageRecord;
   #lastError: StatusError | undefined;
   #busy: Promise<void> = Promise.resolve();
+  /** On its way from verified to active: `staged` on the way is no end. */
+  #activating: VersionDriver | undefined;
   #saving: Promise<void> = Promise.resolve();
   #cancelCheck: (() => void) | undefined;
   #cancelSave: (() => void) | undefined;
@@ -69,6 +71,7 @@ export class ImageDriver {
   get isSettled(): boolean {
     const { newest } = this;
     if (newest === undefined) return true;
+    if (this.#activating === newest) return false;
     if (newest.state === "active") return newest.error !== undefined || !this.#lacksDisk(newest);
     if (newest.isFailed || newest.state === "staged") return true;
     if (newest.isComplete) return this.#isEnd(newest);
@@ -280,6 +283,7 @@ export class ImageDriver {
   async #activate(driver: VersionDriver, isAsked: boolean): Promise<void> {
     const { store, settings } = this.#context;
     if (driver.files === undefined || (this.#isEnd(driver) && !isAsked)) return;
+    this.#activating = driver;
     try {
       const disk = await rebuildDisk(store.folder(this.name), driver.files, settings.materialize, {
         signal: this.#abort.signal,
@@ -312,6 +316,8 @@ export class ImageDriver {
       if (failure.code === "ERR_ABORTED") return;
       this.#logger.error({ err: failure, version: driver.version }, "version not activated");
       driver.setError(failure);
+    } finally {
+      this.#activating = undefined;
     }
   }
 

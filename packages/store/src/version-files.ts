@@ -13,11 +13,11 @@ import {
 import { decodeHead, encodePackHeader, type FrameTable, HEAD_BYTES, type SignedHead } from "@ckmesh/image";
 import { ByteGate } from "./byte-gate.js";
 import { Checkpoint } from "./checkpoint.js";
-import { hashPack } from "./hash-pack.js";
 import { decodeHaveMap } from "./have-map.js";
 import { RandomAccessFile } from "./random-access-file.js";
 import { ROW_SOURCES, type RowSource, type SourceBytes, sourceCode } from "./row-source.js";
 import { RowTable } from "./row-table.js";
+import { RunningPackHash } from "./running-pack-hash.js";
 import { SourceNotes } from "./source-notes.js";
 import { fileErrorCode, onDisk } from "./store-error.js";
 import { type VersionPaths, versionPaths } from "./store-layout.js";
@@ -60,6 +60,9 @@ export class VersionFiles {
   /** After a crash: takes the frames that lie here, once it is known where they are. */
   #keepFrames: (() => Promise<void>) | undefined;
   #learning: Promise<void> = Promise.resolve();
+  readonly #packHash: RunningPackHash;
+  /** All frames before this row are held. */
+  #firstMissing: number;
   /** Bytes held, by source code. */
   readonly #totals = new Float64Array(ROW_SOURCES.length + 1);
 
@@ -71,6 +74,8 @@ export class VersionFiles {
     this.paths = versionPaths(options.folder, head.name, head.version);
     this.#have = new Bitfield(this.table.layout.rows);
     this.#sources = new Uint8Array(this.table.layout.rows);
+    this.#packHash = new RunningPackHash(() => this.#file("pack"), this.table.packHeaderLength);
+    this.#firstMissing = this.table.layout.pieceRows;
     this.#checkpoint = new Checkpoint({
       path: this.paths.have,
       versionId: this.signed.id,
@@ -154,6 +159,7 @@ export class VersionFiles {
     for (let row = run.first; row < run.first + run.count; row++) this.#take(row, sourceCode(source));
     this.#checkpoint.wrote(length);
     if (this.table.frames === undefined) await this.#learn();
+    else this.#hashOn();
   }
 
   /**
@@ -173,6 +179,10 @@ export class VersionFiles {
     if (lost.count === 0) return [];
     for (const { first, count } of lost.runs()) {
       for (let row = first; row < first + count; row++) this.#drop(row);
+    }
+    if (lost.next(this.table.layout.pieceRows, true) < lost.length) {
+      this.#firstMissing = this.table.layout.pieceRows;
+      await this.#packHash.reset();
     }
     this.#options.logger.warn({ file: this.paths.pack, rows: lost.count }, "damaged rows dropped");
     if (this.#isComplete) await this.#demote();
@@ -196,12 +206,11 @@ export class VersionFiles {
   ): Promise<void> {
     if (this.#isComplete) return;
     if (!this.#have.isFull) throw new Error("unreachable: finish of a version with missing rows");
-    const isRight = await hashPack(
-      this.#file("pack"),
-      this.signed.head.pack,
-      this.table.packHeaderLength,
-      options,
-    );
+    const stopped = (): AppError | undefined =>
+      options.signal?.aborted === true
+        ? new AppError("ERR_ABORTED", "the check of the pack was stopped")
+        : undefined;
+    const isRight = await this.#packHash.isRight(this.signed.head.pack, stopped, options.onProgress);
     const lost = await this.recheck(
       isRight
         ? [{ first: 0, count: this.table.layout.pieceRows }]
@@ -366,6 +375,16 @@ export class VersionFiles {
       await this.#keepFrames?.();
       this.#keepFrames = undefined;
     }
+  }
+
+  /** The hash of the pack follows what is whole from its beginning on. */
+  #hashOn(): void {
+    const { rows } = this.table.layout;
+    const next = this.#have.next(this.#firstMissing, false);
+    if (next === this.#firstMissing) return;
+    this.#firstMissing = next;
+    const { pack } = this.signed.head;
+    this.#packHash.advance(next >= rows ? pack.length : this.table.locate({ first: next, count: 1 }).offset);
   }
 
   #holds(run: Run | undefined): run is Run {

@@ -105,7 +105,10 @@ describe("version files", () => {
 
   it("finds damage behind the checkpoint at the end, and wants those rows again", async () => {
     await pair.fill(files);
+    await files.close();
     await damage(files.paths.packPartial, files.table.locate({ first: 15, count: 1 }).offset);
+    files = await pair.open();
+    expect(files.have.isFull).toBe(true);
     const err: unknown = await files.finish().catch((e: unknown) => e);
     expect(isAppError(err, "ERR_FRAME_HASH_MISMATCH")).toBe(true);
     expect([...files.have.runs(false)]).toEqual([{ first: 15, count: 1 }]);

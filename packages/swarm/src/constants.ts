@@ -224,6 +224,11 @@ export const INTEREST_MS = 5000;
 export const LOOK_MS = 250;
 /** Spans looked at for the rarest, per request. */
 export const PICK_SAMPLE = 24;
+/**
+ * Spans are taken in the machine's own order within blocks of so many, the blocks one after the other: enough that
+ * few choose the same, and the pack fills from its beginning on, so that its hash can follow.
+ */
+export const ORDER_BLOCK_SPANS = 16;
 /** Spans looked at for the next claim, per step. */
 export const CLAIM_SCAN = 4096;
 

@@ -1,4 +1,4 @@
-import { CLAIM_SCAN } from "./constants.js";
+import { CLAIM_SCAN, ORDER_BLOCK_SPANS } from "./constants.js";
 import type { SpanGrid } from "./span-grid.js";
 
 /** Spans in this machine's own order (rule 5), looked through piece by piece so that no step takes long. */
@@ -6,13 +6,16 @@ export class SpanOrder {
   #order: Uint32Array = new Uint32Array(0);
   #at = 0;
 
-  /** Index spans first, in order: nothing else is of use without them; then frame spans, highest score first. */
+  /**
+   * Index spans first, in order: nothing else is of use without them; then blocks of frame spans, one after the
+   * other, in each the highest score first.
+   */
   set(grid: SpanGrid, pieceRows: number, score: (span: number) => number): void {
     const scores = Float64Array.from({ length: grid.count }, (_, span) =>
       grid.rowsOf(span).first < pieceRows ? Number.MAX_VALUE : score(span),
     );
     this.#order = Uint32Array.from(scores.keys()).toSorted(
-      (a, b) => (scores[b] ?? 0) - (scores[a] ?? 0) || a - b,
+      (a, b) => blockOf(a) - blockOf(b) || (scores[b] ?? 0) - (scores[a] ?? 0) || a - b,
     );
     this.#at = 0;
   }
@@ -34,4 +37,8 @@ export class SpanOrder {
     this.#at = end === this.#order.length ? 0 : end;
     return undefined;
   }
+}
+
+function blockOf(span: number): number {
+  return Math.floor(span / ORDER_BLOCK_SPANS);
 }
