@@ -6,12 +6,14 @@ import { SpanOrder } from "../src/span-order.js";
 const PIECES = 3;
 const SPANS = 5 * ORDER_BLOCK_SPANS;
 
-function orderOf(score: (span: number) => number): number[] {
+const score = (span: number): number => (span * 37) % 101;
+
+function orderOf(scoreOf: (span: number) => number): number[] {
   const grid = new SpanGrid(SPANS);
   grid.add({ lengths: new Uint32Array(PIECES).fill(SPAN_BYTES) });
   grid.add({ lengths: new Uint32Array(SPANS - PIECES).fill(SPAN_BYTES) });
   const order = new SpanOrder();
-  order.set(grid, PIECES, score);
+  order.set(grid, PIECES, scoreOf);
   const taken: number[] = [];
   for (;;) {
     const span = order.next((candidate) => (taken.includes(candidate) ? undefined : candidate));
@@ -26,7 +28,6 @@ describe("SpanOrder", () => {
   });
 
   it("takes block after block, in each the highest score first, every span once", () => {
-    const score = (span: number): number => (span * 37) % 101;
     const expected: number[] = [];
     for (let block = 0; block < SPANS; block += ORDER_BLOCK_SPANS) {
       const spans = Array.from({ length: ORDER_BLOCK_SPANS }, (_, i) => block + i);
