@@ -97,8 +97,9 @@ describe.skipIf(reason !== undefined)("a branch office in trouble", () => {
         // Each has its part of it, and the ports are too slow to have passed on the others.
         expect(branch.clients.some((c) => c.isComplete(1))).toBe(false);
         await expectComplete(branch, branch.clients);
-        // A LAN slower than the WAN delays claims behind pieces: a span may come twice, of a disk half as big.
-        expect(await copies()).toBeLessThan(MAX_COPIES + 2 * SPAN_SHARE);
+        // Ports at a sixth of the WAN's rate hold claims up behind pieces: what a site fetches twice under that is
+        // not what this is about, only that there is an end to it.
+        expect(await copies()).toBeLessThan(1.5);
       },
       { lanMbit: 8, mib: DISK_MIB / 2 },
     );
@@ -138,10 +139,11 @@ describe.skipIf(reason !== undefined)("a branch office in trouble", () => {
       await expectComplete(branch, branch.clients);
       const rejected = branch.clients.filter((c) => (c.counts.get(1)?.rejected ?? 0) > 0);
       expect(rejected.length).toBeGreaterThan(0);
-      // Each client took pieces of it on one link and let it in no more, although it dials twice a second.
+      // Its second bad row ends it, on one link or on two, although it dials twice a second.
       const fooled = links.filter((l) => l.pieces > 0).map((l) => l.peer);
       expect(fooled.length).toBeGreaterThanOrEqual(rejected.length);
-      expect(new Set(fooled).size).toBe(fooled.length);
+      for (const peer of new Set(fooled))
+        expect(fooled.filter((p) => p === peer).length).toBeLessThanOrEqual(2);
       expect(await copies()).toBeLessThan(1.5);
     });
   });

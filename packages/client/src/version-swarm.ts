@@ -152,7 +152,6 @@ export class VersionSwarm {
       },
       signal: this.#abort.signal,
     });
-    if (options.isWanOpen === false) this.step({ type: "origin-gate", open: false });
     this.#endpoint = options.join?.((link) => {
       this.#linked(link);
     });
@@ -161,8 +160,9 @@ export class VersionSwarm {
   /** Begins to work; rows held so far are known to the machine already. */
   start(): void {
     this.#local.start();
-    this.step({ type: "origin-gate", open: this.#options.wan?.isOpen ?? true });
-    this.#unsubscribe = this.#options.wan?.subscribe((open) => this.step({ type: "origin-gate", open }));
+    const { wan, isWanOpen } = this.#options;
+    this.step({ type: "origin-gate", open: isWanOpen ?? wan?.isOpen ?? true });
+    this.#unsubscribe = wan?.subscribe((open) => this.step({ type: "origin-gate", open }));
     this.#options.onProgress();
   }
 

@@ -67,7 +67,6 @@ export class Link {
   refusals = 0;
   /** Turns in a row that it gave us and that brought nothing. */
   emptyTurns = 0;
-  badRows = 0;
   lastAnswerAt = 0;
 
   /** We serve them. */

@@ -406,12 +406,13 @@ export class SwarmMachine {
     this.#picker.unask(link, event.row);
     if (event.bad.length === 0) this.#picker.withdraw(link, event.row);
     if (event.bad.length === 0) return;
+    let strikes = 0;
     for (const run of event.bad) {
-      link.badRows += run.count;
+      strikes = this.#bans.strike(link.peerId, run.count);
       for (let row = run.first; row < run.first + run.count; row++) link.bits.delete(row);
     }
     this.#effects.push({ type: "send", link: link.id, message: { type: "bad-rows", runs: event.bad } });
-    if (link.badRows >= MAX_BAD_ROWS) {
+    if (strikes >= MAX_BAD_ROWS) {
       this.#bans.add(link.peerId, BAN_KEY_MS, now);
       this.#bans.add(link.address, BAN_ADDRESS_MS, now);
       this.#close(link, "banned", now);

@@ -49,6 +49,13 @@ const up = (
   peerClass: "wired",
   rttMs: over.rttMs ?? 1,
 });
+const bad = (link: number): Parameters<SwarmMachine["step"]>[0] => ({
+  type: "piece",
+  link,
+  row: 0,
+  good: [],
+  bad: [{ first: 0, count: 1 }],
+});
 const closes = (effects: readonly SwarmEffect[]): string[] =>
   effects.flatMap((e) => (e.type === "close" ? [`${e.link} ${e.reason}`] : []));
 const types = (effects: readonly SwarmEffect[]): string[] =>
@@ -191,6 +198,16 @@ describe("SwarmMachine", () => {
     for (let i = 10; i < 10 + MAX_LINKS + SPARE_LINKS; i++)
       expect(closes(m.step(up(i, peerId(i)), 2))).toEqual([]);
     expect(closes(m.step(up(99, peerId(99)), 3))).toEqual(["99 too-many"]);
+  });
+
+  it("bans a peer at its second bad row, also when it reconnects in between", () => {
+    const m = machine();
+    m.step(up(1, peerId(1)), 1);
+    expect(closes(m.step(bad(1), 2))).toEqual([]);
+    m.step({ type: "peer-down", link: 1 }, 3);
+    m.step(up(2, peerId(1)), 4);
+    expect(closes(m.step(bad(2), 5))).toEqual(["2 banned"]);
+    expect(closes(m.step(up(3, peerId(1)), 6))).toEqual(["3 banned"]);
   });
 
   it("takes two ids from one address, and a third only when one of them has gone", () => {

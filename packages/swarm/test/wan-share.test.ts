@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { SHARE_GROWTH } from "../src/constants.js";
+import { SHARE_GROWTH, SMALLEST_SHARE } from "../src/constants.js";
 import { wanShare } from "../src/wan-share.js";
 
 const shares = (budget: number, rates: readonly number[]): number[] =>
@@ -55,9 +55,11 @@ describe("shares of the WAN budget", () => {
           rates = abilities.map((most, index) => Math.min(most, all[index] ?? 0));
           expect(sum(rates)).toBeLessThanOrEqual(1 + 1e-9);
         }
-        // What nobody can use is the only thing that is left, but for the growth that slow ones are allowed.
+        // What nobody can use is the only thing that is left, but for the growth that slow ones are allowed, and the
+        // least that is kept for each.
         const possible = Math.min(1, sum(abilities));
-        expect(sum(rates)).toBeGreaterThanOrEqual(possible / SHARE_GROWTH - 1e-9);
+        const kept = abilities.length / SMALLEST_SHARE;
+        expect(sum(rates)).toBeGreaterThanOrEqual(possible / SHARE_GROWTH - kept);
       }),
     );
   });
