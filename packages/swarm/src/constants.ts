@@ -9,6 +9,8 @@ export const SPAN_BYTES = 2 * MIB;
 export const MAX_SITE_RTT_MS = 10;
 /** Rule 2: how long to look for peers before the first claim. */
 export const SETTLE_MS = 2500;
+/** The same while somebody whom the tracker has just named has not been heard: on a slow LAN links take seconds. */
+export const SETTLE_LISTED_MS = 6000;
 
 /** Rule 3: control links kept; above it, peers are refused. */
 export const MAX_LINKS = 24;

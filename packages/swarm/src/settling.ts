@@ -1,5 +1,5 @@
 import type { PeerAddress } from "@ckmesh/wire";
-import { MIN_GOSSIP_MS, SETTLE_MS } from "./constants.js";
+import { MIN_GOSSIP_MS, SETTLE_LISTED_MS, SETTLE_MS } from "./constants.js";
 import type { Link } from "./link.js";
 
 /** What settling needs to know of the rest of the machine. */
@@ -11,8 +11,8 @@ interface SettlingContext {
 }
 
 /**
- * When this client has seen enough of its site to claim (site swarm rule 2): after a fixed time, or as soon as
- * everybody on the tracker's first list has answered, said what it holds, and had time to pass on its claims. Who
+ * When this client has seen enough of its site to claim (site swarm rule 2): after a fixed time, longer where the
+ * tracker says that there are others, or as soon as everybody on the tracker's first list has answered, said what it holds, and had time to pass on its claims. Who
  * comes to the tracker later finds this client on its own list, and hears of its claims before it settles: so the
  * first of a site that starts as one begins at once, and nobody waits for the last.
  */
@@ -42,8 +42,9 @@ export class Settling {
   run(now: number): number {
     if (this.#isSettled) return Number.POSITIVE_INFINITY;
     const age = now - this.#startedAt;
-    this.#isSettled = age >= SETTLE_MS || this.#haveAllAnswered(now, age);
-    return this.#isSettled ? now : Math.min(this.#startedAt + SETTLE_MS, now + 2 * MIN_GOSSIP_MS);
+    const most = this.#listed === undefined ? SETTLE_MS : SETTLE_LISTED_MS;
+    this.#isSettled = age >= most || this.#haveAllAnswered(now, age);
+    return this.#isSettled ? now : Math.min(this.#startedAt + most, now + 2 * MIN_GOSSIP_MS);
   }
 
   #haveAllAnswered(now: number, age: number): boolean {

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { MIN_GOSSIP_MS, SETTLE_MS } from "../src/constants.js";
+import { MIN_GOSSIP_MS, SETTLE_LISTED_MS, SETTLE_MS } from "../src/constants.js";
 import { Link } from "../src/link.js";
 import { Settling } from "../src/settling.js";
 
@@ -54,6 +54,12 @@ describe("Settling", () => {
     expect(isSettledAt(500 + HEARD_MS)).toBe(false);
     first.hasGreeted = true;
     expect(isSettledAt(501 + HEARD_MS)).toBe(true);
+  });
+
+  it("waits longer, but not for ever, for somebody whom the tracker named", () => {
+    settling.listed([peer(1)]);
+    expect(isSettledAt(SETTLE_LISTED_MS - 1)).toBe(false);
+    expect(isSettledAt(SETTLE_LISTED_MS)).toBe(true);
   });
 
   it("does not wait for those who came later", () => {

@@ -49,7 +49,7 @@ const up = (
   peerClass: "wired",
   rttMs: over.rttMs ?? 1,
 });
-const bad = (link: number): Parameters<SwarmMachine["step"]>[0] => ({
+const badPiece = (link: number): Parameters<SwarmMachine["step"]>[0] => ({
   type: "piece",
   link,
   row: 0,
@@ -203,10 +203,10 @@ describe("SwarmMachine", () => {
   it("bans a peer at its second bad row, also when it reconnects in between", () => {
     const m = machine();
     m.step(up(1, peerId(1)), 1);
-    expect(closes(m.step(bad(1), 2))).toEqual([]);
+    expect(closes(m.step(badPiece(1), 2))).toEqual([]);
     m.step({ type: "peer-down", link: 1 }, 3);
     m.step(up(2, peerId(1)), 4);
-    expect(closes(m.step(bad(2), 5))).toEqual(["2 banned"]);
+    expect(closes(m.step(badPiece(2), 5))).toEqual(["2 banned"]);
     expect(closes(m.step(up(3, peerId(1)), 6))).toEqual(["3 banned"]);
   });
 
