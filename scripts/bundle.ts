@@ -13,9 +13,9 @@ const EXTERNAL = ["@toondepauw/node-zstd", "level"];
 /** What undici's own index does for its pool, and nothing else: `fetch` and its kin take a tenth of a client's start. */
 const undiciPool: Plugin = {
   name: "undici-pool",
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^undici$/ }, () => ({ path: "undici", namespace: "pool" }));
-    onLoad({ filter: /^undici$/, namespace: "pool" }, () => ({
+  setup(builder) {
+    builder.onResolve({ filter: /^undici$/ }, () => ({ path: "undici", namespace: "pool" }));
+    builder.onLoad({ filter: /^undici$/, namespace: "pool" }, () => ({
       contents: `
         const Dispatcher = require("undici/lib/dispatcher/dispatcher.js");
         Object.assign(Dispatcher.prototype, require("undici/lib/api/index.js"));
