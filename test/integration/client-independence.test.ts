@@ -12,9 +12,9 @@ beforeEach(async () => {
 });
 afterEach(() => fixture.close());
 
-/** Stays, and shares. */
+/** Stays, and shares; fetches whole spans, as requests are counted here. */
 const start = (store: string, config: { site?: string; tracker?: string } = {}): Promise<RunningClient> =>
-  fixture.client(store, { once: false, allowOpenSwarm: true, pollSeconds: 1, ...config });
+  fixture.client(store, { once: false, allowOpenSwarm: true, pollSeconds: 1, wanBudget: "off", ...config });
 
 /** Only heads are served: whatever else a client gets comes from peers. */
 const headsOnly: Fault = (_request, response, name) => {
