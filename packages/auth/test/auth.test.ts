@@ -32,23 +32,32 @@ function authenticator(options: { allowOverHttp?: boolean } = {}): Authenticator
   ]);
 }
 
-function request(authorization: string | undefined, isTls = true) {
-  return { authorization, isTls, address: "192.0.2.1", now: 0 };
+/** Asks on a connection of its own. */
+function ask(subject: Authenticator, authorization: string, isTls = true) {
+  return subject
+    .connect({ isTls, address: "192.0.2.1" })
+    .authenticate({ authorization, isProxied: false, now: 0 });
+}
+
+function challenges(subject: Authenticator, isTls: boolean): readonly string[] {
+  return subject.connect({ isTls, address: "192.0.2.1" }).challenges();
 }
 
 describe("Basic", () => {
   it.each(["Alice", "alice", "MEDV\\ALICE", "alice@medv.test"])(
     "accepts the account written as %s",
     async (name) => {
-      const outcome = await authenticator().authenticate(request(basic(`${name}:pässword`)));
-      expect(outcome).toEqual({ type: "user", user: "Alice", scheme: "basic" });
+      const outcome = await ask(authenticator(), basic(`${name}:pässword`));
+      expect(outcome).toEqual({
+        type: "user",
+        identity: { name: "Alice", account: "Alice" },
+        scheme: "basic",
+      });
     },
   );
 
   it("treats composed and decomposed characters as equal", async () => {
-    const outcome = await authenticator().authenticate(
-      request(basic(`alice:${"pässword".normalize("NFD")}`)),
-    );
+    const outcome = await ask(authenticator(), basic(`alice:${"pässword".normalize("NFD")}`));
     expect(outcome.type).toBe("user");
   });
 
@@ -65,24 +74,26 @@ describe("Basic", () => {
     ["scheme not offered", "Bearer abc"],
     ["malformed", basic(`${"a".repeat(300)}:x`)],
   ])("refuses as %s: %s", async (reason, header) => {
-    expect(await authenticator().authenticate(request(header))).toMatchObject({ type: "refused", reason });
+    expect(await ask(authenticator(), header)).toMatchObject({ type: "refused", reason });
   });
 
   it("is offered over TLS only, unless allowed", () => {
-    expect(authenticator().challenges({ isTls: true })).toEqual(['Basic realm="MEDV", charset="UTF-8"']);
-    expect(authenticator().challenges({ isTls: false })).toEqual([]);
-    expect(authenticator({ allowOverHttp: true }).challenges({ isTls: false })).toHaveLength(1);
+    expect(challenges(authenticator(), true)).toEqual(['Basic realm="MEDV", charset="UTF-8"']);
+    expect(challenges(authenticator(), false)).toEqual([]);
+    expect(challenges(authenticator({ allowOverHttp: true }), false)).toHaveLength(1);
   });
 
   it("does not look at a credential where it is not offered", async () => {
-    expect(await authenticator().authenticate(request(basic("alice:pässword"), false))).toEqual({
+    expect(await ask(authenticator(), basic("alice:pässword"), false)).toEqual({
       type: "anonymous",
     });
   });
 
   it("keeps a realm from ending its quoted string", () => {
     const scheme = basicScheme({ verifier: verifier(), realm: 'a"b\\c\r\nd', allowOverHttp: true });
-    expect(scheme.challenge({ isTls: false })).toBe('Basic realm="abcd", charset="UTF-8"');
+    expect(scheme.challenge({ isTls: false, address: "192.0.2.1" })).toBe(
+      'Basic realm="abcd", charset="UTF-8"',
+    );
   });
 
   it("answers any header with an outcome", async () => {
@@ -100,7 +111,7 @@ describe("Basic", () => {
           fc.base64String().map((t) => `Basic ${t}`),
         ),
         async (header) => {
-          expect((await subject.authenticate(request(header))).type).toBe("refused");
+          expect((await ask(subject, header)).type).toBe("refused");
         },
       ),
       { numRuns: 60 },

@@ -7,6 +7,8 @@ const ADVICE: Partial<Readonly<Record<ErrorCode, string>>> = {
   ERR_AUTH_REQUIRED: "give --user and --password-file of an account that may read",
   ERR_AUTH_FORBIDDEN:
     "use https:// with --user and --password-file, or ask the origin's administrator for the right to read",
+  ERR_AUTH_UNAVAILABLE:
+    "the credentials were not looked at: try again, and look into the origin's log if it lasts",
   ERR_IMAGE_NOT_FOUND:
     "check the name: `ckmesh client status` lists what is here, /ckmesh/catalogue of the origin what is there",
   ERR_IMAGE_NAME_INVALID: 'choose a name without spaces and without "<>|\\/:*?',

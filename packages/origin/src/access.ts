@@ -26,12 +26,15 @@ export class Access {
   /**
    * @throws {RequestError} ERR_AUTH_REQUIRED with every challenge when a credential is wrong, or missing
    *   where anonymous reading is off; ERR_AUTH_FORBIDDEN where no credential can be given without TLS
-   * @throws {AppError} ERR_RATE_LIMITED
+   * @throws {AppError} ERR_RATE_LIMITED, ERR_AUTH_UNAVAILABLE
    */
   async identify(credentials: Credentials): Promise<Principal> {
     const { authenticator, anonymousEnabled, clock } = this.#options;
-    const outcome = await authenticator.authenticate({ ...credentials, now: clock.now() });
-    if (outcome.type === "user") return { user: outcome.user, anonymousEnabled };
+    const { authorization, isTls, address } = credentials;
+    const outcome = await authenticator
+      .connect({ isTls, address })
+      .authenticate({ authorization, isProxied: false, now: clock.now() });
+    if (outcome.type === "user") return { user: outcome.identity.name, anonymousEnabled };
     if (outcome.type === "anonymous" && anonymousEnabled) return { user: undefined, anonymousEnabled };
     throw this.#unauthorized(
       credentials.isTls,
@@ -53,7 +56,7 @@ export class Access {
   }
 
   #unauthorized(isTls: boolean, subStatus: number): RequestError {
-    const challenges = this.#options.authenticator.challenges({ isTls });
+    const challenges = this.#options.authenticator.connect({ isTls, address: "" }).challenges();
     if (challenges.length === 0) {
       // A 401 must say how to authenticate (RFC 9110 §15.5.2); here there is no way.
       return new RequestError(

@@ -1,10 +1,11 @@
 import { createHmac, randomBytes } from "node:crypto";
 import { AppError } from "@ckmesh/core";
-import type { Accounts } from "./accounts.js";
+import type { Accounts } from "../accounts.js";
+import { BoundedMap } from "../bounded-map.js";
+import type { Identity } from "../identity.js";
+import { Lockout, type LockoutOptions } from "../lockout.js";
+import { NOBODY, verifyPassword } from "../password-hash.js";
 import { type BasicCredentials, decodeBasic } from "./basic-credentials.js";
-import { BoundedMap } from "./bounded-map.js";
-import { Lockout, type LockoutOptions } from "./lockout.js";
-import { NOBODY, verifyPassword } from "./password-hash.js";
 
 export interface BasicVerifierOptions {
   readonly lockout?: LockoutOptions;
@@ -13,7 +14,7 @@ export interface BasicVerifierOptions {
 }
 
 export type BasicVerdict =
-  | { readonly type: "accepted"; readonly user: string }
+  | { readonly type: "accepted"; readonly identity: Identity }
   | {
       readonly type: "refused";
       readonly reason: "malformed" | "locked" | "wrong password";
@@ -29,7 +30,7 @@ const MAX_CACHED = 4096;
 const WRONG_CACHE_MS = 60_000;
 
 interface Remembered {
-  readonly user: string;
+  readonly identity: Identity;
   readonly at: number;
 }
 
@@ -78,7 +79,8 @@ export class BasicVerifier {
     if (this.#lockout.isLocked(user, address, now)) return { type: "refused", reason: "locked", user };
     const key = createHmac("sha256", this.#key).update(`${user}\n${password}`).digest("base64");
     const right = this.#right.get(key);
-    if (right !== undefined && now - right.at < this.#cacheMs) return { type: "accepted", user: right.user };
+    if (right !== undefined && now - right.at < this.#cacheMs)
+      return { type: "accepted", identity: right.identity };
     const wrong = this.#wrong.get(`${address}\n${key}`);
     if (wrong !== undefined && now - wrong < WRONG_CACHE_MS) {
       return { type: "refused", reason: "wrong password", user };
@@ -98,8 +100,9 @@ export class BasicVerifier {
     const matches = await this.#inTurn(() => verifyPassword(account?.password ?? NOBODY, password));
     if (matches && account !== undefined) {
       this.#lockout.succeeded(user, address);
-      if (generation === this.#generation) this.#right.set(key, { user: account.name, at: now });
-      return { type: "accepted", user: account.name };
+      const identity = { name: account.name, account: account.name };
+      if (generation === this.#generation) this.#right.set(key, { identity, at: now });
+      return { type: "accepted", identity };
     }
     this.#lockout.failed(user, address, now);
     if (generation === this.#generation) this.#wrong.set(`${address}\n${key}`, now);
