@@ -1,8 +1,8 @@
-export { Accounts, parseAccountName, parseAccounts } from "./accounts.js";
 export { Authenticator } from "./authenticator.js";
 export { basicScheme } from "./basic/basic-scheme.js";
 export { BasicVerifier } from "./basic/basic-verifier.js";
-export type { AuthRequest, ConnectionAuth } from "./connection-auth.js";
+export { tlsServerEndPoint } from "./channel-binding.js";
+export type { AuthRequest, ConnectionAuth, PersistenceSwitches } from "./connection-auth.js";
 export type { Identity, SchemeName } from "./identity.js";
 export type {
   Directory,
@@ -12,6 +12,27 @@ export type {
   NtlmResponse,
   PasswordJudge,
 } from "./judges.js";
-export { hashPassword } from "./password-hash.js";
+export { Accounts, parseAccounts, type StoredAccount } from "./local/accounts.js";
+export { LocalJudge } from "./local/local-judge.js";
+export { makeStoredAccount } from "./local/stored-account.js";
+export { Lockout } from "./lockout.js";
+export { parseLogonName } from "./logon-name.js";
+export type { ExtendedProtection } from "./ntlm/extended-protection.js";
+export { NtlmAcceptor, type NtlmAcceptorOptions, type NtlmServerNames } from "./ntlm/ntlm-acceptor.js";
+export {
+  answerNtlmChallenge,
+  makeNtlmNegotiate,
+  type NtlmAnswer,
+  type NtlmAnswerOptions,
+  type NtlmCredentials,
+} from "./ntlm/ntlm-client.js";
+export { ntlmScheme } from "./ntlm/ntlm-scheme.js";
 export { isGranted, type Principal, type Right, type Rights } from "./rights.js";
 export type { AuthOutcome, AuthScheme, ConnectionFacts, RefusalReason } from "./scheme.js";
+export { type NegotiateSchemeOptions, negotiateScheme } from "./spnego/negotiate-scheme.js";
+export {
+  isNtlmAcceptance,
+  unwrapNtlmChallenge,
+  wrapNtlmAnswer,
+  wrapNtlmNegotiate,
+} from "./spnego/spnego-client.js";

@@ -46,7 +46,7 @@ export type AuthOutcome =
 /** How long a proven identity may count: for one request, as long as the connection, or as a switch says. */
 type Persistence = "request" | "connection" | "non-ntlm";
 
-interface SchemeStep {
+export interface SchemeStep {
   readonly outcome: AuthOutcome;
   readonly persistence: Persistence;
 }

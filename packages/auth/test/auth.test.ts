@@ -1,15 +1,18 @@
+import { randomBytes } from "node:crypto";
 import {
   Authenticator,
   BasicVerifier,
   basicScheme,
-  hashPassword,
   isGranted,
+  LocalJudge,
+  Lockout,
   parseAccounts,
 } from "@ckmesh/auth";
 import { isAppError } from "@ckmesh/core";
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
-import { Lockout } from "../src/lockout.js";
+import type { BasicVerifierOptions } from "../src/basic/basic-verifier.js";
+import { hashPassword } from "../src/local/password-hash.js";
 
 /** Cheap to derive, so that tests measure logic. */
 const LIGHT = "scrypt$1024$8$1$AAAAAAAAAAAAAAAAAAAAAA==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
@@ -18,8 +21,12 @@ beforeAll(async () => {
   stored = await hashPassword("pässword");
 });
 
-function verifier(options = {}): BasicVerifier {
-  return new BasicVerifier(parseAccounts({ accounts: [{ name: "Alice", password: stored }] }), options);
+function judge(accounts: unknown = [{ name: "Alice", password: stored }]): LocalJudge {
+  return new LocalJudge(randomBytes, parseAccounts({ accounts }));
+}
+
+function verifier(options: BasicVerifierOptions = {}): BasicVerifier {
+  return new BasicVerifier(judge(), options);
 }
 
 function basic(text: string): string {
@@ -99,7 +106,7 @@ describe("Basic", () => {
   it("answers any header with an outcome", async () => {
     const subject = new Authenticator([
       basicScheme({
-        verifier: new BasicVerifier(parseAccounts({ accounts: [{ name: "a", password: LIGHT }] })),
+        verifier: new BasicVerifier(judge([{ name: "a", password: LIGHT }])),
         realm: "r",
         allowOverHttp: true,
       }),
@@ -142,7 +149,7 @@ describe("BasicVerifier", () => {
   });
 
   it("locks an account for one address only, tells nothing while locked, and unlocks with time", async () => {
-    const subject = verifier({ lockout: { threshold: 2, lockMs: 1000 } });
+    const subject = verifier({ lockout: new Lockout({ threshold: 2, lockMs: 1000 }) });
     await subject.verify(wrong(1), "a", 0);
     await subject.verify(wrong(2), "a", 0);
     expect(await subject.verify(right, "a", 999)).toMatchObject({ type: "refused", reason: "locked" });
@@ -151,16 +158,19 @@ describe("BasicVerifier", () => {
   });
 
   it("counts the same wrong password once, also when sent at once", async () => {
-    const subject = verifier({ lockout: { threshold: 2 } });
+    const subject = verifier({ lockout: new Lockout({ threshold: 2 }) });
     await Promise.all([1, 1, 1, 1].map((i) => subject.verify(wrong(i), "a", 0)));
     await subject.verify(wrong(1), "a", 0);
     expect(await subject.verify(right, "a", 0)).toMatchObject({ type: "accepted" });
   });
 
   it("forgets remembered credentials when the accounts change", async () => {
-    const subject = verifier();
+    const local = judge();
+    const subject = new BasicVerifier(local);
     await subject.verify(right, "a", 0);
-    subject.replaceAccounts(parseAccounts(null));
+    local.replaceAccounts(parseAccounts(null));
+    expect(await subject.verify(right, "a", 1)).toMatchObject({ type: "accepted" });
+    subject.forget();
     expect(await subject.verify(right, "a", 1)).toMatchObject({ type: "refused" });
   });
 
@@ -173,8 +183,8 @@ describe("BasicVerifier", () => {
   });
 
   it("turns away what exceeds the queue with ERR_RATE_LIMITED and serves the rest", async () => {
-    const subject = new BasicVerifier(parseAccounts({ accounts: [{ name: "alice", password: LIGHT }] }), {
-      lockout: { threshold: 1000, addressThreshold: 1000 },
+    const subject = new BasicVerifier(judge([{ name: "alice", password: LIGHT }]), {
+      lockout: new Lockout({ threshold: 1000, addressThreshold: 1000 }),
     });
     const attempts = Array.from({ length: 80 }, (_, i) => subject.verify(wrong(i), `a${i}`, 0));
     const codes = (await Promise.allSettled(attempts)).map((r) =>

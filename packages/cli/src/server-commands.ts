@@ -51,7 +51,8 @@ export function addServerCommands(program: Command): void {
       .description("Adds an account to the accounts file, or changes its password.")
       .argument("<NAME>", "user name")
       .requiredOption("--password-file <FILE>", "file whose first line is the password")
-      .requiredOption("--accounts <FILE>", "accounts file; made when absent"),
+      .requiredOption("--accounts <FILE>", "accounts file; made when absent")
+      .option("--no-ntlm", "keep no NT hash, which is as secret as the password: Basic only"),
     "work",
     ["ckmesh origin account add branch7 --password-file pw.txt --accounts accounts.yaml"],
     async () => (await import("./commands/account-add.js")).accountAdd,

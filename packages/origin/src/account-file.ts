@@ -1,5 +1,5 @@
 import { stat } from "node:fs/promises";
-import { Accounts, type BasicVerifier, hashPassword, parseAccountName, parseAccounts } from "@ckmesh/auth";
+import { Accounts, makeStoredAccount, parseAccounts, type StoredAccount } from "@ckmesh/auth";
 import { AppError, type Clock, describeError, type Logger } from "@ckmesh/core";
 import { readYamlFile } from "@ckmesh/runtime";
 import { replaceFile } from "./catalogue-cache.js";
@@ -11,27 +11,34 @@ const HEADER =
 
 /**
  * Adds an account, or changes its password. The file is replaced in one step, mode 0600.
+ * @param withNtlm the account may log on with NTLM: the file then holds what is as secret as the password
  * @throws {AppError} ERR_CONFIG_INVALID, ERR_USAGE
  */
-export async function addAccount(file: string, name: string, password: string): Promise<void> {
-  const parsedName = parseAccountName(name);
+export async function addAccount(
+  file: string,
+  name: string,
+  password: string,
+  withNtlm = true,
+): Promise<void> {
   if (password === "" || password.length > 256) {
     throw new AppError("ERR_USAGE", "a password has 1 to 256 characters");
   }
+  const added = await makeStoredAccount(name, password, withNtlm);
   const existing = (await modeOf(file)) === undefined ? new Accounts([]) : loadAccounts(file);
-  const others = existing.list().filter((account) => account.name.toLowerCase() !== parsedName.toLowerCase());
-  const added = { name: parsedName, stored: await hashPassword(password) };
-  const lines = [...others, added]
+  const others = existing.list().filter((account) => account.name.toLowerCase() !== added.name.toLowerCase());
+  const lines = [...others.map((account) => account.stored), added]
     .toSorted((a, b) => (a.name < b.name ? -1 : 1))
-    .map(
-      ({ name: accountName, stored }) =>
-        `  - {name: ${JSON.stringify(accountName)}, password: ${JSON.stringify(stored)}}\n`,
-    );
+    .map(accountLine);
   try {
     await replaceFile(file, `${HEADER}accounts:\n${lines.join("")}`);
   } catch (cause) {
     throw new AppError("ERR_FILE_DENIED", `cannot write ${file}: ${describeError(cause)}`, { cause });
   }
+}
+
+function accountLine({ name, password, nt }: StoredAccount): string {
+  const ntlm = nt === undefined ? "" : `, nt: ${JSON.stringify(nt)}`;
+  return `  - {name: ${JSON.stringify(name)}, password: ${JSON.stringify(password)}${ntlm}}\n`;
 }
 
 /** @throws {AppError} ERR_CONFIG_INVALID */
@@ -43,10 +50,15 @@ function loadAccounts(file: string): Accounts {
   }
 }
 
-/** Hands a changed accounts file to the verifier; asked at each request with credentials, looks every 2 s. */
+/** What goes by the accounts of the file. */
+export interface AccountsUser {
+  replaceAccounts(accounts: Accounts): void;
+}
+
+/** Hands a changed accounts file to who goes by it; asked at each request with credentials, looks every 2 s. */
 export class AccountWatch {
   readonly #file: string;
-  readonly #verifier: BasicVerifier;
+  readonly #user: AccountsUser;
   readonly #clock: Clock;
   readonly #logger: Logger;
   #stamp: string | undefined;
@@ -55,13 +67,13 @@ export class AccountWatch {
 
   private constructor(
     file: string,
-    verifier: BasicVerifier,
+    user: AccountsUser,
     clock: Clock,
     logger: Logger,
     stamp: string | undefined,
   ) {
     this.#file = file;
-    this.#verifier = verifier;
+    this.#user = user;
     this.#clock = clock;
     this.#logger = logger;
     this.#stamp = stamp;
@@ -69,19 +81,14 @@ export class AccountWatch {
   }
 
   /** @throws {AppError} ERR_CONFIG_INVALID */
-  static async start(
-    file: string,
-    verifier: BasicVerifier,
-    clock: Clock,
-    logger: Logger,
-  ): Promise<AccountWatch> {
+  static async start(file: string, user: AccountsUser, clock: Clock, logger: Logger): Promise<AccountWatch> {
     const stamp = await stampOf(file);
-    verifier.replaceAccounts(loadAccounts(file));
+    user.replaceAccounts(loadAccounts(file));
     const mode = await modeOf(file);
     if (mode !== undefined && (mode & 0o077) !== 0 && process.platform !== "win32") {
       logger.warn({ file, mode: mode.toString(8) }, "accounts file is readable by others; set mode 600");
     }
-    return new AccountWatch(file, verifier, clock, logger, stamp);
+    return new AccountWatch(file, user, clock, logger, stamp);
   }
 
   async refresh(): Promise<void> {
@@ -99,7 +106,7 @@ export class AccountWatch {
     this.#stamp = stamp;
     try {
       const accounts = loadAccounts(this.#file);
-      this.#verifier.replaceAccounts(accounts);
+      this.#user.replaceAccounts(accounts);
       this.#logger.info({ accounts: accounts.count }, "accounts file read again");
     } catch (err) {
       // A half-edited file must not lock everybody out: the accounts that were read last stay.

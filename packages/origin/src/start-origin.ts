@@ -1,6 +1,7 @@
+import { randomBytes } from "node:crypto";
 import { mkdir, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { Accounts, Authenticator, BasicVerifier, basicScheme } from "@ckmesh/auth";
+import { Authenticator, BasicVerifier, basicScheme, LocalJudge, Lockout } from "@ckmesh/auth";
 import {
   AppError,
   type Clock,
@@ -14,7 +15,7 @@ import { formatListen, parseListen, readKeyFile } from "@ckmesh/runtime";
 import type { FairQueueLimits } from "@ckmesh/swarm";
 import { issueTicket, TICKET_LIFETIME_MS } from "@ckmesh/wire";
 import { Access } from "./access.js";
-import { AccountWatch } from "./account-file.js";
+import { type AccountsUser, AccountWatch } from "./account-file.js";
 import { AuditLog } from "./audit-log.js";
 import { Catalogue, type PublishedVersion } from "./catalogue.js";
 import { CatalogueCache } from "./catalogue-cache.js";
@@ -221,11 +222,21 @@ async function openAccess(
   logger: Logger,
 ): Promise<{ readonly access: Access; readonly refreshAccounts: () => Promise<void> }> {
   const { anonymous, basic, accountsFile, lockout } = config.authentication;
-  const verifier = new BasicVerifier(new Accounts([]), {
-    lockout: { threshold: lockout.threshold, lockMs: lockout.seconds * 1000 },
+  const judge = new LocalJudge(randomBytes);
+  const verifier = new BasicVerifier(judge, {
+    lockout: new Lockout({ threshold: lockout.threshold, lockMs: lockout.seconds * 1000 }),
+    defaultLogonDomain: basic.defaultLogonDomain,
   });
+  const accountsUser: AccountsUser = {
+    replaceAccounts(accounts) {
+      judge.replaceAccounts(accounts);
+      verifier.forget();
+    },
+  };
   const watch =
-    accountsFile === undefined ? undefined : await AccountWatch.start(accountsFile, verifier, clock, logger);
+    accountsFile === undefined
+      ? undefined
+      : await AccountWatch.start(accountsFile, accountsUser, clock, logger);
   const schemes = basic.enabled
     ? [basicScheme({ verifier, realm: basic.realm, allowOverHttp: basic.allowOverHttp })]
     : [];

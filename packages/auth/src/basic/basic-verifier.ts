@@ -1,14 +1,15 @@
 import { createHmac, randomBytes } from "node:crypto";
-import { AppError } from "@ckmesh/core";
-import type { Accounts } from "../accounts.js";
 import { BoundedMap } from "../bounded-map.js";
 import type { Identity } from "../identity.js";
-import { Lockout, type LockoutOptions } from "../lockout.js";
-import { NOBODY, verifyPassword } from "../password-hash.js";
-import { type BasicCredentials, decodeBasic } from "./basic-credentials.js";
+import type { LogonName, PasswordJudge } from "../judges.js";
+import { Lockout } from "../lockout.js";
+import { decodeBasic } from "./basic-credentials.js";
 
 export interface BasicVerifierOptions {
-  readonly lockout?: LockoutOptions;
+  /** Shared with NTLM. */
+  readonly lockout?: Lockout;
+  /** Taken for names without a domain (IIS: defaultLogonDomain); default none. */
+  readonly defaultLogonDomain?: string;
   /** How long a right credential is remembered; default 5 min. */
   readonly cacheMs?: number;
 }
@@ -21,10 +22,6 @@ export type BasicVerdict =
       readonly user?: string;
     };
 
-/** Each check takes 32 MiB and a thread of the pool that also reads files. */
-const MAX_CHECKS_AT_ONCE = 2;
-/** Checks that wait; more are turned away. */
-const MAX_CHECKS_WAITING = 64;
 const MAX_CACHED = 4096;
 /** A wrong credential is remembered as briefly as it locks. */
 const WRONG_CACHE_MS = 60_000;
@@ -35,31 +32,30 @@ interface Remembered {
 }
 
 /**
- * Checks Basic credentials against accounts. A right credential is remembered under a keyed hash, so that
- * a range request costs no key derivation; the same wrong one again counts once, so that a machine with a
- * stale password does not lock out the others behind its address.
+ * Checks Basic credentials by any judge of passwords. A right credential is remembered under a keyed hash,
+ * so that a range request costs neither key derivation nor directory; the same wrong one again counts once,
+ * so that a machine with a stale password does not lock out the others behind its address.
  */
 export class BasicVerifier {
-  #accounts: Accounts;
+  readonly #judge: PasswordJudge;
   readonly #lockout: Lockout;
+  readonly #defaultDomain: string;
   readonly #cacheMs: number;
   readonly #key = randomBytes(32);
   readonly #right = new BoundedMap<Remembered>(MAX_CACHED);
   readonly #wrong = new BoundedMap<number>(MAX_CACHED);
   readonly #underway = new Map<string, Promise<BasicVerdict>>();
-  readonly #waiting: (() => void)[] = [];
-  #running = 0;
   #generation = 0;
 
-  constructor(accounts: Accounts, options: BasicVerifierOptions = {}) {
-    this.#accounts = accounts;
-    this.#lockout = new Lockout(options.lockout);
+  constructor(judge: PasswordJudge, options: BasicVerifierOptions = {}) {
+    this.#judge = judge;
+    this.#lockout = options.lockout ?? new Lockout();
+    this.#defaultDomain = options.defaultLogonDomain ?? "";
     this.#cacheMs = options.cacheMs ?? 300_000;
   }
 
-  /** Takes new accounts and forgets what it remembered of the old ones. */
-  replaceAccounts(accounts: Accounts): void {
-    this.#accounts = accounts;
+  /** Forgets right and wrong credentials: call it when accounts have changed. */
+  forget(): void {
     this.#generation += 1;
     this.#right.clear();
     this.#wrong.clear();
@@ -69,44 +65,47 @@ export class BasicVerifier {
   /**
    * @param address of the client, for the lock
    * @param now monotonic ms
-   * @throws {AppError} ERR_RATE_LIMITED when too many checks wait
+   * @throws {AppError} ERR_RATE_LIMITED when too many checks wait; ERR_AUTH_UNAVAILABLE
    */
   async verify(token: string, address: string, now: number): Promise<BasicVerdict> {
     const credentials = decodeBasic(token);
     if (credentials === undefined) return { type: "refused", reason: "malformed" };
-    const { user, password } = credentials;
+    const { password } = credentials;
+    const { account: user, domain } = credentials.name;
+    const name = { account: user, domain: domain === "" ? this.#defaultDomain : domain };
     // The lock comes first: while it holds, not even a right password is told from a wrong one.
     if (this.#lockout.isLocked(user, address, now)) return { type: "refused", reason: "locked", user };
-    const key = createHmac("sha256", this.#key).update(`${user}\n${password}`).digest("base64");
+    const key = createHmac("sha256", this.#key)
+      .update(`${name.domain}\n${user}\n${password}`)
+      .digest("base64");
     const right = this.#right.get(key);
-    if (right !== undefined && now - right.at < this.#cacheMs)
+    if (right !== undefined && now - right.at < this.#cacheMs) {
       return { type: "accepted", identity: right.identity };
+    }
     const wrong = this.#wrong.get(`${address}\n${key}`);
     if (wrong !== undefined && now - wrong < WRONG_CACHE_MS) {
       return { type: "refused", reason: "wrong password", user };
     }
-    return this.#once(`${address}\n${key}`, () => this.#judge(credentials, key, address, now));
+    return this.#once(`${address}\n${key}`, () => this.#ask(name, password, key, address, now));
   }
 
-  async #judge(
-    credentials: BasicCredentials,
+  async #ask(
+    name: LogonName,
+    password: string,
     key: string,
     address: string,
     now: number,
   ): Promise<BasicVerdict> {
-    const { user, password } = credentials;
-    const account = this.#accounts.find(user);
     const generation = this.#generation;
-    const matches = await this.#inTurn(() => verifyPassword(account?.password ?? NOBODY, password));
-    if (matches && account !== undefined) {
-      this.#lockout.succeeded(user, address);
-      const identity = { name: account.name, account: account.name };
+    const identity = await this.#judge.check(name, password);
+    if (identity !== undefined) {
+      this.#lockout.succeeded(name.account, address);
       if (generation === this.#generation) this.#right.set(key, { identity, at: now });
       return { type: "accepted", identity };
     }
-    this.#lockout.failed(user, address, now);
+    this.#lockout.failed(name.account, address, now);
     if (generation === this.#generation) this.#wrong.set(`${address}\n${key}`, now);
-    return { type: "refused", reason: "wrong password", user };
+    return { type: "refused", reason: "wrong password", user: name.account };
   }
 
   /** The same credential from several connections of one address at once costs, and counts as, one check. */
@@ -118,26 +117,5 @@ export class BasicVerifier {
     });
     this.#underway.set(key, check);
     return check;
-  }
-
-  async #inTurn(run: () => Promise<boolean>): Promise<boolean> {
-    if (this.#running >= MAX_CHECKS_AT_ONCE) {
-      if (this.#waiting.length >= MAX_CHECKS_WAITING) {
-        throw new AppError("ERR_RATE_LIMITED", "too many passwords to check at once; try again", {
-          details: { retryMs: 2000 },
-        });
-      }
-      // Whoever ends hands its place over: #running stays as it is.
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    } else {
-      this.#running += 1;
-    }
-    try {
-      return await run();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#running -= 1;
-      else next();
-    }
   }
 }

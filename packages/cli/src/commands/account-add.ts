@@ -10,7 +10,8 @@ const MAX_PASSWORD_FILE_BYTES = 4096;
 export const accountAdd: Action = async ({ output }, options) => {
   const name = options.arg(0);
   const accounts = options.requiredText("accounts");
-  await addAccount(accounts, name, await readPassword(options.requiredText("passwordFile")));
+  const password = await readPassword(options.requiredText("passwordFile"));
+  await addAccount(accounts, name, password, options.flag("ntlm") ?? true);
   output.summary([`account ${name} written to ${accounts}`], { name, accounts });
   return undefined;
 };

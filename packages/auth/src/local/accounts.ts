@@ -1,15 +1,28 @@
-import { AppError, Fields } from "@ckmesh/core";
+import { AppError, Fields, fromHex } from "@ckmesh/core";
 import { type PasswordHash, parsePasswordHash } from "./password-hash.js";
 
 /** Most accounts of one file. */
 const MAX_ACCOUNTS = 10_000;
+/** MD4. */
+const NT_HASH_BYTES = 16;
 
 export interface Account {
   /** As written in the file; compared without case. */
   readonly name: string;
   readonly password: PasswordHash;
-  /** The password as it stands in the file. */
-  readonly stored: string;
+  /** What NTLM needs of the password; absent = this account cannot log on with NTLM. */
+  readonly ntHash?: Uint8Array;
+  /** Both as they stand in the file. */
+  readonly stored: StoredAccount;
+}
+
+/** An account of the file, as text. */
+export interface StoredAccount {
+  readonly name: string;
+  /** `scrypt$N$r$p$salt$hash` */
+  readonly password: string;
+  /** 32 hexadecimal digits; whoever has it can log on: it is as secret as the password. */
+  readonly nt?: string;
 }
 
 /** Accounts by name, without regard to case (as Windows does it). */
@@ -34,21 +47,15 @@ export class Accounts {
 }
 
 /**
- * Reads `{ accounts: [{ name, password: "scrypt$…" }] }`.
+ * Reads `{ accounts: [{ name, password: "scrypt$…", nt: "a4f4…" }] }`; `nt` is optional.
  * @throws {AppError} ERR_CONFIG_INVALID
  */
 export function parseAccounts(value: unknown): Accounts {
   if (value === null || value === undefined) return new Accounts([]);
   const list = new Fields(value, "accounts file", "ERR_CONFIG_INVALID").list("accounts", MAX_ACCOUNTS);
-  const accounts = list.map((item, i) => {
-    const fields = new Fields(item, `accounts[${i}]`, "ERR_CONFIG_INVALID");
-    const stored = fields.string("password", 256);
-    return {
-      name: parseAccountName(fields.string("name", 256)),
-      password: parsePasswordHash(stored),
-      stored,
-    };
-  });
+  const accounts = list.map((item, i) =>
+    parseAccount(new Fields(item, `accounts[${i}]`, "ERR_CONFIG_INVALID")),
+  );
   const parsed = new Accounts(accounts);
   if (parsed.count !== accounts.length) {
     throw new AppError(
@@ -57,6 +64,22 @@ export function parseAccounts(value: unknown): Accounts {
     );
   }
   return parsed;
+}
+
+function parseAccount(fields: Fields): Account {
+  const name = parseAccountName(fields.string("name", 256));
+  const password = fields.string("password", 256);
+  const account = { name, password: parsePasswordHash(password), stored: { name, password } };
+  if (!fields.has("nt")) return account;
+  const nt = fields.string("nt", 2 * NT_HASH_BYTES);
+  const ntHash = fromHex(nt, NT_HASH_BYTES);
+  if (ntHash === undefined) {
+    throw new AppError(
+      "ERR_CONFIG_INVALID",
+      `nt of account ${name} must be 32 hexadecimal digits, in quotes; ckmesh origin account add writes them`,
+    );
+  }
+  return { ...account, ntHash, stored: { name, password, nt } };
 }
 
 /**
