@@ -6,9 +6,11 @@ import {
   isGranted,
   LocalJudge,
   Lockout,
+  makeStoredAccount,
+  type PasswordJudge,
   parseAccounts,
 } from "@ckmesh/auth";
-import { isAppError } from "@ckmesh/core";
+import { AppError, isAppError } from "@ckmesh/core";
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import type { BasicVerifierOptions } from "../src/basic/basic-verifier.js";
@@ -182,6 +184,36 @@ describe("BasicVerifier", () => {
     expect(performance.now() - start).toBeGreaterThan(5);
   });
 
+  it("asks any judge once for a right credential and once for a wrong one", async () => {
+    const asked: string[] = [];
+    const directory: PasswordJudge = {
+      async check({ account, domain }, password) {
+        asked.push(`${domain}\\${account}`);
+        return password === "right" ? { name: `${domain}\\${account}`, account, domain } : undefined;
+      },
+    };
+    const subject = new BasicVerifier(directory, { defaultLogonDomain: "MEDV" });
+    const sent = ["alice:right", "alice:no", "X\\alice:right", "alice@y.test:right"];
+    for (const text of [...sent, ...sent]) {
+      await subject.verify(Buffer.from(text).toString("base64"), "a", 0);
+    }
+    expect(asked).toEqual(["MEDV\\alice", "MEDV\\alice", "X\\alice", "y.test\\alice"]);
+  });
+
+  it("does not remember what a judge that does not answer would have said", async () => {
+    let isDown = true;
+    const directory: PasswordJudge = {
+      async check({ account }) {
+        if (isDown) throw new AppError("ERR_AUTH_UNAVAILABLE", "no answer");
+        return { name: account, account };
+      },
+    };
+    const subject = new BasicVerifier(directory, { lockout: new Lockout({ threshold: 1 }) });
+    await expect(subject.verify(right, "a", 0)).rejects.toMatchObject({ code: "ERR_AUTH_UNAVAILABLE" });
+    isDown = false;
+    expect(await subject.verify(right, "a", 0)).toMatchObject({ type: "accepted" });
+  });
+
   it("turns away what exceeds the queue with ERR_RATE_LIMITED and serves the rest", async () => {
     const subject = new BasicVerifier(judge([{ name: "alice", password: LIGHT }]), {
       lockout: new Lockout({ threshold: 1000, addressThreshold: 1000 }),
@@ -223,6 +255,9 @@ describe("parseAccounts", () => {
     { accounts: [{ name: "a b", password: LIGHT }] },
     { accounts: [{ name: "everyone", password: LIGHT }] },
     { accounts: [{ name: "a", password: "secret" }] },
+    { accounts: [{ name: "a", password: LIGHT, nt: "a4f4" }] },
+    { accounts: [{ name: "a", password: LIGHT, nt: "x".repeat(32) }] },
+    { accounts: [{ name: "a", password: LIGHT, nt: 12_345 }] },
     { accounts: [{ name: "a", password: LIGHT.replace("1024", "1048576") }] },
     { accounts: [{ name: "a", password: LIGHT.replace("1024", "1000") }] },
     {
@@ -236,6 +271,20 @@ describe("parseAccounts", () => {
   ])("refuses %j with ERR_CONFIG_INVALID", (value) =>
     expect(() => parseAccounts(value)).toThrow(expect.objectContaining({ code: "ERR_CONFIG_INVALID" })),
   );
+});
+
+describe("makeStoredAccount", () => {
+  it("keeps the NT hash, which parses back", async () => {
+    const made = await makeStoredAccount("alice", "Password", true);
+    expect(made.nt).toBe("a4f49c406510bdcab6824ee7c30fd852");
+    expect(parseAccounts({ accounts: [made] }).find("ALICE")?.stored).toEqual(made);
+  });
+
+  it("keeps none when it is told so, and such an account is one of Basic", async () => {
+    const made = await makeStoredAccount("alice", "Password", false);
+    expect(made).not.toHaveProperty("nt");
+    expect(parseAccounts({ accounts: [made] }).find("alice")?.ntHash).toBeUndefined();
+  });
 });
 
 describe("isGranted", () => {

@@ -270,6 +270,27 @@ describe("the lock", () => {
     expect(await logOnNtlm(connectTo(server))).toMatchObject({ reason: "locked" });
   });
 
+  it("lets no more guesses through when they are sent all at once", async () => {
+    const { judge, open } = slowJudge();
+    const server = serverOf({ judge, lockout: new Lockout({ threshold: 3 }) });
+    const connections = Array.from({ length: 5 }, () => connectTo(server));
+    const messages = await Promise.all(
+      connections.map(async (connection) => withoutMic(tokenOf(await ask(connection, TYPE_1)))),
+    );
+    const guesses = connections.map((connection, i) =>
+      ask(connection, `NTLM ${base64(messages[i] ?? new Uint8Array(0))}`),
+    );
+    await untilOpen(open, 5);
+    for (const [i, answer] of open.entries()) {
+      answer(i === 4 ? "Alice" : undefined);
+      await guesses[i];
+    }
+    expect((await Promise.all(guesses)).map((guess) => guess.type === "refused" && guess.reason)).toEqual([
+      ...Array.from({ length: 4 }, () => "wrong password"),
+      "locked",
+    ]);
+  });
+
   it("does not count a back end that does not answer", async () => {
     const judge: NtlmJudge = { judge: () => Promise.reject(new AppError("ERR_AUTH_UNAVAILABLE", "down")) };
     const lockout = new Lockout({ threshold: 1 });
@@ -279,8 +300,8 @@ describe("the lock", () => {
 });
 
 /** Waits for the judge to be asked; each turn lets one more step of the machine run. */
-async function untilOpen(open: readonly unknown[]): Promise<void> {
-  while (open.length === 0) await Promise.resolve();
+async function untilOpen(open: readonly unknown[], count = 1): Promise<void> {
+  while (open.length < count) await Promise.resolve();
 }
 
 /** An answer to a challenge that states no time; the proof is right all the same. */

@@ -200,6 +200,15 @@ describe("status and catalogue", () => {
 });
 
 describe("addAccount", () => {
+  it("keeps the NT hash of an account, and none without NTLM", async () => {
+    const file = join(temporaryFolder(), "accounts.yaml");
+    await addAccount(file, "alice", "Password");
+    await addAccount(file, "bob", "Password", false);
+    const lines = readFileSync(file, "utf8").split("\n");
+    expect(lines.find((line) => line.includes("alice"))).toContain('nt: "a4f49c406510bdcab6824ee7c30fd852"');
+    expect(lines.find((line) => line.includes("bob"))).not.toContain("nt:");
+  });
+
   it("writes a file that only its owner reads, and changes a password in it", async () => {
     const file = join(temporaryFolder(), "accounts.yaml");
     await addAccount(file, "alice", "one");

@@ -98,6 +98,9 @@ export class BasicVerifier {
   ): Promise<BasicVerdict> {
     const generation = this.#generation;
     const identity = await this.#judge.check(name, password);
+    // Guesses that were sent all at once are no more of them than one by one.
+    const isLocked = this.#lockout.isLocked(name.account, address, now);
+    if (identity !== undefined && isLocked) return { type: "refused", reason: "locked", user: name.account };
     if (identity !== undefined) {
       this.#lockout.succeeded(name.account, address);
       if (generation === this.#generation) this.#right.set(key, { identity, at: now });

@@ -131,8 +131,7 @@ export class NtlmAcceptor {
     const answer = parseAuthenticate(message);
     if (answer === undefined) return refuse("malformed");
     if (answer.user === "" || hasFlag(answer.flags, "anonymous")) return refuse("anonymous logon");
-    // curl without UNICODE sends names in the form that the person typed.
-    const { account } = parseLogonName(answer.user);
+    const { account } = parseLogonName(answer.user.normalize("NFC"));
     if (account === "") return refuse("malformed");
     if (answer.ntResponse.byteLength === V1_RESPONSE_BYTES) return refuse("NTLMv1", account);
     const response = parseV2Response(answer.ntResponse);
@@ -149,7 +148,8 @@ export class NtlmAcceptor {
   ): Promise<NtlmVerdict> {
     const { judge, lockout, extendedProtection } = this.#options;
     // The lock comes first: while it holds, not even a right password is told from a wrong one.
-    if (lockout.isLocked(account, connection.address, now)) return refuse("locked", account);
+    const isLocked = () => lockout.isLocked(account, connection.address, now);
+    if (isLocked()) return refuse("locked", account);
     const verdict = await judge.judge({
       name: { account: answer.user, domain: answer.domain },
       serverChallenge: pending.serverChallenge,
@@ -159,6 +159,8 @@ export class NtlmAcceptor {
       lockout.failed(account, connection.address, now);
       return refuse("wrong password", account);
     }
+    // And again: guesses that were sent all at once are no more of them than one by one.
+    if (isLocked()) return refuse("locked", account);
     const { identity, sessionBaseKey } = verdict;
     if (sessionBaseKey.byteLength !== SESSION_KEY_BYTES) {
       throw new AppError("ERR_AUTH_UNAVAILABLE", "the logon back end gave no session key of 16 bytes");

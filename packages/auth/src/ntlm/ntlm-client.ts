@@ -77,7 +77,7 @@ export function makeNtlmNegotiate(): Uint8Array {
 
 /**
  * Answers a Type 2: NTLMv2, with a message integrity code when the server states its time.
- * undefined when the challenge is malformed or asks for what is too weak (no Unicode nor OEM text).
+ * undefined when the challenge is malformed.
  */
 export function answerNtlmChallenge(options: NtlmAnswerOptions): NtlmAnswer | undefined {
   const challenge = parseChallenge(options.challenge);
