@@ -301,7 +301,10 @@ describe("the lock", () => {
 
 /** Waits for the judge to be asked; each turn lets one more step of the machine run. */
 async function untilOpen(open: readonly unknown[], count = 1): Promise<void> {
-  while (open.length < count) await Promise.resolve();
+  for (let turns = 0; open.length < count; turns += 1) {
+    if (turns === 10_000) throw new Error("the judge was not asked");
+    await Promise.resolve();
+  }
 }
 
 /** An answer to a challenge that states no time; the proof is right all the same. */

@@ -28,6 +28,8 @@ import {
 import { seededRandom, toHex } from "@ckmesh/core";
 import { ntHash } from "../src/ntlm/ntlm-v2.js";
 
+/** 2026-11-26 07:30 UTC, ms since 1970: when the recorded exchanges were recorded. */
+const WALL = 1_795_678_200_000;
 export const PASSWORD = "pässword";
 
 /** As the accounts file keeps it, with the least cost that it may have. */
@@ -79,7 +81,7 @@ export function serverOf(options: RigOptions = {}): Authenticator {
     requireMic: options.requireMic ?? false,
     extendedProtection,
     randomBytes,
-    wall: () => 1_700_000_000_000,
+    wall: () => WALL,
   });
   return new Authenticator(
     [
@@ -133,7 +135,7 @@ export function answerTo(challenge: Uint8Array, options: ClientOptions = {}): Nt
     servicePrincipal: "HTTP/images.medv.test",
     channelBinding: BINDING,
     randomBytes: randomSource(11),
-    wall: 1_700_000_000_000,
+    wall: WALL,
     ...options,
   });
   if (answer === undefined) throw new Error("the challenge was not understood");
