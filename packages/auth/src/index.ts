@@ -3,6 +3,20 @@ export { basicScheme } from "./basic/basic-scheme.js";
 export { BasicVerifier } from "./basic/basic-verifier.js";
 export { tlsServerEndPoint } from "./channel-binding.js";
 export type { AuthRequest, ConnectionAuth, PersistenceSwitches } from "./connection-auth.js";
+export {
+  CertificateMapper,
+  type CertificateMappings,
+  type DirectoryMapping,
+  type OneToOneMapping,
+} from "./certificate/certificate-mapper.js";
+export {
+  type CertificateDecision,
+  type CertificateFault,
+  type CertificateMode,
+  type CertificateVerdict,
+  decideCertificate,
+} from "./certificate/certificate-verdict.js";
+export type { CertificateCondition, ManyToOneMapping } from "./certificate/many-to-one.js";
 export type { Identity, SchemeName } from "./identity.js";
 export type {
   Directory,
@@ -27,7 +41,8 @@ export {
   type NtlmCredentials,
 } from "./ntlm/ntlm-client.js";
 export { ntlmScheme } from "./ntlm/ntlm-scheme.js";
-export { isGranted, type Principal, type Right, type Rights } from "./rights.js";
+export { LocalGroups, parseLocalGroups } from "./local-groups.js";
+export { dependsOnGroups, isGranted, type Principal, type Right, type Rights } from "./rights.js";
 export type { AuthOutcome, AuthScheme, ConnectionFacts, RefusalReason } from "./scheme.js";
 export { type NegotiateSchemeOptions, negotiateScheme } from "./spnego/negotiate-scheme.js";
 export {
