@@ -1,8 +1,6 @@
 export { Authenticator } from "./authenticator.js";
 export { basicScheme } from "./basic/basic-scheme.js";
 export { BasicVerifier } from "./basic/basic-verifier.js";
-export { tlsServerEndPoint } from "./channel-binding.js";
-export type { AuthRequest, ConnectionAuth, PersistenceSwitches } from "./connection-auth.js";
 export {
   CertificateMapper,
   type CertificateMappings,
@@ -16,7 +14,12 @@ export {
   type CertificateVerdict,
   decideCertificate,
 } from "./certificate/certificate-verdict.js";
+export { formatName } from "./certificate/distinguished-name.js";
 export type { CertificateCondition, ManyToOneMapping } from "./certificate/many-to-one.js";
+export { type RevocationListFacts, readRevocationList } from "./certificate/revocation-list.js";
+export { readCertificate } from "./certificate/x509.js";
+export { tlsServerEndPoint } from "./channel-binding.js";
+export type { AuthRequest, ConnectionAuth, PersistenceSwitches } from "./connection-auth.js";
 export type { Identity, SchemeName } from "./identity.js";
 export type {
   Directory,
@@ -29,6 +32,7 @@ export type {
 export { Accounts, parseAccounts, type StoredAccount } from "./local/accounts.js";
 export { LocalJudge } from "./local/local-judge.js";
 export { makeStoredAccount } from "./local/stored-account.js";
+export { type LocalGroup, LocalGroups, parseLocalGroups } from "./local-groups.js";
 export { Lockout } from "./lockout.js";
 export { parseLogonName } from "./logon-name.js";
 export type { ExtendedProtection } from "./ntlm/extended-protection.js";
@@ -41,7 +45,6 @@ export {
   type NtlmCredentials,
 } from "./ntlm/ntlm-client.js";
 export { ntlmScheme } from "./ntlm/ntlm-scheme.js";
-export { LocalGroups, parseLocalGroups } from "./local-groups.js";
 export { dependsOnGroups, isGranted, type Principal, type Right, type Rights } from "./rights.js";
 export type { AuthOutcome, AuthScheme, ConnectionFacts, RefusalReason } from "./scheme.js";
 export { type NegotiateSchemeOptions, negotiateScheme } from "./spnego/negotiate-scheme.js";

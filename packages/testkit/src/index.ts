@@ -1,2 +1,3 @@
 export { hasTool } from "./has-tool.js";
+export { TestCa, type TestCertificate, type TestCertificateOptions } from "./test-ca.js";
 export { VirtualClock } from "./virtual-clock.js";
