@@ -1,0 +1,239 @@
+import type { Directory, Identity, LogonName } from "@ckmesh/auth";
+import { AppError, type Clock, type Logger } from "@ckmesh/core";
+import type { Entry, Filter } from "ldapts";
+import {
+  ACCOUNT_ATTRIBUTES,
+  BINARY_ATTRIBUTES,
+  buffersOf,
+  type DirectoryAccount,
+  readAccount,
+  textOf,
+} from "./directory-account.js";
+import { type LdapServer, LdapSession } from "./ldap-session.js";
+import { LookupCache } from "./lookup-cache.js";
+
+export interface LdapDirectoryOptions extends LdapServer {
+  /** `DC=medv,DC=test`. */
+  readonly baseDn: string;
+  /** `MEDV`: what stands before the names of users and groups. */
+  readonly netbiosDomain: string;
+  /** How long an answer counts, and with it how long a change of groups may take to be seen. */
+  readonly cacheMs: number;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+const MAX_CACHED = 10_000;
+const MISSING_MS = 15_000;
+/** Windows gives no token to somebody in more groups than 1015. */
+const MAX_GROUPS = 1024;
+/** Groups that are looked up with one search. */
+const GROUPS_PER_SEARCH = 100;
+/** Octets of a SID that name the group within its domain ([MS-DTYP] §2.4.2.2). */
+const RID_BYTES = 4;
+/** Names that are longer are in no directory. */
+const MAX_NAME_LENGTH = 1024;
+
+/**
+ * Active Directory (or Samba) over LDAP: who belongs to which group, and whose certificate it is. Only users and groups
+ * of one domain are known. Every value goes into a filter as a value, never as text of a filter.
+ */
+export class LdapDirectory implements Directory {
+  readonly #options: LdapDirectoryOptions;
+  readonly #session: LdapSession;
+  readonly #dnsDomain: string;
+  readonly #groups: LookupCache<readonly string[]>;
+  readonly #groupNames: LookupCache<string>;
+  readonly #accounts: LookupCache<DirectoryAccount>;
+
+  /** @throws {AppError} ERR_CONFIG_INVALID */
+  constructor(options: LdapDirectoryOptions) {
+    this.#options = options;
+    this.#session = new LdapSession(options);
+    this.#dnsDomain = dnsDomainOf(options.baseDn);
+    const { clock, cacheMs: foundMs } = options;
+    const limits = { foundMs, missingMs: Math.min(MISSING_MS, foundMs), maxEntries: MAX_CACHED, clock };
+    this.#groups = new LookupCache(limits);
+    this.#groupNames = new LookupCache(limits);
+    this.#accounts = new LookupCache(limits);
+  }
+
+  get netbiosDomain(): string {
+    return this.#options.netbiosDomain;
+  }
+
+  /** False where passwords would cross the network readable. */
+  get isPrivate(): boolean {
+    return !this.#session.isPlain;
+  }
+
+  /** `MEDV\Branch Admins`: security groups of the domain, nested ones and the primary group included. */
+  async groupsOf(identity: Identity): Promise<readonly string[]> {
+    if (identity.domain === undefined || !this.#isOurs(identity.domain)) return [];
+    const account = identity.account.toLowerCase();
+    const groups = await this.#groups.get(account, async () => {
+      const found = await this.#findByName(identity.account);
+      return found === undefined ? undefined : this.#readGroups(found);
+    });
+    return groups ?? [];
+  }
+
+  async findByUpn(upn: string): Promise<Identity | undefined> {
+    return this.#usable(await this.#findByUpn(upn));
+  }
+
+  async findByAltSecurityIdentities(values: readonly string[]): Promise<Identity | undefined> {
+    if (values.length === 0) return undefined;
+    const { OrFilter, EqualityFilter } = await import("ldapts");
+    const filters = values.map((value) => new EqualityFilter({ attribute: "altSecurityIdentities", value }));
+    return this.#usable(await this.#findOne(values.join("\n"), new OrFilter({ filters })));
+  }
+
+  /**
+   * Who bears a name as clients write it; may be disabled.
+   * @throws {AppError} ERR_AUTH_UNAVAILABLE
+   */
+  async findLogonName({ account, domain }: LogonName): Promise<DirectoryAccount | undefined> {
+    return this.#isOurs(domain) ? this.#findByName(account) : this.#findByUpn(`${account}@${domain}`);
+  }
+
+  /**
+   * @param account undefined is checked too, so that it takes as long
+   * @throws {AppError} ERR_AUTH_UNAVAILABLE
+   */
+  async checkPassword(
+    account: DirectoryAccount | undefined,
+    password: string,
+  ): Promise<Identity | undefined> {
+    const dn = account?.dn ?? `CN=nobody,${this.#options.baseDn}`;
+    const isRight = await this.#session.isPasswordRight(dn, password);
+    return isRight ? this.#usable(account) : undefined;
+  }
+
+  async close(): Promise<void> {
+    await this.#session.close();
+  }
+
+  async #findByName(name: string): Promise<DirectoryAccount | undefined> {
+    if (name.length > MAX_NAME_LENGTH) return undefined;
+    const { EqualityFilter } = await import("ldapts");
+    const filter = new EqualityFilter({ attribute: "sAMAccountName", value: name });
+    return this.#findOne(`name\n${name.toLowerCase()}`, filter);
+  }
+
+  /** An account without a principal name of its own has that of its domain ([MS-ADTS] §5.1.1.1.1). */
+  async #findByUpn(upn: string): Promise<DirectoryAccount | undefined> {
+    const at = upn.lastIndexOf("@");
+    if (at <= 0 || upn.length > MAX_NAME_LENGTH) return undefined;
+    const { EqualityFilter } = await import("ldapts");
+    const filter = new EqualityFilter({ attribute: "userPrincipalName", value: upn });
+    const account = await this.#findOne(`upn\n${upn.toLowerCase()}`, filter);
+    if (account !== undefined || upn.slice(at + 1).toLowerCase() !== this.#dnsDomain) return account;
+    return this.#findByName(upn.slice(0, at));
+  }
+
+  #findOne(key: string, filter: Filter): Promise<DirectoryAccount | undefined> {
+    return this.#accounts.get(key, async () => {
+      const { AndFilter, EqualityFilter } = await import("ldapts");
+      const isUser = new EqualityFilter({ attribute: "objectClass", value: "user" });
+      const entries = await this.#session.search(this.#options.baseDn, {
+        filter: new AndFilter({ filters: [isUser, filter] }),
+        attributes: ACCOUNT_ATTRIBUTES,
+        explicitBufferAttributes: BINARY_ATTRIBUTES,
+        sizeLimit: 2,
+      });
+      const [entry, second] = entries;
+      if (second !== undefined) {
+        // Nobody could say who is meant: whoever may write one of them must not become the other.
+        this.#options.logger.warn(
+          { accounts: entries.map(({ dn }) => dn) },
+          "accounts of the directory claim the same",
+        );
+        return undefined;
+      }
+      return entry === undefined ? undefined : readAccount(entry);
+    });
+  }
+
+  async #readGroups({ dn, sid }: DirectoryAccount): Promise<readonly string[]> {
+    const { PresenceFilter } = await import("ldapts");
+    // A computed attribute, which a search of the entry itself brings only: all groups that a logon would give.
+    const [entry] = await this.#session.search(dn, {
+      scope: "base",
+      filter: new PresenceFilter({ attribute: "objectClass" }),
+      attributes: ["tokenGroups"],
+      explicitBufferAttributes: BINARY_ATTRIBUTES,
+    });
+    const domain = sid.subarray(0, -RID_BYTES);
+    const sids = (entry === undefined ? [] : buffersOf(entry, "tokenGroups")).filter(
+      // The others are of other domains, or say what somebody is on the domain controller.
+      (group) => group.length === sid.length && group.subarray(0, -RID_BYTES).equals(domain),
+    );
+    return this.#namesOf(sids.slice(0, MAX_GROUPS));
+  }
+
+  /** Names that the cache does not have are asked for many at a time. */
+  async #namesOf(sids: readonly Buffer[]): Promise<readonly string[]> {
+    const names: (string | undefined)[] = [];
+    for (let i = 0; i < sids.length; i += GROUPS_PER_SEARCH) {
+      const batch = sids.slice(i, i + GROUPS_PER_SEARCH);
+      let answer: Promise<ReadonlyMap<string, string>> | undefined;
+      const found = batch.map((sid) =>
+        this.#groupNames.get(sid.toString("hex"), async () => {
+          answer ??= this.#readGroupNames(batch);
+          return (await answer).get(sid.toString("hex"));
+        }),
+      );
+      names.push(...(await Promise.all(found)));
+    }
+    return names.flatMap((name) => (name === undefined ? [] : [`${this.#options.netbiosDomain}\\${name}`]));
+  }
+
+  async #readGroupNames(sids: readonly Buffer[]): Promise<ReadonlyMap<string, string>> {
+    const { EqualityFilter, OrFilter } = await import("ldapts");
+    const filters = sids.map((value) => new EqualityFilter({ attribute: "objectSid", value }));
+    const entries = await this.#session.search(this.#options.baseDn, {
+      filter: new OrFilter({ filters }),
+      attributes: ["sAMAccountName", "objectSid"],
+      explicitBufferAttributes: BINARY_ATTRIBUTES,
+      sizeLimit: sids.length,
+    });
+    return new Map(entries.flatMap((entry) => sidAndName(entry)));
+  }
+
+  #usable(account: DirectoryAccount | undefined): Identity | undefined {
+    const { clock, logger, netbiosDomain } = this.#options;
+    if (account === undefined) return undefined;
+    const hasExpired = account.expiresAt !== undefined && account.expiresAt <= clock.wall();
+    if (!account.isEnabled || hasExpired) {
+      logger.warn(
+        { account: account.name, hasExpired },
+        "an account that is disabled, locked or expired is refused",
+      );
+      return undefined;
+    }
+    return { name: `${netbiosDomain}\\${account.name}`, account: account.name, domain: netbiosDomain };
+  }
+
+  #isOurs(domain: string): boolean {
+    return domain.toLowerCase() === this.#options.netbiosDomain.toLowerCase();
+  }
+}
+
+function sidAndName(entry: Entry): readonly (readonly [string, string])[] {
+  const [sid] = buffersOf(entry, "objectSid");
+  const name = textOf(entry, "sAMAccountName");
+  return sid === undefined || name === undefined ? [] : [[sid.toString("hex"), name]];
+}
+
+/** `medv.test` of `DC=medv,DC=test`, also where the base is a folder within it. */
+function dnsDomainOf(baseDn: string): string {
+  const labels = [...baseDn.matchAll(/(?:^|,)\s*DC\s*=\s*([A-Za-z0-9-]+)\s*(?=,|$)/gi)].map((m) => m[1]);
+  if (labels.length === 0) {
+    throw new AppError(
+      "ERR_CONFIG_INVALID",
+      `authentication.directory.baseDn: ${baseDn} names no domain (DC=medv,DC=test)`,
+    );
+  }
+  return labels.join(".").toLowerCase();
+}
