@@ -1,13 +1,16 @@
-import { createServer, connect as connectTcp, type Socket } from "node:net";
+import { X509Certificate } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
+import { connect as connectTcp, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { X509Certificate } from "node:crypto";
 import { CertificateMapper } from "@ckmesh/auth";
 import { silentLogger } from "@ckmesh/core";
 import { TestCa, VirtualClock } from "@ckmesh/testkit";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { LdapDirectory, type LdapDirectoryOptions } from "../../packages/origin/src/directory/ldap-directory.js";
+import {
+  LdapDirectory,
+  type LdapDirectoryOptions,
+} from "../../packages/origin/src/directory/ldap-directory.js";
 import { LdapPasswordJudge } from "../../packages/origin/src/directory/ldap-password-judge.js";
 import { whyNot } from "../testbed/foreign.js";
 import { type DomainController, startDomainController } from "../testbed/testbed.js";
@@ -22,7 +25,7 @@ const reason = whyNot("an Active Directory asked over LDAP", ["samba"]);
 describe.skipIf(reason !== undefined)("Active Directory over LDAP", () => {
   let dc: DomainController;
   let folder: string;
-  let opened: (() => Promise<void> | void)[] = [];
+  let opened: (() => Promise<void>)[] = [];
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "ckmesh-ldap-"));
@@ -31,13 +34,14 @@ describe.skipIf(reason !== undefined)("Active Directory over LDAP", () => {
       accounts.map((account) => ({ account, password: account === "reader" ? "Reader-Pw1" : PASSWORD })),
     );
     await dc.tool("user", "create", "o'brien", PASSWORD);
-    for (const group of ["Branch Admins", "All Branches", "Outer", "Others"]) await dc.tool("group", "add", group);
+    for (const group of ["Branch Admins", "All Branches", "Outer", "Others"])
+      await dc.tool("group", "add", group);
     await dc.tool("group", "addmembers", "Branch Admins", "alice");
     await dc.tool("group", "addmembers", "All Branches", "Branch Admins");
     await dc.tool("group", "addmembers", "Outer", "All Branches");
     await dc.tool("user", "disable", "dora");
     await dc.modify(change("expired", "accountExpires", "116444736000000000"));
-  });
+  }, 180_000);
   afterEach(async () => {
     await Promise.all(opened.map((end) => end()));
     opened = [];
@@ -75,8 +79,13 @@ describe.skipIf(reason !== undefined)("Active Directory over LDAP", () => {
   it("checks passwords in all forms of names, never an empty one", async () => {
     const { directory } = open();
     const judge = new LdapPasswordJudge(directory, "");
-    const forms = ["", "MEDV", "medv", "medv.test", "MEDV.TEST"].map((domain) => ({ account: "Alice", domain }));
-    expect(await Promise.all(forms.map((name) => judge.check(name, PASSWORD)))).toEqual(forms.map(() => ALICE));
+    const forms = ["", "MEDV", "medv", "medv.test", "MEDV.TEST"].map((domain) => ({
+      account: "Alice",
+      domain,
+    }));
+    expect(await Promise.all(forms.map((name) => judge.check(name, PASSWORD)))).toEqual(
+      forms.map(() => ALICE),
+    );
     const refused = [
       judge.check({ account: "alice", domain: "" }, "wrong"),
       judge.check({ account: "alice", domain: "" }, ""),
@@ -87,9 +96,9 @@ describe.skipIf(reason !== undefined)("Active Directory over LDAP", () => {
       judge.check({ account: "expired", domain: "" }, PASSWORD),
     ];
     expect(await Promise.all(refused)).toEqual(refused.map(() => undefined));
-    expect(await new LdapPasswordJudge(directory, "EVIL").check({ account: "alice", domain: "" }, PASSWORD)).toBe(
-      undefined,
-    );
+    expect(
+      await new LdapPasswordJudge(directory, "EVIL").check({ account: "alice", domain: "" }, PASSWORD),
+    ).toBe(undefined);
   });
 
   it("does the same by StartTLS, and refuses a server that its CA does not vouch for", async () => {
@@ -142,10 +151,16 @@ describe.skipIf(reason !== undefined)("Active Directory over LDAP", () => {
       const verdict = await mapper.map(new X509Certificate(certificate.cert).raw);
       return verdict.type === "mapped" ? verdict.identity.name : verdict.type;
     };
-    await dc.modify(change("alice", "altSecurityIdentities", "X509:<I>DC=test,DC=medv,CN=MEDV Issuing CA<SR>efbeadde"));
-    await dc.modify(change("dora", "altSecurityIdentities", "X509:<I>DC=test,DC=medv,CN=MEDV Issuing CA<SR>0df0"));
+    await dc.modify(
+      change("alice", "altSecurityIdentities", "X509:<I>DC=test,DC=medv,CN=MEDV Issuing CA<SR>efbeadde"),
+    );
+    await dc.modify(
+      change("dora", "altSecurityIdentities", "X509:<I>DC=test,DC=medv,CN=MEDV Issuing CA<SR>0df0"),
+    );
     for (const twin of ["twin1", "twin2"]) {
-      await dc.modify(change(twin, "altSecurityIdentities", "X509:<I>DC=test,DC=medv,CN=MEDV Issuing CA<SR>77"));
+      await dc.modify(
+        change(twin, "altSecurityIdentities", "X509:<I>DC=test,DC=medv,CN=MEDV Issuing CA<SR>77"),
+      );
     }
     expect(await owner(ca, { upn: "Alice@MEDV.test" })).toBe("MEDV\\alice");
     expect(await owner(ca, { serial: "DEADBEEF" })).toBe("MEDV\\alice");

@@ -3,6 +3,7 @@ import type { Entry } from "ldapts";
 /** What is asked of an account's entry. */
 export const ACCOUNT_ATTRIBUTES = [
   "sAMAccountName",
+  "userPrincipalName",
   "objectSid",
   "userAccountControl",
   "msDS-User-Account-Control-Computed",
@@ -16,6 +17,8 @@ export interface DirectoryAccount {
   readonly dn: string;
   /** As the directory writes it. */
   readonly name: string;
+  /** Absent where the account has none of its own. */
+  readonly upn: string | undefined;
   /** Binary; groups of the same domain begin with it, but for the last four bytes. */
   readonly sid: Buffer;
   /** Neither disabled nor locked. */
@@ -43,6 +46,7 @@ export function readAccount(entry: Entry): DirectoryAccount | undefined {
   return {
     dn: entry.dn,
     name,
+    upn: textOf(entry, "userPrincipalName"),
     sid,
     isEnabled: ((control | computed) & (ACCOUNT_DISABLED | ACCOUNT_LOCKED)) === 0,
     expiresAt: readExpiry(textOf(entry, "accountExpires")),

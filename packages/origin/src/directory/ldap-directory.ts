@@ -70,8 +70,7 @@ export class LdapDirectory implements Directory {
   /** `MEDV\Branch Admins`: security groups of the domain, nested ones and the primary group included. */
   async groupsOf(identity: Identity): Promise<readonly string[]> {
     if (identity.domain === undefined || !this.#isOurs(identity.domain)) return [];
-    const account = identity.account.toLowerCase();
-    const groups = await this.#groups.get(account, async () => {
+    const groups = await this.#groups.get(fold(identity.account), async () => {
       const found = await this.#findByName(identity.account);
       return found === undefined ? undefined : this.#readGroups(found);
     });
@@ -83,7 +82,7 @@ export class LdapDirectory implements Directory {
   }
 
   async findByAltSecurityIdentities(values: readonly string[]): Promise<Identity | undefined> {
-    if (values.length === 0) return undefined;
+    if (values.length === 0 || values.some((value) => CONTROL.test(value))) return undefined;
     const { OrFilter, EqualityFilter } = await import("ldapts");
     const filters = values.map((value) => new EqualityFilter({ attribute: "altSecurityIdentities", value }));
     return this.#usable(await this.#findOne(values.join("\n"), new OrFilter({ filters })));
@@ -115,20 +114,22 @@ export class LdapDirectory implements Directory {
   }
 
   async #findByName(name: string): Promise<DirectoryAccount | undefined> {
-    if (name.length > MAX_NAME_LENGTH) return undefined;
+    if (!isName(name)) return undefined;
     const { EqualityFilter } = await import("ldapts");
     const filter = new EqualityFilter({ attribute: "sAMAccountName", value: name });
-    return this.#findOne(`name\n${name.toLowerCase()}`, filter);
+    const account = await this.#findOne(`name\n${fold(name)}`, filter);
+    return account !== undefined && fold(account.name) === fold(name) ? account : undefined;
   }
 
   /** An account without a principal name of its own has that of its domain ([MS-ADTS] §5.1.1.1.1). */
   async #findByUpn(upn: string): Promise<DirectoryAccount | undefined> {
     const at = upn.lastIndexOf("@");
-    if (at <= 0 || upn.length > MAX_NAME_LENGTH) return undefined;
+    if (at <= 0 || !isName(upn)) return undefined;
     const { EqualityFilter } = await import("ldapts");
     const filter = new EqualityFilter({ attribute: "userPrincipalName", value: upn });
-    const account = await this.#findOne(`upn\n${upn.toLowerCase()}`, filter);
-    if (account !== undefined || upn.slice(at + 1).toLowerCase() !== this.#dnsDomain) return account;
+    const account = await this.#findOne(`upn\n${fold(upn)}`, filter);
+    if (account !== undefined) return fold(account.upn ?? "") === fold(upn) ? account : undefined;
+    if (upn.slice(at + 1).toLowerCase() !== this.#dnsDomain) return undefined;
     return this.#findByName(upn.slice(0, at));
   }
 
@@ -219,6 +220,21 @@ export class LdapDirectory implements Directory {
     return domain.toLowerCase() === this.#options.netbiosDomain.toLowerCase();
   }
 }
+
+/**
+ * Directories compare loosely: Samba reads a name up to a zero octet only, Windows takes accents for nothing. Here two
+ * names are one if they differ in case alone.
+ */
+function fold(name: string): string {
+  return name.normalize("NFC").toLowerCase();
+}
+
+function isName(text: string): boolean {
+  return text !== "" && text.length <= MAX_NAME_LENGTH && !CONTROL.test(text);
+}
+
+// oxlint-disable-next-line eslint/no-control-regex -- control characters are exactly what is refused
+const CONTROL = /[\u0000-\u001f\u007f]/;
 
 function sidAndName(entry: Entry): readonly (readonly [string, string])[] {
   const [sid] = buffersOf(entry, "objectSid");

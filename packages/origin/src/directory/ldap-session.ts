@@ -5,7 +5,7 @@ import { AppError, type Clock, describeError, type Logger } from "@ckmesh/core";
 import type { Client, Entry, SearchOptions } from "ldapts";
 
 /** A directory that does not answer within this time counts as dead. */
-const TIMEOUT_MS = 5000;
+const DEFAULT_TIMEOUT_MS = 5000;
 /** Pause after a failed connection; doubled with each further one. Meanwhile everybody is told at once. */
 const FIRST_BACK_OFF_MS = 500;
 const MAX_BACK_OFF_MS = 30_000;
@@ -26,6 +26,8 @@ export interface LdapServer {
 }
 
 export interface LdapSessionOptions extends LdapServer {
+  /** Of a connection, of a question each; default 5 s. */
+  readonly timeoutMs?: number;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -36,6 +38,7 @@ export interface LdapSessionOptions extends LdapServer {
  */
 export class LdapSession {
   readonly #options: LdapSessionOptions;
+  readonly #timeoutMs: number;
   readonly #tls: ConnectionOptions;
   readonly isPlain: boolean;
   #connecting: Promise<Client> | undefined;
@@ -47,6 +50,7 @@ export class LdapSession {
   /** @throws {AppError} ERR_CONFIG_INVALID */
   constructor(options: LdapSessionOptions) {
     const { protocol, hostname } = parseUrl(options.url);
+    const host = hostname.replaceAll(/^\[|\]$/g, ""); // IPv6
     const { startTls, allowPlain, caFile, bindDn, bindPassword } = options;
     this.isPlain = protocol === "ldap:" && !startTls;
     if (this.isPlain && !allowPlain) {
@@ -58,9 +62,10 @@ export class LdapSession {
     if (bindDn === "" || bindPassword === "")
       throw invalid("bindDn and bindPasswordFile: neither may be empty");
     this.#options = options;
+    this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     this.#tls = {
-      host: hostname,
-      ...(isIP(hostname) === 0 ? { servername: hostname } : {}),
+      host,
+      ...(isIP(host) === 0 ? { servername: host } : {}),
       ...(caFile === undefined ? {} : { ca: readCa(caFile) }),
     };
   }
@@ -88,6 +93,7 @@ export class LdapSession {
     this.#refuseWhileDead();
     const client = await this.#open();
     try {
+      this.#requireTls(client);
       await client.bind(dn, password);
       return true;
     } catch (err) {
@@ -110,14 +116,17 @@ export class LdapSession {
   async #searchOnce(base: string, options: SearchOptions): Promise<readonly Entry[]> {
     const kept = this.#client?.isBound === true;
     const client = await this.#bound();
+    const askedAt = this.#options.clock.now();
     try {
-      const { searchEntries } = await client.search(base, { ...options, timeLimit: TIMEOUT_MS / 1000 });
+      if (!client.isBound) throw new Error("the connection ended");
+      const { searchEntries } = await client.search(base, options);
       return searchEntries;
     } catch (err) {
       if (resultCodeOf(err) === undefined) {
-        this.#client = undefined;
+        if (this.#client === client) this.#client = undefined;
         await end(client);
-        if (kept) throw new BrokenConnection(err);
+        if (kept && this.#options.clock.now() - askedAt < this.#timeoutMs) throw new BrokenConnection(err);
+        this.#backOff(err);
       }
       throw unavailable("a search failed", err);
     }
@@ -130,6 +139,7 @@ export class LdapSession {
     this.#connecting ??= this.#open()
       .then(async (client) => {
         try {
+          this.#requireTls(client);
           await client.bind(bindDn, bindPassword);
         } catch (err) {
           await end(client);
@@ -164,6 +174,11 @@ export class LdapSession {
     logger.error({ err, reason: describeError(err), url }, "no connection to the directory");
   }
 
+  /** A bind over a connection that ended after StartTLS would make a new one, and send the password without TLS. */
+  #requireTls(client: Client): void {
+    if (this.#options.startTls && !client.isConnected) throw new Error("the connection ended after StartTLS");
+  }
+
   /** A connection on which nothing but StartTLS has happened. */
   async #open(): Promise<Client> {
     const { url, startTls, clock } = this.#options;
@@ -172,13 +187,13 @@ export class LdapSession {
     const isLdaps = url.startsWith("ldaps:");
     const client = new LdapClient({
       url,
-      timeout: TIMEOUT_MS,
-      connectTimeout: TIMEOUT_MS,
+      timeout: this.#timeoutMs,
+      connectTimeout: this.#timeoutMs,
       ...(isLdaps ? { tlsOptions: this.#tls } : {}),
     });
     if (!startTls) return client; // The bind connects.
     // ldapts sets no limit to the handshake.
-    const cancel = clock.after(TIMEOUT_MS, () => void end(client));
+    const cancel = clock.after(this.#timeoutMs, () => void end(client));
     try {
       await client.startTLS({ ...this.#tls });
       return client;
