@@ -30,8 +30,17 @@ const FAULTS: ReadonlyMap<string, CertificateFault> = new Map([
 /** With lists loaded, OpenSSL says this of foreign CAs and of trusted ones without a list alike. */
 const NO_LIST = "UNABLE_TO_GET_CRL";
 
+/** What a handshake brought; the same for every request of its connection. */
+interface Presented {
+  readonly raw: Uint8Array;
+  readonly fault: CertificateFault | undefined;
+  /** Unix ms. */
+  readonly notAfter: number;
+}
+
 interface Connection {
   readonly handshakeAt: number;
+  readonly presented: Presented | undefined;
   verdict?: Promise<CertificateVerdict>;
   verdictAt: number;
 }
@@ -61,7 +70,8 @@ export class ClientCertificates {
 
   /** Call at `secureConnection`, before the first request is read. */
   opened(socket: TLSSocket): void {
-    this.#connections.set(socket, { handshakeAt: this.#clock.now(), verdictAt: 0 });
+    const presented = this.#presentedBy(socket);
+    this.#connections.set(socket, { handshakeAt: this.#clock.now(), presented, verdictAt: 0 });
   }
 
   /**
@@ -74,16 +84,17 @@ export class ClientCertificates {
 
   /** @throws {AppError} ERR_AUTH_UNAVAILABLE when the directory does not answer */
   async verdictOf(socket: TLSSocket): Promise<CertificateVerdict> {
-    const certificate = socket.getPeerX509Certificate();
-    if (certificate === undefined) return { type: "none" };
-    const fault = this.#faultOf(socket, certificate);
-    if (fault !== undefined) return { type: "bad", fault };
     const connection = this.#connections.get(socket);
     if (connection === undefined) throw new Error("unreachable: a connection that was not opened");
+    const { presented } = connection;
+    if (presented === undefined) return { type: "none" };
+    if (presented.fault !== undefined) return { type: "bad", fault: presented.fault };
+    // Connections outlive certificates.
+    if (presented.notAfter < this.#clock.wall()) return { type: "bad", fault: "expired" };
     const now = this.#clock.now();
     if (connection.verdict === undefined || now - connection.verdictAt >= VERDICT_MS) {
       connection.verdictAt = now;
-      const verdict = this.#mapper.map(certificate.raw);
+      const verdict = this.#mapper.map(presented.raw);
       connection.verdict = verdict;
       verdict.catch(() => {
         if (connection.verdict === verdict) delete connection.verdict; // The next request asks again.
@@ -92,11 +103,16 @@ export class ClientCertificates {
     return connection.verdict;
   }
 
-  #faultOf(socket: TLSSocket, certificate: X509Certificate): CertificateFault | undefined {
-    // Connections outlive certificates.
-    if (socket.authorized)
-      return Date.parse(certificate.validTo) < this.#clock.wall() ? "expired" : undefined;
-    const code = String(socket.authorizationError);
+  #presentedBy(socket: TLSSocket): Presented | undefined {
+    const certificate = socket.getPeerX509Certificate();
+    if (certificate === undefined) return undefined;
+    const fault = socket.authorized
+      ? undefined
+      : this.#faultOf(certificate, String(socket.authorizationError));
+    return { raw: certificate.raw, fault, notAfter: Date.parse(certificate.validTo) };
+  }
+
+  #faultOf(certificate: X509Certificate, code: string): CertificateFault {
     if (code === NO_LIST) return this.#trust.hasIssuerOf(certificate) ? "revocationUnknown" : "untrusted";
     return FAULTS.get(code) ?? "untrusted";
   }

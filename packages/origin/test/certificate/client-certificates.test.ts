@@ -7,7 +7,7 @@ import { silentLogger } from "@ckmesh/core";
 import { hasTool, TestCa, type TestCertificate, VirtualClock } from "@ckmesh/testkit";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { CERTIFICATE_TLS, ClientCertificates } from "../../src/certificate/client-certificates.js";
-import { ClientTrust } from "../../src/certificate/client-trust.js";
+import { ClientTrust, readCertificateFile } from "../../src/certificate/client-trust.js";
 import { renewTls } from "../../src/certificate/renew-tls.js";
 import { temporaryFolder } from "../origin-fixture.js";
 
@@ -90,6 +90,18 @@ describe.skipIf(!hasOpenssl)("client certificates of a listener", () => {
     const inOne = await start({ cas: [root, issuing], lists: [both] });
     expect(await inDer.ask(alice)).toMatchObject(MAPPED);
     expect(await inOne.ask(alice)).toMatchObject(MAPPED);
+  });
+
+  it("names setting and file where there is no certificate in it", () => {
+    const { certFile } = root.certificate;
+    const list = join(folder, "no-certificate.pem");
+    writeFileSync(list, root.revocationList());
+    expect(readCertificateFile(certFile, "issuers").map(({ subject }) => subject)).toEqual([
+      "O=Contoso\nCN=Contoso Root",
+    ]);
+    for (const file of [list, join(folder, "absent.pem")]) {
+      expect(() => readCertificateFile(file, "issuers")).toThrow(`issuers: cannot use ${file}`);
+    }
   });
 
   it.each(["TLSv1.2", "TLSv1.3"] as const)(
