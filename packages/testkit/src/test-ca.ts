@@ -50,6 +50,7 @@ export class TestCa {
     openssl(folder, [
       "req",
       "-new",
+      "-utf8",
       "-x509",
       "-key",
       keyFile,
@@ -83,6 +84,7 @@ export class TestCa {
     openssl(this.#folder, [
       "req",
       "-new",
+      "-utf8",
       "-key",
       keyFile,
       "-out",

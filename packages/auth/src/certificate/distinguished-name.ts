@@ -2,14 +2,14 @@ import { AppError } from "@ckmesh/core";
 import { DER_TAG, type DerElement, DerReader, decodeOid } from "../der/der-reader.js";
 
 /** One attribute of a name, such as CN=alice. */
-export interface NameAttribute {
+interface NameAttribute {
   /** Dotted. */
   readonly oid: string;
   readonly value: string;
 }
 
 /** A relative name: usually one attribute, sometimes several that belong together. */
-export type RelativeName = readonly NameAttribute[];
+type RelativeName = readonly NameAttribute[];
 
 /** Relative names in the order of the certificate, most general first as most CAs write them. */
 export type DistinguishedName = readonly RelativeName[];

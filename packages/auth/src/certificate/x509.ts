@@ -26,7 +26,7 @@ export interface CertificateFacts {
 }
 
 /** Larger ones are made to cost time; the largest in use have some 10 KB. */
-export const MAX_CERTIFICATE_BYTES = 65_536;
+const MAX_CERTIFICATE_BYTES = 65_536;
 const MAX_EXTENSIONS = 64;
 /** Names of one subject alternative name. Certificates of web servers have hundreds, of users a few. */
 const MAX_ALTERNATIVE_NAMES = 1024;
