@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
+import { derChildren, readDer } from "./der/der.js";
 import { md5 } from "./ntlm/ntlm-v2.js";
-import { derChildren, readDer } from "./spnego/der.js";
 
 /** RFC 5929 §4. */
 const PREFIX = new TextEncoder().encode("tls-server-end-point:");

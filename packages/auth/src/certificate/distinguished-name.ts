@@ -1,5 +1,6 @@
 import { AppError } from "@ckmesh/core";
-import { DER_TAG, type DerElement, DerReader, decodeOid } from "../der/der-reader.js";
+import { DER_TAG, type DerElement } from "../der/der.js";
+import { DerReader, decodeOid } from "../der/der-reader.js";
 
 /** One attribute of a name, such as CN=alice. */
 interface NameAttribute {

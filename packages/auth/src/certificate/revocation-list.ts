@@ -1,4 +1,5 @@
-import { DER_TAG, DerReader, parseDer } from "../der/der-reader.js";
+import { DER_TAG } from "../der/der.js";
+import { DerReader, parseDer } from "../der/der-reader.js";
 import { formatName, readName } from "./distinguished-name.js";
 import { readTime } from "./x509.js";
 
@@ -10,7 +11,7 @@ export interface RevocationListFacts {
   readonly nextUpdate: number | undefined;
 }
 
-const TIME_TAGS: ReadonlySet<number> = new Set([0x17, 0x18]);
+const TIME_TAGS: ReadonlySet<number> = new Set([DER_TAG.utcTime, DER_TAG.generalizedTime]);
 /** Fields of TBSCertList (RFC 5280 §5.1). */
 const MAX_FIELDS = 7;
 

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { AppError, toHex } from "@ckmesh/core";
-import { DER_TAG, type DerElement, DerReader, decodeOid, parseDer } from "../der/der-reader.js";
+import { DER_TAG, type DerElement } from "../der/der.js";
+import { DerReader, decodeOid, parseDer } from "../der/der-reader.js";
 import { type DistinguishedName, decodeText, readName } from "./distinguished-name.js";
 
 /** What accounts are found by. Nothing here says that the certificate is genuine: TLS has checked that. */
@@ -43,8 +44,6 @@ const TAG_EXTENSIONS = 0xa3;
 const TAG_OTHER_NAME = 0xa0;
 const TAG_RFC822_NAME = 0x81;
 const TAG_OTHER_NAME_VALUE = 0xa0;
-const TAG_UTC_TIME = 0x17;
-const TAG_GENERALIZED_TIME = 0x18;
 
 /**
  * Reads a certificate (RFC 5280 §4.1) as far as accounts are found by it.
@@ -120,7 +119,7 @@ function readAlternativeNames(value: Uint8Array | undefined): Pick<CertificateFa
   while (!names.isAtEnd) {
     const { tag, content } = names.next();
     if (tag === TAG_RFC822_NAME) {
-      emails.push(decodeText({ tag: DER_TAG.ia5String, content, encoded: content }));
+      emails.push(decodeText({ tag: DER_TAG.ia5String, content, raw: content }));
     } else if (tag === TAG_OTHER_NAME) {
       const other = new DerReader(content, 2);
       const oid = decodeOid(other.next(DER_TAG.oid).content);
@@ -148,7 +147,11 @@ export function readTime({ tag, content }: DerElement): number {
   const text = Buffer.from(content).toString("latin1");
   // Two-digit years from 50 on lie in the twentieth century.
   const full =
-    tag === TAG_UTC_TIME ? `${text < "50" ? "20" : "19"}${text}` : tag === TAG_GENERALIZED_TIME ? text : "";
+    tag === DER_TAG.utcTime
+      ? `${text < "50" ? "20" : "19"}${text}`
+      : tag === DER_TAG.generalizedTime
+        ? text
+        : "";
   const m = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/.exec(full);
   if (m === null) throw new AppError("ERR_REQUEST_INVALID", "a time that is not written as in RFC 5280");
   const [year = 0, month = 1, day = 1, hour = 0, minute = 0, second = 0] = m.slice(1).map(Number);

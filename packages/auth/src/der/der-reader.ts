@@ -1,44 +1,12 @@
 import { AppError } from "@ckmesh/core";
+import { type DerElement, MAX_SIBLINGS, readDer } from "./der.js";
 
-/** One element of DER (X.690): its identifier octet and its bytes, all views into the input. */
-export interface DerElement {
-  /** Identifier octet with class and constructed bit; tags above 30 do not occur in what we read. */
-  readonly tag: number;
-  readonly content: Uint8Array;
-  /** Header and content: what is hashed or signed. */
-  readonly encoded: Uint8Array;
-}
-
-/** Universal tags (X.680 §8.6) as identifier octets. */
-export const DER_TAG = {
-  boolean: 0x01,
-  integer: 0x02,
-  bitString: 0x03,
-  octetString: 0x04,
-  oid: 0x06,
-  enumerated: 0x0a,
-  utf8String: 0x0c,
-  numericString: 0x12,
-  printableString: 0x13,
-  teletexString: 0x14,
-  ia5String: 0x16,
-  universalString: 0x1c,
-  bmpString: 0x1e,
-  sequence: 0x30,
-  set: 0x31,
-} as const;
-
-/** Three length octets reach 16 MiB, more than any token or certificate that gets here. */
-const MAX_LENGTH_OCTETS = 3;
-/** Elements side by side: more is made to cost time. */
-const DEFAULT_MAX_SIBLINGS = 64;
 /** Longer identifiers are not ours: no OID that we compare has more than 12 octets. */
 const MAX_OID_OCTETS = 64;
 
 /**
  * Reads the elements of one level, one after the other; whoever wants the next level makes a reader of an
- * element's content, so nothing recurses. Long forms of short lengths are read (some SPNEGO clients send
- * them); indefinite lengths are not.
+ * element's content, so nothing recurses.
  */
 export class DerReader {
   readonly #bytes: Uint8Array;
@@ -46,7 +14,7 @@ export class DerReader {
   #offset = 0;
   #count = 0;
 
-  constructor(bytes: Uint8Array, maxSiblings: number = DEFAULT_MAX_SIBLINGS) {
+  constructor(bytes: Uint8Array, maxSiblings: number = MAX_SIBLINGS) {
     this.#bytes = bytes;
     this.#maxSiblings = maxSiblings;
   }
@@ -66,13 +34,15 @@ export class DerReader {
    * @throws {AppError} ERR_REQUEST_INVALID
    */
   next(tag?: number): DerElement {
-    const element = readElement(this.#bytes, this.#offset);
+    const element = readDer(this.#bytes.subarray(this.#offset));
+    if (element === undefined)
+      throw malformed("an element that is cut off, or whose tag or length is not taken");
     if (tag !== undefined && element.tag !== tag) {
       throw malformed(`element 0x${element.tag.toString(16)} where 0x${tag.toString(16)} belongs`);
     }
     this.#count += 1;
     if (this.#count > this.#maxSiblings) throw malformed(`more than ${this.#maxSiblings} elements`);
-    this.#offset += element.encoded.byteLength;
+    this.#offset += element.raw.byteLength;
     return element;
   }
 
@@ -134,28 +104,6 @@ export function decodeOid(content: Uint8Array): string {
   // The first two arcs share a number: 40 x + y, x at most 2.
   const top = Math.min(2, Math.floor(first / 40));
   return [top, first - top * 40, ...others].join(".");
-}
-
-function readElement(bytes: Uint8Array, offset: number): DerElement {
-  const [tag, first] = [bytes[offset], bytes[offset + 1]];
-  if (tag === undefined || first === undefined) throw malformed("an element that is cut off");
-  if ((tag & 0x1f) === 0x1f) throw malformed("a tag of several octets");
-  let start = offset + 2;
-  let length = first;
-  if (first >= 0x80) {
-    const octets = first & 0x7f;
-    if (octets === 0 || octets > MAX_LENGTH_OCTETS) throw malformed("a length that is not taken");
-    length = 0;
-    for (let i = 0; i < octets; i += 1) {
-      const octet = bytes[start + i];
-      if (octet === undefined) throw malformed("a length that is cut off");
-      length = length * 256 + octet;
-    }
-    start += octets;
-  }
-  const end = start + length;
-  if (end > bytes.byteLength) throw malformed("an element that is cut off");
-  return { tag, content: bytes.subarray(start, end), encoded: bytes.subarray(offset, end) };
 }
 
 function malformed(what: string): AppError {

@@ -1,5 +1,5 @@
 import { equalBytes } from "@ckmesh/core";
-import { contextTag, DER_TAG, type DerElement, derChildren, encodeDer, readDer } from "./der.js";
+import { contextTag, DER_TAG, type DerElement, derChildren, encodeDer, readDer } from "../der/der.js";
 
 /** Mechanisms by their OID, contents of the DER element. */
 const MECHANISM = {

@@ -1,7 +1,8 @@
 import { isAppError } from "@ckmesh/core";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { DER_TAG, DerReader, decodeOid, parseDer } from "../../src/der/der-reader.js";
+import { DER_TAG } from "../../src/der/der.js";
+import { DerReader, decodeOid, parseDer } from "../../src/der/der-reader.js";
 import { tlv } from "./der-builder.js";
 
 const refused = expect.objectContaining({ code: "ERR_REQUEST_INVALID" });
@@ -14,7 +15,7 @@ describe("DerReader", () => {
     expect(reader.optional(DER_TAG.sequence)).toBe(undefined);
     expect([...reader.next(DER_TAG.integer).content]).toEqual([5]);
     expect(() => reader.end()).toThrow(refused);
-    expect([...reader.next().encoded]).toEqual([0x30, 3, 1, 2, 3]);
+    expect([...reader.next().raw]).toEqual([0x30, 3, 1, 2, 3]);
     expect(reader.isAtEnd).toBe(true);
     reader.end();
   });

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { DER_TAG, derChildren, encodeDer, readDer } from "../../src/spnego/der.js";
+import { DER_TAG, derChildren, encodeDer, readDer } from "../../src/der/der.js";
 import { encodeNegTokenResp, parseSpnego } from "../../src/spnego/spnego.js";
 
 describe("DER", () => {

@@ -5,10 +5,22 @@ export interface DerElement {
   readonly raw: Uint8Array;
 }
 
+/** Identifier octets of what we read and write (X.680 §8.6). */
 export const DER_TAG = {
+  boolean: 0x01,
+  integer: 0x02,
+  bitString: 0x03,
   octetString: 0x04,
   oid: 0x06,
   enumerated: 0x0a,
+  utf8String: 0x0c,
+  numericString: 0x12,
+  printableString: 0x13,
+  teletexString: 0x14,
+  ia5String: 0x16,
+  utcTime: 0x17,
+  generalizedTime: 0x18,
+  bmpString: 0x1e,
   sequence: 0x30,
   /** [APPLICATION 0], constructed: what a first GSS token begins with (RFC 2743 §3.1). */
   application0: 0x60,
@@ -19,10 +31,10 @@ export function contextTag(n: number): number {
   return 0xa0 + n;
 }
 
-/** Bytes of a length beyond the first: 16 MiB, more than any header. */
+/** Bytes of a length beyond the first: 16 MiB, more than any token or certificate. */
 const MAX_LENGTH_BYTES = 3;
-/** Elements beside each other. */
-const MAX_SIBLINGS = 64;
+/** Elements beside each other, where nothing else is said: more is made to cost time. */
+export const MAX_SIBLINGS = 64;
 
 /**
  * Reads the element at the start of `bytes`; what follows it is ignored. Never looks into it, so nesting
