@@ -7,11 +7,14 @@ import { CertificateMapper } from "@ckmesh/auth";
 import { silentLogger } from "@ckmesh/core";
 import { TestCa, VirtualClock } from "@ckmesh/testkit";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { DirectoryGroups } from "../../packages/origin/src/directory/directory-groups.js";
 import {
   LdapDirectory,
   type LdapDirectoryOptions,
 } from "../../packages/origin/src/directory/ldap-directory.js";
 import { LdapPasswordJudge } from "../../packages/origin/src/directory/ldap-password-judge.js";
+import { LdapSession } from "../../packages/origin/src/directory/ldap-session.js";
+import { LookupCache } from "../../packages/origin/src/directory/lookup-cache.js";
 import { whyNot } from "../testbed/foreign.js";
 import { type DomainController, startDomainController } from "../testbed/testbed.js";
 
@@ -63,6 +66,27 @@ describe.skipIf(reason !== undefined)("Active Directory over LDAP", () => {
     expect(await directory.groupsOf({ name: "alice", account: "alice" })).toEqual([]);
     expect(await directory.groupsOf({ ...ALICE, domain: "EVIL" })).toEqual([]);
     expect(await directory.groupsOf({ name: "MEDV\\nobody", account: "nobody", domain: "MEDV" })).toEqual([]);
+  });
+
+  it("finds the same groups by searches where it may not read what the directory computes", async () => {
+    await dc.tool("group", "add", "Of everybody");
+    await dc.tool("group", "addmembers", "Of everybody", "Domain Users");
+    await dc.tool("group", "add", "Mail only", "--group-type=Distribution");
+    await dc.tool("group", "addmembers", "Mail only", "alice");
+    const { directory, session, groups } = openGroups();
+    const account = await directory.findLogonName({ account: "alice", domain: "MEDV" });
+    if (account === undefined) throw new Error("unreachable: she is there");
+    const fromToken = await groups.fromToken(account);
+    const fromMemberships = await groups.fromMemberships(account);
+    await session.close();
+    expect(fromToken.toSorted()).toEqual([
+      "All Branches",
+      "Branch Admins",
+      "Domain Users",
+      "Of everybody",
+      "Outer",
+    ]);
+    expect(fromMemberships.toSorted()).toEqual(fromToken.toSorted());
   });
 
   it("takes names as values: no part of a filter gets through", async () => {
@@ -228,9 +252,27 @@ describe.skipIf(reason !== undefined)("Active Directory over LDAP", () => {
     await expect(directory.findByUpn("twin2@medv.test")).rejects.toEqual(unavailable);
   });
 
+  function openGroups() {
+    const options = settings(new VirtualClock(Date.now()));
+    const session = new LdapSession(options);
+    const names = new LookupCache<string>({
+      foundMs: 1,
+      missingMs: 1,
+      maxEntries: 100,
+      clock: options.clock,
+    });
+    return { ...open(), session, groups: new DirectoryGroups({ session, baseDn: BASE, names }) };
+  }
+
   function open(options: Partial<LdapDirectoryOptions> = {}) {
     const clock = new VirtualClock(Date.now());
-    const directory = new LdapDirectory({
+    const directory = new LdapDirectory({ ...settings(clock), ...options });
+    opened.push(() => directory.close());
+    return { directory, clock };
+  }
+
+  function settings(clock: VirtualClock): LdapDirectoryOptions {
+    return {
       url: dc.ldapsUrl,
       startTls: false,
       allowPlain: false,
@@ -242,10 +284,7 @@ describe.skipIf(reason !== undefined)("Active Directory over LDAP", () => {
       cacheMs: CACHE_MS,
       clock,
       logger: silentLogger,
-      ...options,
-    });
-    opened.push(() => directory.close());
-    return { directory, clock };
+    };
   }
 
   /** Stands before the server's plain port, so that connections can be cut. */

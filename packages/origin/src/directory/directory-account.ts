@@ -5,6 +5,7 @@ export const ACCOUNT_ATTRIBUTES = [
   "sAMAccountName",
   "userPrincipalName",
   "objectSid",
+  "primaryGroupID",
   "userAccountControl",
   "msDS-User-Account-Control-Computed",
   "accountExpires",
@@ -21,6 +22,8 @@ export interface DirectoryAccount {
   readonly upn: string | undefined;
   /** Binary; groups of the same domain begin with it, but for the last four bytes. */
   readonly sid: Buffer;
+  /** SID of the group that the account belongs to without being listed there: usually Domain Users. */
+  readonly primaryGroup: Buffer;
   /** Neither disabled nor locked. */
   readonly isEnabled: boolean;
   /** Unix ms; undefined = never. */
@@ -32,6 +35,12 @@ const ACCOUNT_DISABLED = 0x2;
 const ACCOUNT_LOCKED = 0x10;
 /** [MS-ADTS] §2.2.16: both mean "never". */
 const NEVER = new Set([0n, 0x7fff_ffff_ffff_ffffn]);
+/** Octets of a SID that name somebody within a domain, little endian ([MS-DTYP] §2.4.2.2). */
+const RID_BYTES = 4;
+/** A SID has at least these octets, with one such number. */
+const MIN_SID_BYTES = 12;
+/** DOMAIN_GROUP_RID_USERS, [MS-DTYP] §2.4.2.4. */
+const DOMAIN_USERS = 513;
 /** FILETIME counts 100 ns from 1601 on. */
 const FILETIME_EPOCH_MS = 11_644_473_600_000;
 const FILETIME_PER_MS = 10_000n;
@@ -41,16 +50,25 @@ export function readAccount(entry: Entry): DirectoryAccount | undefined {
   const name = textOf(entry, "sAMAccountName");
   const [sid] = buffersOf(entry, "objectSid");
   const control = numberOf(entry, "userAccountControl");
-  if (name === undefined || sid === undefined || control === undefined) return undefined;
+  if (name === undefined || sid === undefined || sid.length < MIN_SID_BYTES || control === undefined)
+    return undefined;
+  const primaryGroup = Buffer.from(sid);
+  primaryGroup.writeUInt32LE(numberOf(entry, "primaryGroupID") ?? DOMAIN_USERS, sid.length - RID_BYTES);
   const computed = numberOf(entry, "msDS-User-Account-Control-Computed") ?? 0;
   return {
     dn: entry.dn,
     name,
     upn: textOf(entry, "userPrincipalName"),
     sid,
+    primaryGroup,
     isEnabled: ((control | computed) & (ACCOUNT_DISABLED | ACCOUNT_LOCKED)) === 0,
     expiresAt: readExpiry(textOf(entry, "accountExpires")),
   };
+}
+
+/** What the SIDs of one domain have in common. */
+export function domainOf(sid: Buffer): Buffer {
+  return sid.subarray(0, -RID_BYTES);
 }
 
 export function buffersOf(entry: Entry, attribute: string): readonly Buffer[] {

@@ -1,14 +1,13 @@
 import type { Directory, Identity, LogonName } from "@ckmesh/auth";
 import { AppError, type Clock, type Logger } from "@ckmesh/core";
-import type { Entry, Filter } from "ldapts";
+import type { Filter } from "ldapts";
 import {
   ACCOUNT_ATTRIBUTES,
   BINARY_ATTRIBUTES,
-  buffersOf,
   type DirectoryAccount,
   readAccount,
-  textOf,
 } from "./directory-account.js";
+import { DirectoryGroups } from "./directory-groups.js";
 import { type LdapServer, LdapSession } from "./ldap-session.js";
 import { LookupCache } from "./lookup-cache.js";
 
@@ -25,12 +24,6 @@ export interface LdapDirectoryOptions extends LdapServer {
 
 const MAX_CACHED = 10_000;
 const MISSING_MS = 15_000;
-/** Windows gives no token to somebody in more groups than 1015. */
-const MAX_GROUPS = 1024;
-/** Groups that are looked up with one search. */
-const GROUPS_PER_SEARCH = 100;
-/** Octets of a SID that name the group within its domain ([MS-DTYP] §2.4.2.2). */
-const RID_BYTES = 4;
 /** Names that are longer are in no directory. */
 const MAX_NAME_LENGTH = 1024;
 
@@ -43,7 +36,7 @@ export class LdapDirectory implements Directory {
   readonly #session: LdapSession;
   readonly #dnsDomain: string;
   readonly #groups: LookupCache<readonly string[]>;
-  readonly #groupNames: LookupCache<string>;
+  readonly #groupReader: DirectoryGroups;
   readonly #accounts: LookupCache<DirectoryAccount>;
 
   /** @throws {AppError} ERR_CONFIG_INVALID */
@@ -54,7 +47,8 @@ export class LdapDirectory implements Directory {
     const { clock, cacheMs: foundMs } = options;
     const limits = { foundMs, missingMs: Math.min(MISSING_MS, foundMs), maxEntries: MAX_CACHED, clock };
     this.#groups = new LookupCache(limits);
-    this.#groupNames = new LookupCache(limits);
+    const names = new LookupCache<string>(limits);
+    this.#groupReader = new DirectoryGroups({ session: this.#session, baseDn: options.baseDn, names });
     this.#accounts = new LookupCache(limits);
   }
 
@@ -72,7 +66,9 @@ export class LdapDirectory implements Directory {
     if (identity.domain === undefined || !this.#isOurs(identity.domain)) return [];
     const groups = await this.#groups.get(fold(identity.account), async () => {
       const found = await this.#findByName(identity.account);
-      return found === undefined ? undefined : this.#readGroups(found);
+      if (found === undefined) return undefined;
+      const names = await this.#groupReader.of(found);
+      return names.map((name) => `${this.#options.netbiosDomain}\\${name}`);
     });
     return groups ?? [];
   }
@@ -156,52 +152,6 @@ export class LdapDirectory implements Directory {
     });
   }
 
-  async #readGroups({ dn, sid }: DirectoryAccount): Promise<readonly string[]> {
-    const { PresenceFilter } = await import("ldapts");
-    // A computed attribute, which a search of the entry itself brings only: all groups that a logon would give.
-    const [entry] = await this.#session.search(dn, {
-      scope: "base",
-      filter: new PresenceFilter({ attribute: "objectClass" }),
-      attributes: ["tokenGroups"],
-      explicitBufferAttributes: BINARY_ATTRIBUTES,
-    });
-    const domain = sid.subarray(0, -RID_BYTES);
-    const sids = (entry === undefined ? [] : buffersOf(entry, "tokenGroups")).filter(
-      // The others are of other domains, or say what somebody is on the domain controller.
-      (group) => group.length === sid.length && group.subarray(0, -RID_BYTES).equals(domain),
-    );
-    return this.#namesOf(sids.slice(0, MAX_GROUPS));
-  }
-
-  /** Names that the cache does not have are asked for many at a time. */
-  async #namesOf(sids: readonly Buffer[]): Promise<readonly string[]> {
-    const names: (string | undefined)[] = [];
-    for (let i = 0; i < sids.length; i += GROUPS_PER_SEARCH) {
-      const batch = sids.slice(i, i + GROUPS_PER_SEARCH);
-      let answer: Promise<ReadonlyMap<string, string>> | undefined;
-      const found = batch.map((sid) =>
-        this.#groupNames.get(sid.toString("hex"), async () => {
-          answer ??= this.#readGroupNames(batch);
-          return (await answer).get(sid.toString("hex"));
-        }),
-      );
-      names.push(...(await Promise.all(found)));
-    }
-    return names.flatMap((name) => (name === undefined ? [] : [`${this.#options.netbiosDomain}\\${name}`]));
-  }
-
-  async #readGroupNames(sids: readonly Buffer[]): Promise<ReadonlyMap<string, string>> {
-    const { EqualityFilter, OrFilter } = await import("ldapts");
-    const filters = sids.map((value) => new EqualityFilter({ attribute: "objectSid", value }));
-    const entries = await this.#session.search(this.#options.baseDn, {
-      filter: new OrFilter({ filters }),
-      attributes: ["sAMAccountName", "objectSid"],
-      explicitBufferAttributes: BINARY_ATTRIBUTES,
-      sizeLimit: sids.length,
-    });
-    return new Map(entries.flatMap((entry) => sidAndName(entry)));
-  }
-
   #usable(account: DirectoryAccount | undefined): Identity | undefined {
     const { clock, logger, netbiosDomain } = this.#options;
     if (account === undefined) return undefined;
@@ -235,12 +185,6 @@ function isName(text: string): boolean {
 
 // oxlint-disable-next-line eslint/no-control-regex -- control characters are exactly what is refused
 const CONTROL = /[\u0000-\u001f\u007f]/;
-
-function sidAndName(entry: Entry): readonly (readonly [string, string])[] {
-  const [sid] = buffersOf(entry, "objectSid");
-  const name = textOf(entry, "sAMAccountName");
-  return sid === undefined || name === undefined ? [] : [[sid.toString("hex"), name]];
-}
 
 /** `medv.test` of `DC=medv,DC=test`, also where the base is a folder within it. */
 function dnsDomainOf(baseDn: string): string {
