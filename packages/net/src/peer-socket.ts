@@ -1,4 +1,5 @@
 export interface PeerSocketEvents {
+  /** A view that is valid during the call only: the next bytes come into the same memory. */
   readonly data: (bytes: Uint8Array) => void;
   /** Once, last. */
   readonly closed: (err?: Error) => void;

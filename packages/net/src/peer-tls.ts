@@ -1,6 +1,7 @@
 import { connect, type TLSSocket } from "node:tls";
 import { AppError, type Clock } from "@ckmesh/core";
 import type { PeerSocket } from "./peer-socket.js";
+import { readIntoBuffer } from "./read-into-buffer.js";
 
 /** TLS 1.3 external PSK works with SHA-256 suites only in Node's callback form (specs: peer wire 2). */
 export const PSK_CIPHERS = "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256";
@@ -106,6 +107,8 @@ export function asPeerSocket(socket: TLSSocket): PeerSocket {
         queueMicrotask(() => closed());
         return;
       }
+      readIntoBuffer(socket, data);
+      // What was read before, and all when this Node cannot do that.
       socket.on("data", data);
       socket.on("error", (err) => {
         failure = err;
