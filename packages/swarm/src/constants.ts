@@ -201,11 +201,15 @@ export const DISTRUST_MS = 30_000;
 
 /** Rule 15: bytes asked of one peer and not yet answered. */
 export const MIN_WINDOW_BYTES = 1 * MIB;
-export const MAX_WINDOW_BYTES = 8 * MIB;
+/** With the request that passes it, no more than the 8 MiB that a peer lets wait. */
+export const MAX_WINDOW_BYTES = 7 * MIB;
 /** The window covers this much time at the measured rate: more than a LAN's latency and the answer's reading. */
 export const WINDOW_MS = 200;
-/** Longest request; shorter ones share a span among several sources. */
+/** Longest request but to the fastest; shorter ones share a span among several sources. */
 export const REQUEST_BYTES = 512 * KIB;
+/** The most that the wire allows in one request, for peers that send it in this time: each answer costs the CPU. */
+export const LONG_REQUEST_BYTES = 1 * MIB;
+export const LONG_REQUEST_MS = 20;
 /** Rule 4: no answer takes longer than this at the peer's rate, as control messages wait behind it. */
 export const REQUEST_MS = 100;
 /** An unanswered request is taken back after this, or four times what the peer's rate foretells. */

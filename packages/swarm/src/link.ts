@@ -1,6 +1,8 @@
 import { Bitfield, type Run } from "@ckmesh/core";
 import type { PeerClass, PeerIdPrefix } from "@ckmesh/wire";
 import {
+  LONG_REQUEST_BYTES,
+  LONG_REQUEST_MS,
   MAX_WINDOW_BYTES,
   MIN_WINDOW_BYTES,
   REQUEST_BYTES,
@@ -110,7 +112,9 @@ export class Link {
 
   /** Longest request: what the peer sends in a moment. A row is asked for however long it takes. */
   get requestBytes(): number {
-    return this.rate === 0 ? REQUEST_BYTES : Math.min(REQUEST_BYTES, (this.rate * REQUEST_MS) / 1000);
+    if (this.rate === 0) return REQUEST_BYTES;
+    const isFast = this.rate * LONG_REQUEST_MS >= LONG_REQUEST_BYTES * 1000;
+    return isFast ? LONG_REQUEST_BYTES : Math.min(REQUEST_BYTES, (this.rate * REQUEST_MS) / 1000);
   }
 
   /** How long an answer to all that is asked may take. */
