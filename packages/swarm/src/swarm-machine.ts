@@ -278,13 +278,14 @@ export class SwarmMachine {
     this.#wakeAt = Math.max(wake, now + 1);
   }
 
-  /** False for events that cannot make a span claimable: most messages of peers, and pieces. */
+  /** False for events that cannot make a span claimable: most messages of peers, and right pieces. */
   #mayClaim(event: SwarmEvent): boolean {
     const hasNews = this.#gossip.hasNews || this.#promises.hasNews;
     this.#gossip.hasNews = false;
     this.#promises.hasNews = false;
     if (event.type === "message")
       return hasNews || event.message.type === "reject" || event.message.type === "lost";
+    if (event.type === "piece") return hasNews || event.bad.length > 0 || event.good.length === 0;
     return hasNews || event.type !== "uploaded";
   }
 
