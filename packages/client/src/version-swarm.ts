@@ -31,6 +31,7 @@ import { RowAssembler, type RowBytes } from "./row-assembler.js";
 import type { SwarmFiles } from "./swarm-files.js";
 import { timeFirstByte } from "./time-first-byte.js";
 import type { WanControl } from "./wan-control.js";
+import { WakeTimer } from "./wake-timer.js";
 import type { Waste } from "./waste.js";
 
 /** An upload counts as gone once no more than this waits in its link. */
@@ -99,11 +100,11 @@ export class VersionSwarm {
   readonly #queue: SwarmEvent[] = [];
   readonly peersRate: RateMeter;
   readonly originRate: RateMeter;
+  readonly #wake: WakeTimer;
   #lastLink = 0;
   #unstoredBytes = 0;
   #isStepping = false;
   #isClosed = false;
-  #cancelTimer: (() => void) | undefined;
   #unsubscribe: (() => void) | undefined;
 
   constructor(options: VersionSwarmOptions) {
@@ -142,6 +143,9 @@ export class VersionSwarm {
       },
       clock.now(),
     );
+    this.#wake = new WakeTimer(clock, () => {
+      this.step({ type: "tick" });
+    });
     this.#local = new LocalRows({
       ...options,
       step: (event) => {
@@ -200,13 +204,13 @@ export class VersionSwarm {
     } finally {
       this.#isStepping = false;
     }
-    this.#arm();
+    this.#wake.set(this.#isClosed ? undefined : this.#machine.deadline());
   }
 
   /** Ends all transfers; whole rows stay. Safe to call twice. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    this.#cancelTimer?.();
+    this.#wake.stop();
     this.#unsubscribe?.();
     this.#machine.close();
     this.#abort.abort();
@@ -214,16 +218,6 @@ export class VersionSwarm {
     for (const { link } of this.#links.values()) link.close("closing");
     await this.#endpoint?.close();
     await Promise.allSettled(this.#work);
-  }
-
-  #arm(): void {
-    this.#cancelTimer?.();
-    this.#cancelTimer = undefined;
-    const at = this.#machine.deadline();
-    if (at === undefined || this.#isClosed) return;
-    this.#cancelTimer = this.#options.clock.after(Math.max(0, at - this.#options.clock.now()), () => {
-      this.step({ type: "tick" });
-    });
   }
 
   #carryOut(effect: SwarmEffect): void {
