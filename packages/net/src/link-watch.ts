@@ -17,9 +17,13 @@ export interface LinkProgress {
   readonly sentAt: number;
 }
 
+/** Deadlines may be missed by this. */
 const CHECK_MS = 1000;
 
-/** Looks at a link once a second, ends it when a deadline has passed, keeps it alive when we are silent. */
+/**
+ * Ends a link when a deadline has passed, keeps it alive when we are silent. Looks at it when the first deadline may
+ * pass, be it of something that begins right after the look: a link at rest takes two looks a minute.
+ */
 export class LinkWatch {
   readonly #clock: Clock;
   readonly #limits: LinkLimits;
@@ -48,18 +52,23 @@ export class LinkWatch {
   }
 
   #check(): void {
-    this.#cancel = this.#clock.after(CHECK_MS, () => this.#check());
     const now = this.#clock.now();
     const progress = this.#look();
     const limits = this.#limits;
-    const isLate = (since: number | undefined, ms: number): boolean =>
-      since !== undefined && now - since >= ms;
-    if (isLate(progress.handshakeSince, limits.handshakeMs)) this.#timeOut("did not finish its handshake");
-    else if (isLate(progress.stuckSince, limits.drainMs)) this.#timeOut("did not read");
-    else if (isLate(progress.receivedAt, limits.idleMs)) this.#timeOut("fell silent: no byte");
-    else if (isLate(progress.messageSince, limits.messageMs)) this.#timeOut("did not finish a message");
-    else if (isLate(progress.askedSince, limits.requestMs)) this.#timeOut("did not answer a request");
-    else if (isLate(progress.sentAt, limits.keepAliveMs)) this.#silent();
+    let next = Number.POSITIVE_INFINITY;
+    const isLate = (since: number | undefined, ms: number): boolean => {
+      const due = (since ?? now) + ms;
+      next = Math.min(next, due > now ? due : now + ms);
+      return due <= now;
+    };
+    if (progress.handshakeSince !== undefined && isLate(progress.handshakeSince, limits.handshakeMs))
+      return this.#timeOut("did not finish its handshake");
+    if (isLate(progress.stuckSince, limits.drainMs)) return this.#timeOut("did not read");
+    if (isLate(progress.receivedAt, limits.idleMs)) return this.#timeOut("fell silent: no byte");
+    if (isLate(progress.messageSince, limits.messageMs)) return this.#timeOut("did not finish a message");
+    if (isLate(progress.askedSince, limits.requestMs)) return this.#timeOut("did not answer a request");
+    if (isLate(progress.sentAt, limits.keepAliveMs)) this.#silent();
+    this.#cancel = this.#clock.after(Math.max(CHECK_MS, next - now), () => this.#check());
   }
 
   #timeOut(what: string): void {
