@@ -7,7 +7,7 @@ import type { Origin, OriginConfig } from "@ckmesh/origin";
 import { parseListen } from "@ckmesh/runtime";
 import { startTracker } from "@ckmesh/tracker";
 import { OWNER_ONLY, sharedKeyText, writeNewFile } from "./key-file.js";
-import type { ProgramDeps } from "./program-setup.js";
+import type { ServerDeps } from "./server-deps.js";
 
 /** Where a mounted tracker is reached on the origin's listeners. */
 const MOUNT_PATH = "/ckmesh/tracker";
@@ -34,7 +34,7 @@ async function stateFolder(config: OriginConfig): Promise<string> {
 export async function mountTracker(
   origin: Origin,
   config: OriginConfig,
-  deps: ProgramDeps,
+  deps: ServerDeps,
 ): Promise<() => Promise<void>> {
   const listeners = [config.listen, config.tlsListen].filter((text) => text !== undefined);
   const tracker = await startTracker(
@@ -56,7 +56,7 @@ export async function reportToTracker(
   origin: Origin,
   url: string,
   caFile: string | undefined,
-  deps: ProgramDeps,
+  deps: ServerDeps,
 ): Promise<() => Promise<void>> {
   const peerId = randomBytes(PEER_ID_BYTES);
   const link = new TrackerLink({

@@ -1,12 +1,10 @@
 import { AppError, type Clock, type Logger, type Random } from "@ckmesh/core";
 import {
   createLogger,
-  createMetrics,
   cryptoRandom,
   type LoadConfigOptions,
   type LoadedConfig,
   loadConfig,
-  type PrometheusMetrics,
   printConfig,
   systemClock,
 } from "@ckmesh/runtime";
@@ -19,7 +17,6 @@ const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 /** What every program is given by its command. */
 export interface ProgramDeps {
   readonly logger: Logger;
-  readonly metrics: PrometheusMetrics;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -63,5 +60,5 @@ export function programDeps(output: Output, options: CliOptions, warnings: reado
   const destination = isForPeople ? { write: (line: string) => stderr.write(readableLogLine(line)) } : stderr;
   const logger = createLogger({ level, destination });
   for (const warning of warnings) logger.warn({ warning }, "configuration warning");
-  return { logger, metrics: createMetrics(), clock: systemClock, random: cryptoRandom };
+  return { logger, clock: systemClock, random: cryptoRandom };
 }

@@ -1,13 +1,12 @@
 import { clientConfigDefaults, clientConfigSchema, type RunningClient, startClient } from "@ckmesh/client";
-import { AppError } from "@ckmesh/core";
+import { AppError, noMetrics } from "@ckmesh/core";
 import { parseWhole } from "../cli-options.js";
 import { ClientReporter } from "../client-reporter.js";
+import { ClientWatch } from "../client-watch.js";
 import type { Action } from "../leaf.js";
 import { loadProgramConfig, programDeps } from "../program-setup.js";
 import { untilAborted } from "../until-aborted.js";
 
-/** How often progress is looked at, ms; a change of state shows at once. */
-const WATCH_EVERY_MS = 500;
 const MAX_SEED_SECONDS = 86_400 * 365;
 
 /** Runs a client until it is told to stop; with --once until everything is fetched. */
@@ -42,44 +41,34 @@ export const clientRun: Action = async ({ output, signal }, options) => {
   const { config, warnings } = loaded;
   if (config.seedFor > 0 && !config.once)
     throw new AppError("ERR_USAGE", "--seed-for works together with --once");
+  const deps = programDeps(output, options, warnings);
   const reporter = new ClientReporter(output);
-  let running: RunningClient | undefined;
-  const show = (): void => {
-    if (running !== undefined) reporter.show(running.status());
-  };
-  const client = await startClient(config, { ...programDeps(output, options, warnings), onChange: show });
-  running = client;
+  const watch = new ClientWatch(reporter, deps.clock);
+  const client = await startClient(config, {
+    ...deps,
+    metrics: noMetrics, // nobody could read them
+    onChange: () => watch.look(),
+  });
   try {
     output.step("ready", `client runs: store ${config.store}, origin ${config.origin}`, {
       store: config.store,
       origin: config.origin,
       peerPort: client.peerPort,
     });
-    await watch(client, show, config.once, signal);
+    watch.start(client);
+    await ended(client, config.once, signal);
     reporter.summary(client.status());
   } finally {
+    watch.stop();
     await client.close();
   }
   return undefined;
 };
 
-/** Reports until `signal`, or with `isOnce` until the client is done. */
-async function watch(
-  client: RunningClient,
-  show: () => void,
-  isOnce: boolean,
-  signal: AbortSignal,
-): Promise<void> {
-  const timer = setInterval(show, WATCH_EVERY_MS);
-  try {
-    const stopped = untilAborted(signal);
-    if (isOnce) {
-      await Promise.race([client.done, stopped]);
-      signal.throwIfAborted();
-    } else {
-      await stopped;
-    }
-  } finally {
-    clearInterval(timer);
-  }
+/** Waits for `signal`, or with `isOnce` until the client is done. */
+async function ended(client: RunningClient, isOnce: boolean, signal: AbortSignal): Promise<void> {
+  const stopped = untilAborted(signal);
+  if (!isOnce) return await stopped;
+  await Promise.race([client.done, stopped]);
+  signal.throwIfAborted();
 }

@@ -2,7 +2,8 @@ import { AppError } from "@ckmesh/core";
 import { originConfigDefaults, originConfigSchema, originFlagNames, startOrigin } from "@ckmesh/origin";
 import type { Action } from "../leaf.js";
 import { mountTracker, ownFleetKey, reportToTracker } from "../origin-tracker.js";
-import { loadProgramConfig, programDeps } from "../program-setup.js";
+import { loadProgramConfig } from "../program-setup.js";
+import { serverDeps } from "../server-deps.js";
 import { untilAborted } from "../until-aborted.js";
 
 /** Runs an origin, with a tracker if asked for, until it is told to stop. */
@@ -28,7 +29,7 @@ export const origin: Action = async ({ output, signal }, options) => {
   const isTrackerMounted = options.flag("withTracker") === true;
   if (isTrackerMounted && loaded.config.tracker !== undefined)
     throw new AppError("ERR_USAGE", "give --tracker or --with-tracker, not both");
-  const deps = programDeps(output, options, loaded.warnings);
+  const deps = serverDeps(output, options, loaded.warnings);
   const fleetKeyFile =
     loaded.config.fleetKeyFile ?? (isTrackerMounted ? await ownFleetKey(loaded.config) : undefined);
   const config = { ...loaded.config, ...(fleetKeyFile === undefined ? {} : { fleetKeyFile }) };

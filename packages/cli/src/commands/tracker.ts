@@ -1,6 +1,7 @@
 import { startTracker, trackerConfigSchema } from "@ckmesh/tracker";
 import type { Action } from "../leaf.js";
-import { loadProgramConfig, programDeps } from "../program-setup.js";
+import { loadProgramConfig } from "../program-setup.js";
+import { serverDeps } from "../server-deps.js";
 import { untilAborted } from "../until-aborted.js";
 
 /** Runs a tracker until it is told to stop. */
@@ -21,7 +22,7 @@ export const tracker: Action = async ({ output, signal }, options) => {
     },
   });
   if (loaded === undefined) return undefined;
-  const running = await startTracker(loaded.config, programDeps(output, options, loaded.warnings));
+  const running = await startTracker(loaded.config, serverDeps(output, options, loaded.warnings));
   try {
     output.step("ready", `tracker listens at ${running.urls.join(" and ")}`, { urls: running.urls });
     await untilAborted(signal);
