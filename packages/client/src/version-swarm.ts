@@ -30,8 +30,8 @@ import { RateMeter } from "./rate-meter.js";
 import { RowAssembler, type RowBytes } from "./row-assembler.js";
 import type { SwarmFiles } from "./swarm-files.js";
 import { timeFirstByte } from "./time-first-byte.js";
-import type { WanControl } from "./wan-control.js";
 import { WakeTimer } from "./wake-timer.js";
+import type { WanControl } from "./wan-control.js";
 import type { Waste } from "./waste.js";
 
 /** An upload counts as gone once no more than this waits in its link. */

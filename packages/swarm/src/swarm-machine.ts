@@ -405,8 +405,7 @@ export class SwarmMachine {
     this.#stored(event.good, now, link);
     if (link === undefined) return;
     this.#picker.unask(link, event.row);
-    if (event.bad.length === 0) this.#picker.withdraw(link, event.row);
-    if (event.bad.length === 0) return;
+    if (event.bad.length === 0) return this.#picker.withdraw(link, event.row);
     let strikes = 0;
     for (const run of event.bad) {
       strikes = this.#bans.strike(link.peerId, run.count);
