@@ -1,9 +1,13 @@
+import { MIB } from "@ckmesh/core";
+
 /** The rows of an image: index pieces first, then frames, in bytes. */
 export interface SimImage {
   readonly lengths: Uint32Array;
   /** Rows that are index pieces; the first is the `hashes` section. */
   readonly pieces: number;
   readonly bytes: number;
+  /** Where a span ends: at 2 MiB as in production, but after four rows at least, or claims could show no progress. */
+  readonly spanBytes?: number;
 }
 
 /**
@@ -16,5 +20,5 @@ export function simImage(bytes: number, rowBytes = 65_536): SimImage {
   const lengths = new Uint32Array(1 + index + frames).fill(rowBytes);
   lengths.fill(65_536, 0, 1 + index);
   lengths[0] = 4096;
-  return { lengths, pieces: 1 + index, bytes: lengths.reduce((a, b) => a + b, 0) };
+  return { lengths, pieces: 1 + index, bytes: lengths.reduce((a, b) => a + b, 0), spanBytes: Math.max(2 * MIB, 4 * rowBytes) };
 }

@@ -93,6 +93,7 @@ export class SimNode {
           { lengths: lengths.slice(1, pieces), wanted: true },
         ],
         hashesRows: { first: 0, count: 1 },
+        ...(this.image.spanBytes !== undefined && { spanBytes: this.image.spanBytes }),
         have: this.#have,
         swarming: true,
         allowLoopback: false,

@@ -265,30 +265,36 @@ export class SimSite {
     const said = from.options.bend === undefined ? piece : from.options.bend(piece);
     if (link === undefined || said === undefined) return;
     const isBad = said.type === "piece" && said.bytes === BAD;
-    const lan = (this.#options.lan ?? 1e9) / 8000;
+    const [up, down] = [this.#portRate(from), this.#portRate(link.to)];
     const now = this.clock.now();
-    from.upFreeAt = Math.max(now, from.upFreeAt) + length / Math.min(lan, from.options.lanRate ?? lan);
-    const arrival = Math.max(
-      from.upFreeAt,
-      link.to.downFreeAt + length / Math.min(lan, link.to.options.lanRate ?? lan),
-    );
-    link.to.downFreeAt = arrival;
-    this.clock.after(from.upFreeAt - now, () =>
-      from.step({ type: "uploaded", link: id, row, length, ok: true }),
-    );
-    this.clock.after(arrival - now + this.#lanMs(), () => {
-      if (!link.to.links.has(link.theirs)) return;
-      const run = { first: row, count: this.#rowsIn(from, row, length) };
-      link.to.rows[isBad ? "bad" : "peers"] += run.count;
-      link.to.step({
-        type: "piece",
-        link: link.theirs,
-        row,
-        good: isBad ? [] : [run],
-        bad: isBad ? [run] : [],
+    from.upFreeAt = Math.max(now, from.upFreeAt) + length / up;
+    // Only now is it known when the piece reaches the other port: a port kept for it from the start would stand
+    // idle for as long as the sender's queue lasts, whatever others could send meanwhile.
+    this.clock.after(from.upFreeAt - now, () => {
+      from.step({ type: "uploaded", link: id, row, length, ok: true });
+      const sent = this.clock.now();
+      // Its first byte came when it began to be sent, as switches do not wait for the last.
+      link.to.downFreeAt = Math.max(sent, Math.max(sent - length / up, link.to.downFreeAt) + length / down);
+      this.clock.after(link.to.downFreeAt - sent + this.#lanMs(), () => {
+        if (!link.to.links.has(link.theirs)) return;
+        const run = { first: row, count: this.#rowsIn(from, row, length) };
+        link.to.rows[isBad ? "bad" : "peers"] += run.count;
+        link.to.step({
+          type: "piece",
+          link: link.theirs,
+          row,
+          good: isBad ? [] : [run],
+          bad: isBad ? [run] : [],
+        });
+        link.to.learn();
       });
-      link.to.learn();
     });
+  }
+
+  /** Bytes per ms of the machine's LAN port. */
+  #portRate({ options }: SimNode): number {
+    const lan = (this.#options.lan ?? 1e9) / 8000;
+    return Math.min(lan, options.lanRate ?? lan);
   }
 
   #rowsIn({ image: { lengths } }: SimNode, row: number, length: number): number {

@@ -113,6 +113,7 @@ export class ClaimGossip {
         via: from.id,
       },
     );
+    if (isOwnWord) from.claimedAt = now;
     if (news === "replay") return this.#offended(from);
     if (news !== "new" && news !== "progress") return false;
     if (neighbour === undefined && this.claims.standings.isProven(claim.claimer)) from.voidsTold = 0;

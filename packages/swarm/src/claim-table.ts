@@ -250,16 +250,19 @@ export class ClaimTable {
     if (known !== undefined) known.hasDisplaced = true;
   }
 
-  /** The claimer has gone: its claims no longer hold. Returns the spans that became free. */
+  /**
+   * The link to the claimer has gone: what it claimed while there was one no longer holds. What others told of it
+   * does: a full peer ends a new link at once, and goes on fetching. Returns the spans that became free.
+   */
   drop(claimer: string): number[] {
     const freed: number[] = [];
-    this.standings.gone(claimer);
     for (const [span, claims] of this.#spans) {
-      if (claims.has(claimer)) {
+      if (claims.get(claimer)?.isNeighbour === true) {
         this.#delete(span, claimer, claims);
         freed.push(span);
       }
     }
+    if (freed.length > 0) this.standings.gone(claimer);
     return freed;
   }
 

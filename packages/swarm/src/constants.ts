@@ -16,6 +16,22 @@ export const SETTLE_LISTED_MS = 6000;
 export const MAX_LINKS = 24;
 /** Inbound links beyond MAX_LINKS that are still taken, so that newcomers to a full site find somebody. */
 export const SPARE_LINKS = 8;
+/** Rule 3: of the links of a full machine, those nearest in id order: six on either side. */
+export const NEAR_LINKS = MAX_LINKS / 2;
+/** Rule 3: a full machine dials a nearer peer at most this often: each new link costs two machines a handshake. */
+export const NEAR_DIAL_MS = 5000;
+/** Rule 3: and gives up its oldest random link this often, to meet somebody else. */
+export const RANDOM_REFRESH_MS = 600_000;
+/** Rule 3: a link that gives way to a nearer peer ends this much later: by then everybody knows that it will. */
+export const LEAVE_MS = 2000;
+/** Rule 3: and at most so many at a time, so that a machine has few links more than it may. */
+export const MAX_LEAVING = 4;
+/** Rule 3: links that rows are asked of, and links that are served, at a time. */
+export const MAX_DATA_LINKS = 10;
+/** Rule 3: whoever rows are asked of stays so for this long: its first answers tell how fast it is. */
+export const SOURCE_MS = 1000;
+/** Rule 3: while all of them are of use, the slowest gives way to another one this often. */
+export const SOURCE_ROTATE_MS = 3000;
 /** Rule 3: how far a claim is relayed. */
 export const MAX_HOPS = 4;
 /** Links a claim is relayed to: with this many random ones, whoever misses the first copy hears of it all the same. */
@@ -41,6 +57,8 @@ export const MAX_HAVE_RUNS = 2000;
 export const MAX_CLAIMS_PER_SECOND = 300;
 /** More than this in a second is an attack. */
 export const FLOOD_CLAIMS_PER_SECOND = 2 * MAX_CLAIMS_PER_SECOND;
+/** A link to or from whoever claimed is kept for this long after the last word: its rows are known by its links first. */
+export const CLAIM_ECHO_MS = 10_000;
 /** A claim that was given up, is void, or whose rows are on offer is remembered this long: copies are under way. */
 export const GONE_CLAIM_MS = 5000;
 /** Claims are looked through for what time has made void at most this often. */
@@ -189,6 +207,8 @@ export const UPLOAD_SLOTS = 4;
 export const SLOT_MS = 1000;
 /** A slot whose pieces are still on their way is not taken before this: on slow links a turn must carry something. */
 export const BUSY_SLOT_MS = 5000;
+/** What a turn must carry at least, unless it is as long as that. */
+export const SLOT_BYTES = MIB;
 /** Pieces read from disk at once for one peer: bounds memory at slots x this x 1 MiB. */
 export const UPLOADS_PER_LINK = 2;
 /** Requests a peer may have waiting here (the transport closes at its own, higher limit). */
@@ -228,6 +248,8 @@ export const ENDGAME_MS = 1500;
 export const INTEREST_MS = 5000;
 /** Links of which nothing changed are looked at this often: for requests that expire, the endgame, stale interest. */
 export const LOOK_MS = 250;
+/** Spans looked at for rows that none of the sources offers, per look and peer. */
+export const ONLY_SAMPLE = 4;
 /** Spans looked at for the rarest, per request. */
 export const PICK_SAMPLE = 24;
 /**
@@ -250,6 +272,8 @@ export const DIALS_PER_SECOND = 5;
 export const MAX_PENDING_DIALS = 8;
 export const DIAL_BACKOFF_MS = 2000;
 export const MAX_DIAL_BACKOFF_MS = 600_000;
+/** A link that ends sooner counts as a dial that failed: the peer is full, or does not want us. */
+export const SHORT_LINK_MS = 10_000;
 /** A fresh word from the tracker or the LAN that a peer is there cuts its back-off to this. */
 export const FRESH_BACKOFF_MS = 10_000;
 export const MAX_ADDRESSES = 1024;
@@ -257,6 +281,8 @@ export const MAX_NEW_ADDRESSES_PER_MINUTE = 50;
 /** Peers named to another peer in one message, and how often. */
 export const PEERS_PER_MESSAGE = 20;
 export const PEERS_INTERVAL_MS = 60_000;
+/** Peers that are near to another one in id order, and new to it, are named to it this often. */
+export const NEAR_NEWS_MS = 5000;
 
 /**
  * Rule 14: a claimer is believed this long that the origin told it to wait, until its bytes move again. Longer waits

@@ -1,5 +1,5 @@
 import { type Random, shuffled } from "@ckmesh/core";
-import type { PeerAddress } from "@ckmesh/wire";
+import { type NamedPeer, type PeerAddress, type PeerIdPrefix, peerIdPrefix } from "@ckmesh/wire";
 import {
   DIAL_BACKOFF_MS,
   DIALS_PER_SECOND,
@@ -8,8 +8,10 @@ import {
   MAX_DIAL_BACKOFF_MS,
   MAX_NEW_ADDRESSES_PER_MINUTE,
   MAX_PENDING_DIALS,
+  SHORT_LINK_MS,
 } from "./constants.js";
 import { DialPolicy, type DialScope } from "./dial-policy.js";
+import type { HintedAddress } from "./overlay.js";
 
 type AddressState = "idle" | "dialling" | "connected";
 
@@ -22,6 +24,8 @@ interface Known {
   /** Has been tried at least once since it became known. */
   answered: boolean;
   readonly addedAt: number;
+  /** Who is said to be there, or was. */
+  id: PeerIdPrefix | undefined;
 }
 
 /** The addresses that may be peers, and when each is dialled next. */
@@ -58,12 +62,13 @@ export class Dialer {
   }
 
   /** @param namedBy the link that named them; absent for the tracker, the LAN and memory */
-  add(peers: readonly PeerAddress[], now: number, namedBy?: string): void {
+  add(peers: readonly NamedPeer[], now: number, namedBy?: string): void {
     this.#quietUntil = 0;
     for (const peer of peers) {
       const key = keyOf(peer);
       const known = this.#known.get(key);
       if (known !== undefined) {
+        known.id ??= peer.id;
         if (namedBy === undefined) known.notBefore = Math.min(known.notBefore, now + FRESH_BACKOFF_MS);
         continue;
       }
@@ -77,12 +82,31 @@ export class Dialer {
         notBefore: now,
         answered: false,
         addedAt: now,
+        id: peer.id,
       });
     }
   }
 
-  /** Addresses to dial now, so that at most `wanted` more links come of it. */
-  due(now: number, wanted: number): PeerAddress[] {
+  /** True if somebody could be dialled now to whom there is no link. */
+  hasOther(now: number): boolean {
+    for (const known of this.#known.values())
+      if (known.state === "idle" && known.notBefore <= now) return true;
+    return false;
+  }
+
+  /** Addresses that may be dialled now and where somebody is known, or said, to be. */
+  hinted(now: number): HintedAddress[] {
+    const hinted: HintedAddress[] = [];
+    for (const { peer, id, state, notBefore } of this.#known.values())
+      if (id !== undefined && state === "idle" && notBefore <= now) hinted.push({ ...peer, id });
+    return hinted;
+  }
+
+  /**
+   * Addresses to dial now, so that at most `wanted` more links come of it.
+   * @param first which of them go before the others
+   */
+  due(now: number, wanted: number, first: () => readonly PeerAddress[] = () => []): PeerAddress[] {
     if (now < this.#quietUntil) return [];
     while (now - (this.#recentDials[0] ?? now) >= 1000) this.#recentDials.shift();
     const room = Math.min(
@@ -96,7 +120,10 @@ export class Dialer {
       this.#quietUntil = this.deadline(now, wanted);
       return [];
     }
-    const chosen = shuffled(this.#random, ready).slice(0, room);
+    const ahead = new Set(first().map(keyOf));
+    const isAhead = (known: Known): boolean => ahead.has(keyOf(known.peer));
+    const order = shuffled(this.#random, ready);
+    const chosen = [...order.filter(isAhead), ...order.filter((known) => !isAhead(known))].slice(0, room);
     for (const entry of chosen) {
       this.#become(entry, "dialling");
       this.#recentDials.push(now);
@@ -116,23 +143,22 @@ export class Dialer {
   }
 
   /** A link to this address is up; inbound ones too, under the port they listen on. */
-  connected(peer: PeerAddress, now: number): void {
+  connected(peer: PeerAddress & { readonly peerId: string }, now: number): void {
     if (peer.port === 0) return;
-    if (!this.#known.has(keyOf(peer))) this.add([peer], now);
+    if (!this.#known.has(keyOf(peer))) this.add([{ address: peer.address, port: peer.port }], now);
     const known = this.#known.get(keyOf(peer));
     if (known === undefined) return;
     this.#become(known, "connected");
     known.answered = true;
-    known.failures = 0;
+    known.id = peerIdPrefix(peer.peerId);
   }
 
-  /** The link is gone: try again after `waitMs`. */
-  disconnected(peer: PeerAddress, now: number, waitMs: number): void {
+  /** The link is gone after `livedMs`: soon tried again if it held, ever later if the peer does not keep us. */
+  disconnected(peer: PeerAddress, now: number, livedMs: number): void {
     const known = this.#known.get(keyOf(peer));
     if (known === undefined) return;
-    this.#quietUntil = 0;
-    this.#become(known, "idle");
-    known.notBefore = now + waitMs * (0.5 + this.#random.next());
+    if (livedMs >= SHORT_LINK_MS) known.failures = 0;
+    this.failed(peer, now);
   }
 
   forget(peer: PeerAddress): void {

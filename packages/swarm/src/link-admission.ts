@@ -2,6 +2,7 @@ import type { Bans } from "./bans.js";
 import { MAX_IDS_PER_ADDRESS, MAX_LINKS, MAX_SITE_RTT_MS, SPARE_LINKS } from "./constants.js";
 import { otherIdsAt } from "./ids-at-address.js";
 import type { Link } from "./link.js";
+import type { Overlay } from "./overlay.js";
 import type { CloseReason, LinkId } from "./swarm-messages.js";
 
 export interface AdmissionView {
@@ -11,14 +12,18 @@ export interface AdmissionView {
   readonly links: ReadonlyMap<LinkId, Link>;
   readonly bans: Bans;
   readonly isOwnSubnet: (address: string) => boolean;
+  readonly overlay: Pick<Overlay, "placeFor">;
 }
 
-/** Whether a link that came up is kept: why not, and which other link to the same peer goes in its favour. */
+/**
+ * Whether a link that came up is kept: why not, and which other one goes in its favour: one to the same peer, or, of a
+ * full machine, a random one in favour of a near one.
+ */
 export function admission(
   link: Link,
   view: AdmissionView,
   now: number,
-): { readonly refusal?: CloseReason; readonly replaced?: Link } {
+): { readonly refusal?: CloseReason; readonly replaced?: Link; readonly spared?: Link } {
   if (!view.swarming) return { refusal: "too-many" };
   if (link.peerId === view.peerId) return { refusal: "self" };
   if (view.bans.has(link.peerId, now) || view.bans.has(link.address, now)) return { refusal: "banned" };
@@ -31,6 +36,7 @@ export function admission(
     const keep = (l: Link): boolean => l.inbound === link.peerId < view.peerId;
     return keep(replaced) || !keep(link) ? { refusal: "duplicate" } : { replaced };
   }
-  if (view.links.size >= MAX_LINKS + (link.inbound ? SPARE_LINKS : 0)) return { refusal: "too-many" };
-  return {};
+  if (view.links.size < MAX_LINKS + (link.inbound ? SPARE_LINKS : 0)) return {};
+  const spared = view.overlay.placeFor(link, now);
+  return spared === undefined ? { refusal: "too-many" } : { spared };
 }

@@ -46,6 +46,10 @@ export class Link {
   /** Rows held here of which the peer was not told yet, and since when there are some. */
   untold: Run[] = [];
   untoldSince = 0;
+  /** When this client closes it, because a nearer peer took its place; undefined: it stays. */
+  leavesAt: number | undefined;
+  /** The peer is about to close it: it does not count us among its links any more. */
+  isUnlisted = false;
   /** Peers that it is linked with, by their prefixes, as far as it said. */
   neighbours: ReadonlySet<PeerIdPrefix> = new Set();
 
@@ -76,9 +80,13 @@ export class Link {
   wantsSince = 0;
   hasSlot = false;
   slotSince = 0;
+  /** Bytes sent in this turn. */
+  slotBytes = 0;
   readonly waiting: Waiting[] = [];
   uploading = 0;
 
+  /** When it last claimed or finished something. */
+  claimedAt = Number.NEGATIVE_INFINITY;
   /** Claim messages in the running second. */
   claimsSince = 0;
   claimCount = 0;
@@ -91,6 +99,9 @@ export class Link {
   promisesSince = 0;
   promiseCount = 0;
   peersSentAt = Number.NEGATIVE_INFINITY;
+  /** Peers near to it were looked for then; those that it was told of. */
+  nearSentAt = Number.NEGATIVE_INFINITY;
+  readonly nearTold = new Set<PeerIdPrefix>();
 
   constructor(up: Extract<SwarmEvent, { type: "peer-up" }>, rows: number, now: number) {
     this.id = up.link;

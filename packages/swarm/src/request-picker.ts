@@ -9,8 +9,10 @@ import {
   MAX_EMPTY_TURNS,
   MAX_REFUSALS,
   MAX_TIMEOUTS,
+  ONLY_SAMPLE,
   PICK_SAMPLE,
 } from "./constants.js";
+import { byUse, type Candidate, DataLinks } from "./data-links.js";
 import type { Link } from "./link.js";
 import type { RowTable } from "./row-table.js";
 import type { LinkId, SwarmEffect } from "./swarm-messages.js";
@@ -28,6 +30,9 @@ export class RequestPicker {
   readonly #changed = new Set<Link>();
   /** Links that did not keep what they offered. */
   readonly #slow = new Set<Link>();
+  /** Links that rows are asked of, and those that offer some while there is no place for them. */
+  readonly #sources = new DataLinks();
+  readonly #waiting = new Set<Link>();
   /** When all links are looked at again, changed or not. */
   #lookAt = 0;
   readonly #tellsAsked: boolean;
@@ -91,6 +96,7 @@ export class RequestPicker {
   run(now: number): Link[] {
     if (now >= this.#lookAt) {
       this.#expire(now);
+      for (const link of this.#review(now)) this.#changed.add(link);
       for (const link of this.#links.values()) this.#changed.add(link);
       // A complete machine has nothing to ask: this last look takes its interest back.
       this.#lookAt = this.#table.isComplete ? Number.POSITIVE_INFINITY : now + LOOK_MS;
@@ -116,12 +122,52 @@ export class RequestPicker {
 
   #fill(link: Link, now: number): void {
     this.#forgive(link, now);
-    this.#tellInterest(link, now);
+    const wants = this.#table.missing > 0 && (link.asked.size > 0 || this.#wantsAny(link));
+    const isSource = wants && this.#sources.admits(link, now);
+    if (!wants) this.#leave(link);
+    if (wants && !this.#sources.has(link)) this.#waiting.add(link);
+    else this.#waiting.delete(link);
+    this.#tellInterest(link, isSource || link.asked.size > 0, now);
     while (link.isUnchoked && link.askedBytes < link.window && link.asked.size < MAX_ASKED) {
-      const run = this.#pick(link) ?? this.#pickAgain(link, now);
-      if (run === undefined) break;
+      const run = (isSource ? this.#pick(link) : undefined) ?? this.#pickAgain(link, now);
+      if (run === undefined || !this.#sources.admits(link, now)) break;
       this.#ask(link, run, now);
     }
+  }
+
+  /** The link is no source any more: whoever waits for its place is looked at. */
+  #leave(link: Link): void {
+    if (!this.#sources.has(link)) return;
+    this.#sources.release(link);
+    for (const other of this.#waiting) this.#changed.add(other);
+  }
+
+  /** Which sources give way. Returns who waits for a place, best first. */
+  #review(now: number): Link[] {
+    const candidates: Candidate[] = [];
+    for (const link of this.#waiting)
+      if (this.#wantsAny(link)) candidates.push({ link, isOnly: this.#isOnly(link) });
+    candidates.sort(byUse);
+    const gone = this.#sources.review(candidates, now);
+    return [...candidates.map(({ link }) => link), ...gone];
+  }
+
+  /** True if a sample shows a wanted row that no source offers. */
+  #isOnly(link: Link): boolean {
+    const start = link.spans.size === 0 ? 0 : randomInt(this.#random, link.spans.size);
+    for (let i = 0; i < Math.min(ONLY_SAMPLE, link.spans.size); i++) {
+      const span = link.spans.at((start + i) % link.spans.size) ?? 0;
+      const row = this.#freeRun(link, span)?.first;
+      if (row !== undefined && !this.#sources.offer(row)) return true;
+    }
+    return false;
+  }
+
+  /** The link has gone. */
+  gone(link: Link): void {
+    this.release(link);
+    this.#waiting.delete(link);
+    this.#leave(link);
   }
 
   /** Takes back requests that nobody answered. */
@@ -206,8 +252,7 @@ export class RequestPicker {
   }
 
   /** Interest is kept for a moment when nothing is free: new rows come all the time while a span arrives. */
-  #tellInterest(link: Link, now: number): void {
-    const wants = this.#table.missing > 0 && (link.asked.size > 0 || this.#wantsAny(link));
+  #tellInterest(link: Link, wants: boolean, now: number): void {
     if (wants) link.wantedAt = now;
     const isInterested =
       wants || (this.#table.missing > 0 && link.isInterested && now - link.wantedAt < INTEREST_MS);

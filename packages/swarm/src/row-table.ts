@@ -41,11 +41,18 @@ export class RowTable {
   /**
    * @param have rows held at the start; the table owns it from now on
    * @param first rows without which no other index row can be checked (`hashes`): the only ones wanted before
+   * @param spanBytes as for {@link SpanGrid}
    */
-  constructor(rows: number, sections: readonly PieceSection[], have: Bitfield, first: Run) {
+  constructor(
+    rows: number,
+    sections: readonly PieceSection[],
+    have: Bitfield,
+    first: Run,
+    spanBytes?: number,
+  ) {
     this.#sections = sections;
     this.#first = first;
-    this.grid = new SpanGrid(rows);
+    this.grid = new SpanGrid(rows, spanBytes);
     this.#states = new Uint8Array(rows).fill(CODE.unwanted);
     this.#have = have;
     this.#free = new Uint32Array(0);

@@ -15,10 +15,15 @@ export class SpanGrid {
   /** First row of each span, and one past the last row. */
   readonly #starts: number[] = [0];
   readonly #lengths: Uint32Array;
+  readonly #spanBytes: number;
   #rows = 0;
 
-  /** @param rows rows of the version, frames included, known from the head */
-  constructor(rows: number) {
+  /**
+   * @param rows rows of the version, frames included, known from the head
+   * @param spanBytes where a span ends; simulations with coarse rows set it
+   */
+  constructor(rows: number, spanBytes = SPAN_BYTES) {
+    this.#spanBytes = spanBytes;
     this.#lengths = new Uint32Array(rows);
   }
 
@@ -41,7 +46,7 @@ export class SpanGrid {
     for (const length of group.lengths) {
       this.#rows += 1;
       bytes += length;
-      if (bytes >= SPAN_BYTES) {
+      if (bytes >= this.#spanBytes) {
         this.#starts.push(this.#rows);
         bytes = 0;
       }

@@ -17,6 +17,8 @@ export interface SwarmConfig {
   readonly sections: readonly PieceSection[];
   /** Rows of the `hashes` section: no other index row can be checked, so none is asked for, before they are held. */
   readonly hashesRows: Run;
+  /** Where a span ends, if not at 2 MiB: the same for all peers. For simulations, whose rows may be longer than that. */
+  readonly spanBytes?: number;
   /** Rows held at the start; owned by the machine from now on. */
   readonly have: Bitfield;
   /** False when swarming is off: no peers are expected or taken, and nothing settles. */

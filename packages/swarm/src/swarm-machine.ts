@@ -1,30 +1,19 @@
 import { type Run, toHex } from "@ckmesh/core";
 import type { PeerAddress, PeerClass } from "@ckmesh/wire";
-import { Bans } from "./bans.js";
 import { ClaimGossip } from "./claim-gossip.js";
-import {
-  BAN_ADDRESS_MS,
-  BAN_KEY_MS,
-  DIAL_BACKOFF_MS,
-  MAX_BAD_ROWS,
-  MAX_LINKS,
-  SHUT_OUT_MS,
-} from "./constants.js";
-import { Dialer } from "./dialer.js";
+import { CLAIM_ECHO_MS, MAX_BAD_ROWS } from "./constants.js";
 import { HaveGossip } from "./have-gossip.js";
-import { Link } from "./link.js";
-import { type AdmissionView, admission } from "./link-admission.js";
-import { Neighbourhood } from "./neighbourhood.js";
+import type { Link } from "./link.js";
+import { Membership } from "./membership.js";
 import { type OfferMessage, takeOffer } from "./offers.js";
 import { OtherSources } from "./other-sources.js";
-import { PeerExchange } from "./peer-exchange.js";
 import { PromiseGossip } from "./promise-gossip.js";
 import { CLASS_WEIGHT, spanScore } from "./rank.js";
 import { RequestPicker } from "./request-picker.js";
 import { RowTable } from "./row-table.js";
 import { Settling } from "./settling.js";
 import type { SwarmConfig, SwarmStatus } from "./swarm-config.js";
-import type { CloseReason, LinkId, SwarmEffect, SwarmEvent } from "./swarm-messages.js";
+import type { LinkId, SwarmEffect, SwarmEvent } from "./swarm-messages.js";
 import { UploadSlots } from "./upload-slots.js";
 import { WanClaims } from "./wan-claims.js";
 import { WanLane } from "./wan-lane.js";
@@ -37,9 +26,8 @@ import { WanPacer } from "./wan-pacer.js";
 export class SwarmMachine {
   readonly #config: SwarmConfig;
   readonly #table: RowTable;
-  readonly #links = new Map<LinkId, Link>();
-  readonly #dialer: Dialer;
-  readonly #bans = new Bans();
+  readonly #members: Membership;
+  readonly #links: ReadonlyMap<LinkId, Link>;
   readonly #picker: RequestPicker;
   readonly #slots: UploadSlots;
   readonly #gossip: ClaimGossip;
@@ -48,32 +36,43 @@ export class SwarmMachine {
   readonly #promises: PromiseGossip;
   readonly #others: OtherSources;
   readonly #lane: WanLane;
-  readonly #exchange: PeerExchange;
-  readonly #neighbourhood: Neighbourhood;
   readonly #settling: Settling;
-  readonly #admission: AdmissionView;
   #effects: SwarmEffect[] = [];
   #saidComplete = false;
   #wakeAt = 0;
 
   constructor(config: SwarmConfig, now: number) {
     this.#config = config;
-    this.#table = new RowTable(config.rows, config.sections, config.have, config.hashesRows);
+    this.#table = new RowTable(
+      config.rows,
+      config.sections,
+      config.have,
+      config.hashesRows,
+      config.spanBytes,
+    );
     const emit = (effect: SwarmEffect): void => void this.#effects.push(effect);
     const score = (span: number, peerId: string): number =>
       spanScore(config.versionId, span, peerId, CLASS_WEIGHT[this.#classOf(peerId)]);
-    this.#dialer = new Dialer(config, config.random);
+    this.#members = new Membership(
+      {
+        ...config,
+        emit,
+        isBusy: (link, at) => this.#isBusy(link, at),
+        gone: (link) => this.#gone(link),
+      },
+      now,
+    );
+    this.#links = this.#members.links;
+    const { dialer } = this.#members;
     this.#settling = new Settling(
       {
         links: () => this.#links.values(),
         gossipMs: () => this.#gossip.delayMs,
-        hasAnswered: (peer) => this.#dialer.hasAnswered(peer),
+        hasAnswered: (peer) => dialer.hasAnswered(peer),
       },
       !config.swarming,
       now,
     );
-    const isOwnSubnet = (address: string): boolean => this.#dialer.policy.isOwnSubnet(address);
-    this.#admission = { ...config, links: this.#links, bans: this.#bans, isOwnSubnet };
     this.#picker = new RequestPicker(
       this.#table,
       this.#links,
@@ -82,8 +81,6 @@ export class SwarmMachine {
       config.tellsAsked === true,
     );
     this.#slots = new UploadSlots(this.#links, (row, length) => this.#table.holds(row, length), emit);
-    this.#exchange = new PeerExchange(this.#links, emit);
-    this.#neighbourhood = new Neighbourhood(this.#links, emit);
     this.#haves = new HaveGossip(this.#table, this.#links, emit);
     const shared = { ...config, links: this.#links, table: this.#table, emit };
     this.#gossip = new ClaimGossip({ ...shared, score });
@@ -105,7 +102,7 @@ export class SwarmMachine {
         isOffered,
         isPromised: (row) => this.#promises.isPromised(row),
         hasLinks: () => this.#links.size > 0,
-        siteSize: () => 1 + Math.max(this.#links.size, this.#dialer.size),
+        siteSize: () => 1 + Math.max(this.#links.size, dialer.size),
         gossipMs: () => this.#gossip.delayMs,
         distrust: (at) => this.#gossip.distrust(at),
         pausedUntil: () => this.#gossip.pausedUntil(),
@@ -134,15 +131,15 @@ export class SwarmMachine {
 
   /** True if the peer may not connect, or nothing that it says of claims counts, for now. */
   isShutOut(peerId: string, now: number): boolean {
-    return this.#bans.has(peerId, now) || this.#gossip.isDeafTo(peerId, now);
+    return this.#members.bans.has(peerId, now) || this.#gossip.isDeafTo(peerId, now);
   }
 
   /** Entries of everything that others can make grow. */
   tables(): Readonly<Record<"links" | "addresses" | "bans" | "claims" | "claimers", number>> {
     return {
       links: this.#links.size,
-      addresses: this.#dialer.size,
-      bans: this.#bans.size,
+      addresses: this.#members.dialer.size,
+      bans: this.#members.bans.size,
       claims: this.#gossip.claims.size,
       claimers: this.#gossip.claims.standings.size,
     };
@@ -155,9 +152,7 @@ export class SwarmMachine {
 
   /** Addresses of connected peers that take connections: worth remembering for the next start. */
   peers(): PeerAddress[] {
-    return [...this.#links.values()]
-      .filter((l) => l.port !== 0)
-      .map(({ address, port }) => ({ address, port }));
+    return this.#members.addresses();
   }
 
   /** The swarm ends: what it had of the WAN budget is free. */
@@ -178,20 +173,20 @@ export class SwarmMachine {
     switch (event.type) {
       case "candidates":
         if (!this.#config.swarming) return;
-        this.#dialer.add(event.peers, now);
+        this.#members.dialer.add(event.peers, now);
         if (event.complete === true) this.#settling.listed(event.peers);
         return;
       case "networks":
-        this.#dialer.setNetworks(event.own, event.site);
+        this.#members.dialer.setNetworks(event.own, event.site);
         return;
       case "dial-failed":
-        this.#dialer.failed(event.peer, now);
+        this.#members.dialer.failed(event.peer, now);
         return;
       case "peer-up":
         this.#up(event, now);
         return;
       case "peer-down":
-        this.#down(event.link, now);
+        this.#members.down(event.link, now);
         return;
       case "message":
         this.#message(event, now);
@@ -260,7 +255,8 @@ export class SwarmMachine {
   #run(event: SwarmEvent, now: number): void {
     const wants = !this.#table.isComplete;
     const expired = this.#gossip.expire(now);
-    for (const link of [...this.#gossip.takeOffenders(), ...this.#picker.run(now)]) this.#shutOut(link, now);
+    for (const link of [...this.#gossip.takeOffenders(), ...this.#picker.run(now)])
+      this.#members.shutOut(link, now);
     let wake = Math.min(
       this.#settling.run(now),
       expired,
@@ -270,7 +266,7 @@ export class SwarmMachine {
       this.#picker.deadline(),
     );
     if (wants) wake = Math.min(wake, this.#wan.run(now, this.#settling.isSettled, this.#mayClaim(event)));
-    wake = Math.min(wake, this.#dial(now), this.#exchange.run(now), this.#neighbourhood.run(now));
+    wake = Math.min(wake, this.#members.run(now));
     if (this.#table.isComplete && !this.#saidComplete) {
       this.#saidComplete = true;
       this.#effects.push({ type: "complete" });
@@ -289,49 +285,30 @@ export class SwarmMachine {
     return hasNews || event.type !== "uploaded";
   }
 
-  #dial(now: number): number {
-    if (!this.#config.swarming) return Number.POSITIVE_INFINITY;
-    const wanted = MAX_LINKS - this.#links.size;
-    for (const peer of this.#dialer.due(now, wanted)) this.#effects.push({ type: "dial", peer });
-    return wanted > 0 ? this.#dialer.deadline(now, wanted) : Number.POSITIVE_INFINITY;
-  }
-
   #up(event: Extract<SwarmEvent, { type: "peer-up" }>, now: number): void {
-    const link = new Link(event, this.#config.rows, now);
-    const { refusal, replaced } = admission(link, this.#admission, now);
-    if (refusal !== undefined) {
-      this.#effects.push({ type: "close", link: link.id, reason: refusal });
-      if (refusal === "self") this.#dialer.forget(link);
-      else if (refusal !== "duplicate") this.#dialer.failed(link, now);
-      return;
-    }
-    if (replaced !== undefined) this.#close(replaced, "duplicate", now);
-    this.#links.set(link.id, link);
-    this.#neighbourhood.changed(now);
-    this.#dialer.connected(link, now);
+    const link = this.#members.up(event, now);
+    if (link === undefined) return;
     this.#haves.greet(link);
-    this.#exchange.greet();
     for (const claim of this.#wan.current(now)) this.#gossip.announce(claim, link);
     this.#gossip.greet(link);
     this.#promises.greet(link);
   }
 
-  #down(id: LinkId, now: number): void {
-    const link = this.#links.get(id);
-    if (link === undefined) return;
-    this.#links.delete(id);
-    this.#neighbourhood.changed(now);
-    this.#picker.release(link);
-    this.#slots.gone();
-    this.#dialer.disconnected(link, now, DIAL_BACKOFF_MS);
+  #gone(link: Link): void {
+    this.#picker.gone(link);
+    this.#slots.gone(link);
     if ([...this.#links.values()].some((l) => l.peerId === link.peerId)) return;
     this.#gossip.gone(link.peerId);
     this.#promises.gone(link.peerId);
   }
 
-  #close(link: Link, reason: CloseReason, now: number): void {
-    this.#effects.push({ type: "close", link: link.id, reason });
-    this.#down(link.id, now);
+  /**
+   * Rows move over the link, or one end brings some from the WAN, or did a moment ago: who is not linked with it any
+   * more neither sees them on offer nor believes the claim.
+   */
+  #isBusy(link: Link, now: number): boolean {
+    const isMoving = link.asked.size > 0 || link.uploading > 0 || link.waiting.length > 0;
+    return isMoving || now - Math.max(link.claimedAt, this.#wan.saidAt) < CLAIM_ECHO_MS;
   }
 
   #message({ link: id, message }: Extract<SwarmEvent, { type: "message" }>, now: number): void {
@@ -373,10 +350,10 @@ export class SwarmMachine {
         if (this.#promises.receive(link, message.promise, message.hops, now)) this.#wan.promised(now);
         return;
       case "peers":
-        this.#dialer.add(message.peers, now, link.peerId);
+        this.#members.dialer.add(message.peers, now, link.peerId);
         return;
       case "neighbours":
-        link.neighbours = new Set(message.ids);
+        this.#members.heardNeighbours(link, message.ids, now);
         return;
       case "bad-rows":
         // The driver reads those rows again and reports `lost` if the peer was right.
@@ -385,15 +362,9 @@ export class SwarmMachine {
   }
 
   #offers(link: Link, message: OfferMessage, now: number): void {
-    if (!takeOffer(link, message, this.#config.rows, this.#picker)) this.#shutOut(link, now);
+    if (!takeOffer(link, message, this.#config.rows, this.#picker)) this.#members.shutOut(link, now);
     else if (message.type === "lost") this.#haves.needs(link, message.runs, now);
     else if (message.type === "have") this.#promises.came(message.runs, now);
-  }
-
-  /** It costs more than it brings: gone for a while. */
-  #shutOut(link: Link, now: number): void {
-    this.#bans.add(link.peerId, SHUT_OUT_MS, now);
-    this.#close(link, "misbehaved", now);
   }
 
   #piece(event: Extract<SwarmEvent, { type: "piece" }>, now: number): void {
@@ -408,15 +379,11 @@ export class SwarmMachine {
     if (event.bad.length === 0) return this.#picker.withdraw(link, event.row);
     let strikes = 0;
     for (const run of event.bad) {
-      strikes = this.#bans.strike(link.peerId, run.count);
+      strikes = this.#members.bans.strike(link.peerId, run.count);
       for (let row = run.first; row < run.first + run.count; row++) link.bits.delete(row);
     }
     this.#effects.push({ type: "send", link: link.id, message: { type: "bad-rows", runs: event.bad } });
-    if (strikes >= MAX_BAD_ROWS) {
-      this.#bans.add(link.peerId, BAN_KEY_MS, now);
-      this.#bans.add(link.address, BAN_ADDRESS_MS, now);
-      this.#close(link, "banned", now);
-    }
+    if (strikes >= MAX_BAD_ROWS) this.#members.ban(link, now);
   }
 
   #stored(runs: readonly Run[], now: number, from?: Link): void {

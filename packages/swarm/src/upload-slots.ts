@@ -1,7 +1,9 @@
 import {
   BACKLOG_MS,
   BUSY_SLOT_MS,
+  MAX_DATA_LINKS,
   MAX_QUEUED_REQUESTS,
+  SLOT_BYTES,
   SLOT_MS,
   UPLOAD_SLOTS,
   UPLOADS_PER_LINK,
@@ -18,6 +20,8 @@ export class UploadSlots {
   readonly #links: ReadonlyMap<LinkId, Link>;
   readonly #emit: (effect: SwarmEffect) => void;
   readonly #holds: (row: number, length: number) => boolean;
+  /** Links to which pieces are on their way. */
+  #busy = 0;
   /** When a slot may change hands, if no request or answer comes before. */
   #rotateAt = 0;
   /** Since when requests have been waiting without a break. */
@@ -43,8 +47,10 @@ export class UploadSlots {
   }
 
   /** A link has gone, perhaps with its slot. */
-  gone(): void {
+  gone(link: Link): void {
     this.#rotateAt = 0;
+    if (link.uploading > 0) this.#busy -= 1;
+    this.#feedAll();
   }
 
   /** A request of the peer: queued, or refused (BEP 6) when it has no slot, asks too much or the rows are not held. */
@@ -67,9 +73,11 @@ export class UploadSlots {
 
   uploaded(link: Link, row: number, length: number, ok: boolean): void {
     this.#rotateAt = 0;
+    if (link.uploading === 1) this.#busy -= 1;
     link.uploading = Math.max(0, link.uploading - 1);
     if (!ok) this.#emit({ type: "send", link: link.id, message: { type: "reject", row, length } });
-    this.#feed(link);
+    else link.slotBytes += length;
+    this.#feedAll(link);
   }
 
   /** Gives free slots away and rotates taken ones. Returns when to look again. */
@@ -95,7 +103,8 @@ export class UploadSlots {
     while (free < 0 || (free === 0 && waiting.length > 0)) {
       const oldest = served.shift();
       if (oldest === undefined) break;
-      const tenure = oldest.uploading > 0 ? BUSY_SLOT_MS : SLOT_MS;
+      const isFruitless = oldest.uploading > 0 && oldest.slotBytes < SLOT_BYTES;
+      const tenure = isFruitless ? BUSY_SLOT_MS : SLOT_MS;
       if (now - oldest.slotSince < tenure) return Math.max(now + SLOT_MS / 4, oldest.slotSince + SLOT_MS);
       this.#choke(oldest, now);
       free += 1;
@@ -111,6 +120,7 @@ export class UploadSlots {
   #unchoke(link: Link, now: number): void {
     link.hasSlot = true;
     link.slotSince = now;
+    link.slotBytes = 0;
     this.#emit({ type: "send", link: link.id, message: { type: "unchoke" } });
   }
 
@@ -123,10 +133,21 @@ export class UploadSlots {
     }
   }
 
+  /** Those whose requests wait, `first` before the others: a turn is short, and an order by age costs a search. */
+  #feedAll(first?: Link): void {
+    if (first !== undefined) this.#feed(first);
+    for (const link of this.#links.values()) {
+      if (this.#busy >= MAX_DATA_LINKS) return;
+      if (link.waiting.length > 0) this.#feed(link);
+    }
+  }
+
+  /** Rule 3: pieces go to ten links at a time; what the others asked for waits until one of these has its own. */
   #feed(link: Link): void {
-    while (link.uploading < UPLOADS_PER_LINK) {
+    while (link.uploading < UPLOADS_PER_LINK && (link.uploading > 0 || this.#busy < MAX_DATA_LINKS)) {
       const next = link.waiting.shift();
       if (next === undefined) return;
+      if (link.uploading === 0) this.#busy += 1;
       link.uploading += 1;
       this.#emit({ type: "upload", link: link.id, row: next.row, length: next.length });
     }

@@ -57,6 +57,7 @@ export class WanClaims {
   readonly #patience: Patience;
   readonly #choice: SpanChoice;
   #own: OwnClaim[] = [];
+  #saidAt = Number.NEGATIVE_INFINITY;
   #nextFetch: FetchId = 1;
   #epoch: number;
   #isGateOpen = true;
@@ -90,6 +91,11 @@ export class WanClaims {
 
   get isClaiming(): boolean {
     return this.#own.length > 0;
+  }
+
+  /** When this client last said something of its claims. */
+  get saidAt(): number {
+    return this.#saidAt;
   }
 
   /** The gate or the WAN budget changed: what runs against it ends now. */
@@ -432,6 +438,7 @@ export class WanClaims {
 
   #send(own: OwnClaim, state: Claim["state"], now: number): void {
     own.sentAt = now;
+    this.#saidAt = now;
     own.sentBytes = own.bytesDone;
     this.#context.announce(this.#toClaim(own, state, now));
   }

@@ -92,7 +92,7 @@ describe("Dialer", () => {
     for (let now = 0; now < 50_000; now += 250) {
       for (const peer of d.due(now, 1000)) {
         dialled += 1;
-        d.connected(peer, now);
+        d.connected({ ...peer, peerId: "00".repeat(32) }, now);
       }
     }
     expect(dialled).toBe(MAX_NEW_ADDRESSES_PER_MINUTE);
@@ -105,7 +105,7 @@ describe("Dialer", () => {
     if (a === undefined || b === undefined) throw new Error("two addresses are due");
     expect([a, b].map((peer) => d.hasAnswered(peer))).toEqual([false, false]);
     d.failed(a, 10);
-    d.connected(b, 10);
+    d.connected({ ...b, peerId: "00".repeat(32) }, 10);
     expect([a, b].map((peer) => d.hasAnswered(peer))).toEqual([true, true]);
     expect(d.hasAnswered({ address: "8.8.8.8", port: 7650 })).toBe(true);
   });

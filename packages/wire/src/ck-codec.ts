@@ -9,6 +9,7 @@ import {
   MAX_CLAIM_PAUSE_MS,
   MAX_PROMISE_RUNS,
   MAX_ROWS,
+  type NamedPeer,
   PEER_CLASSES,
   type PeerAddress,
   type PeerClass,
@@ -92,7 +93,7 @@ export function decodeCk(bytes: Uint8Array): CkMessage | LinkMessage {
         hops: fields.int("hops", 0, MAX_CLAIM_HOPS),
       };
     case "peers":
-      return { type, peers: fields.list("peers", MAX_PEERS_PER_MESSAGE).map(addressOf) };
+      return { type, peers: namedPeers(fields) };
     case "neighbours":
       return { type, ids: fields.list("ids", MAX_NEIGHBOURS).map(prefixOf) };
     case "identity":
@@ -145,7 +146,12 @@ function toWire(message: CkMessage | LinkMessage): unknown {
       return { type: "promise", promise, hops: message.hops };
     }
     case "peers":
-      return { type: "peers", peers: message.peers.map((peer) => [peer.address, peer.port]) };
+      return {
+        type: "peers",
+        peers: message.peers.map((peer) => [peer.address, peer.port]),
+        // Beside the addresses, as they came later. Empty where the id is not known.
+        ids: message.peers.map(({ id }) => Buffer.from(id ?? "", "hex")),
+      };
     case "neighbours":
       return { type: "neighbours", ids: message.ids.map((id) => Buffer.from(id, "hex")) };
     case "identity":
@@ -218,6 +224,17 @@ function isCount(value: unknown): value is number {
 
 function isPause(value: unknown): boolean {
   return isCount(value) && value >= 1 && value <= MAX_CLAIM_PAUSE_MS;
+}
+
+function namedPeers(fields: Fields): NamedPeer[] {
+  const peers = fields.list("peers", MAX_PEERS_PER_MESSAGE).map(addressOf);
+  if (!fields.has("ids")) return peers;
+  const ids = fields.list("ids", MAX_PEERS_PER_MESSAGE);
+  if (ids.length !== peers.length) throw invalid("ids of other peers than it names");
+  return peers.map((peer, i) => {
+    const id = ids[i];
+    return id instanceof Uint8Array && id.byteLength === 0 ? peer : { ...peer, id: prefixOf(id) };
+  });
 }
 
 function addressOf(item: unknown): PeerAddress {

@@ -27,7 +27,7 @@ export type CkMessage =
   | { readonly type: "lost"; readonly runs: readonly Run[] }
   | { readonly type: "claim"; readonly claim: Claim; readonly hops: number }
   | { readonly type: "promise"; readonly promise: RowPromise; readonly hops: number }
-  | { readonly type: "peers"; readonly peers: readonly PeerAddress[] }
+  | { readonly type: "peers"; readonly peers: readonly NamedPeer[] }
   /** Peers that the sender is linked with, all of them: they need no relay of each other's claims. */
   | { readonly type: "neighbours"; readonly ids: readonly PeerIdPrefix[] }
   /** These rows of yours had a wrong hash: read them again before you offer them. */
@@ -90,6 +90,11 @@ export interface PeerAddress {
   /** IP literal. */
   readonly address: string;
   readonly port: number;
+}
+
+/** An address, and who is there as far as the sender knows: a hint, which only the identity at the other end proves. */
+export interface NamedPeer extends PeerAddress {
+  readonly id?: PeerIdPrefix;
 }
 
 export const PEER_CLASSES = ["wired", "wifi", "battery"] as const;
