@@ -20,5 +20,10 @@ export function simImage(bytes: number, rowBytes = 65_536): SimImage {
   const lengths = new Uint32Array(1 + index + frames).fill(rowBytes);
   lengths.fill(65_536, 0, 1 + index);
   lengths[0] = 4096;
-  return { lengths, pieces: 1 + index, bytes: lengths.reduce((a, b) => a + b, 0), spanBytes: Math.max(2 * MIB, 4 * rowBytes) };
+  return {
+    lengths,
+    pieces: 1 + index,
+    bytes: lengths.reduce((a, b) => a + b, 0),
+    spanBytes: Math.max(2 * MIB, 4 * rowBytes),
+  };
 }

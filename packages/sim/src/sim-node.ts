@@ -6,6 +6,8 @@ import type { SimSite } from "./sim-site.js";
 
 export interface NodeOptions {
   readonly peerClass?: PeerClass;
+  /** Hex of 32 bytes; by default drawn from its number. For whoever makes keys until the id suits him. */
+  readonly peerId?: string;
   /** Rows held at the start. */
   readonly have?: Bitfield;
   /** Own limits, bytes per ms. */
@@ -79,7 +81,7 @@ export class SimNode {
     const { lengths, pieces } = this.image;
     this.#have = options.have ?? new Bitfield(lengths.length);
     this.startedAt = site.clock.now();
-    this.peerId = toHex(sha256(Buffer.from(`machine ${index}`)));
+    this.peerId = options.peerId ?? toHex(sha256(Buffer.from(`machine ${index}`)));
     this.address = `10.${(index >> 16) & 255}.${(index >> 8) & 255}.${(index & 255) + 1}`;
     const key = Buffer.from(this.peerId, "hex");
     this.#machine = new SwarmMachine(

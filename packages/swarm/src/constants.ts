@@ -62,7 +62,7 @@ export const CLAIM_ECHO_MS = 10_000;
 /** A claim that was given up, is void, or whose rows are on offer is remembered this long: copies are under way. */
 export const GONE_CLAIM_MS = 5000;
 /** Claims are looked through for what time has made void at most this often. */
-export const EXPIRE_MS = 50;
+export const EXPIRE_MS = 200;
 
 /**
  * Claims one peer may hold open: the one that moves and the next (rule 6: two), and up to two more where a span
@@ -241,6 +241,8 @@ export const MAX_EMPTY_TIMEOUTS = 2;
 export const MAX_REFUSALS = 64;
 /** Times a peer may unchoke us, take requests and choke us again without a byte. */
 export const MAX_EMPTY_TURNS = 5;
+/** A turn without a byte says nothing about who sent rows so shortly before: it has more to serve than it can. */
+export const EMPTY_TURN_MS = 10_000;
 export const SHUT_OUT_MS = 600_000;
 /** Endgame: a request this old may be sent to a second peer. */
 export const ENDGAME_MS = 1500;

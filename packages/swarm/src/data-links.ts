@@ -93,7 +93,5 @@ function mayBeBetter(link: Link, than: Link | undefined): boolean {
 
 /** Best first: those that offer what no source does, then the fastest, then the nearest on the wire. */
 export function byUse(a: Candidate, b: Candidate): number {
-  return (
-    Number(b.isOnly) - Number(a.isOnly) || b.link.rate - a.link.rate || a.link.rttMs - b.link.rttMs
-  );
+  return Number(b.isOnly) - Number(a.isOnly) || b.link.rate - a.link.rate || a.link.rttMs - b.link.rttMs;
 }

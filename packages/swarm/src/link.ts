@@ -74,6 +74,8 @@ export class Link {
   /** Turns in a row that it gave us and that brought nothing. */
   emptyTurns = 0;
   lastAnswerAt = 0;
+  /** When it last answered with rows. */
+  deliveredAt = Number.NEGATIVE_INFINITY;
 
   /** We serve them. */
   wantsUs = false;
@@ -101,6 +103,7 @@ export class Link {
   peersSentAt = Number.NEGATIVE_INFINITY;
   /** Peers near to it were looked for then; those that it was told of. */
   nearSentAt = Number.NEGATIVE_INFINITY;
+  nearChanges = -1;
   readonly nearTold = new Set<PeerIdPrefix>();
 
   constructor(up: Extract<SwarmEvent, { type: "peer-up" }>, rows: number, now: number) {
@@ -156,6 +159,7 @@ export class Link {
     this.rate = this.rate === 0 ? rate : this.rate * 0.8 + rate * 0.2;
     this.lastAnswerAt = now;
     this.hasDelivered = true;
+    this.deliveredAt = now;
     this.timeouts = 0;
     this.refusals = 0;
     this.emptyTurns = 0;

@@ -78,6 +78,7 @@ export class Membership {
     this.links.delete(id);
     this.#leaving.delete(link);
     this.#neighbourhood.changed(now);
+    this.#exchange.changed();
     this.dialer.disconnected(link, now, now - link.upAt);
     this.#context.gone(link, now);
   }
@@ -85,6 +86,7 @@ export class Membership {
   /** A peer says whom it is linked with. */
   heardNeighbours(link: Link, ids: readonly PeerIdPrefix[], now: number): void {
     this.#neighbourhood.heard(link, ids, now);
+    this.#exchange.changed();
   }
 
   close(link: Link, reason: CloseReason, now: number): void {

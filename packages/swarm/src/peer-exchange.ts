@@ -15,6 +15,8 @@ export class PeerExchange {
   readonly #links: ReadonlyMap<LinkId, Link>;
   readonly #emit: (effect: SwarmEffect) => void;
   #dueAt = 0;
+  /** Counts what may change who is near to whom. */
+  #changes = 0;
 
   constructor(links: ReadonlyMap<LinkId, Link>, emit: (effect: SwarmEffect) => void) {
     this.#links = links;
@@ -31,6 +33,12 @@ export class PeerExchange {
   /** A link came up: it is told at the next `run`. */
   greet(): void {
     this.#dueAt = 0;
+    this.#changes += 1;
+  }
+
+  /** A link went, or a peer said whom it is linked with: others may be near to somebody now. */
+  changed(): void {
+    this.#changes += 1;
   }
 
   /** Sends what is due; returns when to look again. */
@@ -39,8 +47,13 @@ export class PeerExchange {
     let due = Number.POSITIVE_INFINITY;
     for (const link of this.#links.values()) {
       const isDue = now - link.peersSentAt >= PEERS_INTERVAL_MS;
-      if (isDue || now - link.nearSentAt >= NEAR_NEWS_MS) this.#tell(link, isDue, now);
-      due = Math.min(due, link.peersSentAt + PEERS_INTERVAL_MS, link.nearSentAt + NEAR_NEWS_MS);
+      const isNews = link.nearChanges !== this.#changes && now - link.nearSentAt >= NEAR_NEWS_MS;
+      if (isDue || isNews) this.#tell(link, isDue, now);
+      due = Math.min(
+        due,
+        link.peersSentAt + PEERS_INTERVAL_MS,
+        Math.max(now, link.nearSentAt) + NEAR_NEWS_MS,
+      );
     }
     this.#dueAt = due;
     return due;
@@ -49,6 +62,7 @@ export class PeerExchange {
   #tell(link: Link, isDue: boolean, now: number): void {
     const near = this.#nearTo(link);
     link.nearSentAt = now;
+    link.nearChanges = this.#changes;
     if (isDue) link.peersSentAt = now;
     const others = isDue ? this.#others(link).filter((other) => !near.includes(other)) : [];
     const peers = [...near, ...others].slice(0, PEERS_PER_MESSAGE).map(nameOf);

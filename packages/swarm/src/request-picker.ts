@@ -1,6 +1,7 @@
 import { type Random, type Run, randomInt } from "@ckmesh/core";
 import {
   DISTRUST_MS,
+  EMPTY_TURN_MS,
   ENDGAME_MS,
   INTEREST_MS,
   LOOK_MS,
@@ -199,8 +200,10 @@ export class RequestPicker {
   }
 
   /** The peer stops serving us; what was asked comes back as refusals. */
-  choked(link: Link): void {
-    if (link.isUnchoked && link.asked.size > 0) link.emptyTurns += 1;
+  choked(link: Link, now: number): void {
+    // Who sent rows a moment ago is busy, not a miser.
+    const isEmpty = now - link.deliveredAt >= EMPTY_TURN_MS;
+    if (link.isUnchoked && link.asked.size > 0 && isEmpty) link.emptyTurns += 1;
     if (link.emptyTurns >= MAX_EMPTY_TURNS) this.#slow.add(link);
     link.isUnchoked = false;
   }

@@ -316,7 +316,7 @@ export class SwarmMachine {
     if (link === undefined) return;
     switch (message.type) {
       case "choke":
-        this.#picker.choked(link);
+        this.#picker.choked(link, now);
         return;
       case "unchoke":
         this.#picker.unchoked(link);

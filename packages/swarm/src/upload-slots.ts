@@ -61,7 +61,7 @@ export class UploadSlots {
       return;
     }
     link.waiting.push({ row, length });
-    this.#feed(link);
+    if (link.waiting.length === 1) this.#feed(link);
   }
 
   cancel(link: Link, row: number, length: number): void {
@@ -77,7 +77,7 @@ export class UploadSlots {
     link.uploading = Math.max(0, link.uploading - 1);
     if (!ok) this.#emit({ type: "send", link: link.id, message: { type: "reject", row, length } });
     else link.slotBytes += length;
-    this.#feedAll(link);
+    this.#feedAll();
   }
 
   /** Gives free slots away and rotates taken ones. Returns when to look again. */
@@ -103,7 +103,8 @@ export class UploadSlots {
     while (free < 0 || (free === 0 && waiting.length > 0)) {
       const oldest = served.shift();
       if (oldest === undefined) break;
-      const isFruitless = oldest.uploading > 0 && oldest.slotBytes < SLOT_BYTES;
+      const isOwed = oldest.uploading > 0 || oldest.waiting.length > 0;
+      const isFruitless = isOwed && oldest.slotBytes < SLOT_BYTES;
       const tenure = isFruitless ? BUSY_SLOT_MS : SLOT_MS;
       if (now - oldest.slotSince < tenure) return Math.max(now + SLOT_MS / 4, oldest.slotSince + SLOT_MS);
       this.#choke(oldest, now);
@@ -133,13 +134,13 @@ export class UploadSlots {
     }
   }
 
-  /** Those whose requests wait, `first` before the others: a turn is short, and an order by age costs a search. */
-  #feedAll(first?: Link): void {
-    if (first !== undefined) this.#feed(first);
-    for (const link of this.#links.values()) {
-      if (this.#busy >= MAX_DATA_LINKS) return;
-      if (link.waiting.length > 0) this.#feed(link);
-    }
+  /** Those whose requests wait: who has had nothing in this turn goes first, so that no turn is empty. */
+  #feedAll(): void {
+    const hungry = [...this.#links.values()].filter((link) => link.waiting.length > 0);
+    for (const link of hungry) if (link.slotBytes === 0) this.#feed(link);
+    const isCrowded = this.#busy >= MAX_DATA_LINKS && hungry.some((link) => link.uploading === 0);
+    // Whoever is served gives its place up after the pieces that are on their way.
+    if (!isCrowded) for (const link of hungry) this.#feed(link);
   }
 
   /** Rule 3: pieces go to ten links at a time; what the others asked for waits until one of these has its own. */

@@ -1,5 +1,12 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { BACKLOG_MS, BUSY_SLOT_MS, SLOT_MS, UPLOAD_SLOTS, UPLOADS_PER_LINK } from "../src/constants.js";
+import {
+  BACKLOG_MS,
+  BUSY_SLOT_MS,
+  MAX_DATA_LINKS,
+  SLOT_MS,
+  UPLOAD_SLOTS,
+  UPLOADS_PER_LINK,
+} from "../src/constants.js";
 import { Link } from "../src/link.js";
 import type { LinkId, SwarmEffect } from "../src/swarm-messages.js";
 import { UploadSlots } from "../src/upload-slots.js";
@@ -50,6 +57,20 @@ describe("UploadSlots", () => {
     peers(3 * UPLOAD_SLOTS);
     slots.rotate(0);
     expect(served()).toBe(3 * UPLOAD_SLOTS);
+  });
+
+  it("sends pieces to ten links at a time, the others next", () => {
+    const all = peers(MAX_DATA_LINKS + 1);
+    slots.rotate(0);
+    for (const link of all) for (let row = 0; row < 5; row++) slots.request(link, row, 100);
+    const eleventh = all[MAX_DATA_LINKS];
+    expect(all.filter((link) => link.uploading > 0).length).toBe(MAX_DATA_LINKS);
+    expect(eleventh?.uploading).toBe(0);
+    const [first] = all;
+    if (first === undefined) throw new Error("there are eleven");
+    for (let row = 0; row < UPLOADS_PER_LINK; row++) slots.uploaded(first, row, 100, true);
+    expect(first.uploading).toBe(0);
+    expect(eleventh?.uploading).toBe(UPLOADS_PER_LINK);
   });
 
   it("counts slots once requests have been waiting for a while, and refuses what the others asked", () => {
