@@ -1,3 +1,4 @@
+import type { PeerMessage } from "@ckmesh/wire";
 import { describe, expect, it } from "vitest";
 import type { SimNode } from "../src/index.js";
 import { hops } from "./hops.js";
@@ -10,6 +11,15 @@ const MOST_LINKS = 24 + 8 + 4;
 const CALM_MS = 120_000;
 /** Hundreds of machines and minutes of their time, on a busy one. */
 const LONG = { timeout: 300_000 };
+
+function sum(list: readonly number[]): number {
+  return list.reduce((a, b) => a + b, 0);
+}
+
+/** An insider that tells nothing of rows, links or peers, and serves nobody. */
+function asks({ type }: PeerMessage): boolean {
+  return type === "interested" || type === "request";
+}
 
 function live(nodes: readonly SimNode[]): SimNode[] {
   return nodes.filter((node) => node.isAlive);
@@ -52,7 +62,6 @@ describe("the overlay of 200 machines", LONG, () => {
     const kept = where.nodes.map(
       (node, i) => [...node.links.keys()].filter((id) => before[i]?.has(id)).length,
     );
-    const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0);
     expect(sum(kept)).toBeGreaterThanOrEqual(0.9 * sum(before.map((links) => links.size)));
   });
 
@@ -77,9 +86,7 @@ describe("a machine around which somebody invents ids", LONG, () => {
     if (victim === undefined) throw new Error("sixty started");
     for (let n = 1; n <= 30; n++) {
       const beside = `${victim.peerId.slice(0, 12)}${(0x8000 + n).toString(16)}${"0".repeat(48)}`;
-      // It tells nothing of rows, links or peers, and serves nobody.
-      const isKept = (type: string): boolean => type === "interested" || type === "request";
-      where.start({ peerId: beside, bend: (said) => (isKept(said.type) ? said : undefined) });
+      where.start({ peerId: beside, bend: (said) => (asks(said) ? said : undefined) });
     }
     for (let ms = 0; ms < 120_000 && honest.some((n) => n.completeAt === undefined); ms += 100)
       where.clock.advance(100);

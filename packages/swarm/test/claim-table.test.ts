@@ -224,6 +224,14 @@ describe("ClaimTable", () => {
     expect(table.add(claim({ span: 9, epoch: 99, state: "paused", pauseMs: 1 }), 1, now)).toBe("excess");
   });
 
+  it("keeps what others told of a peer whose link ends as soon as it came: it is full, not gone", () => {
+    const table = new ClaimTable();
+    const told = { borneOutBytes: 0, rowBytes: 65_536, isNeighbour: false, isOwnWord: false, via: 1 };
+    table.add(claim(), 1, 0, told);
+    expect(table.drop("aa")).toEqual([]);
+    expect(covered(table, 30)).toBe(true);
+  });
+
   it("drops the claims of a peer that left", () => {
     const table = new ClaimTable();
     table.add(claim(), 1, 0);

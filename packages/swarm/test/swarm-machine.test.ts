@@ -1,6 +1,6 @@
 import { Bitfield, seededRandom } from "@ckmesh/core";
 import { describe, expect, it } from "vitest";
-import { MAX_LINKS, SPARE_LINKS } from "../src/constants.js";
+import { MAX_EMPTY_TURNS, MAX_LINKS, SPARE_LINKS } from "../src/constants.js";
 import { type SwarmEffect, SwarmMachine } from "../src/index.js";
 
 const SELF = "80".repeat(32);
@@ -84,6 +84,27 @@ const promise = (n: number, epoch: number, count: number): Parameters<SwarmMachi
 });
 
 describe("SwarmMachine", () => {
+  it("shuts a peer out that gives five turns without a byte, but not one that sent rows a moment before", () => {
+    const ends = (delivers: boolean): string[] => {
+      const have = new Bitfield(5);
+      have.add(0);
+      const m = machine({ have });
+      m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9) }, 1);
+      m.step(up(1, peerId(1)), 2);
+      m.step({ type: "message", link: 1, message: { type: "have-all" } }, 3);
+      m.step({ type: "message", link: 1, message: { type: "unchoke" } }, 4);
+      if (delivers) m.step({ type: "piece", link: 1, row: 1, good: [{ first: 1, count: 1 }], bad: [] }, 5);
+      const effects: SwarmEffect[] = [];
+      for (let turn = 0; turn < MAX_EMPTY_TURNS; turn++) {
+        effects.push(...m.step({ type: "message", link: 1, message: { type: "choke" } }, 10 + 2 * turn));
+        effects.push(...m.step({ type: "message", link: 1, message: { type: "unchoke" } }, 11 + 2 * turn));
+      }
+      return closes(effects);
+    };
+    expect(ends(false)).toEqual(["1 misbehaved"]);
+    expect(ends(true)).toEqual([]);
+  });
+
   it("fetches at once when swarming is off, the hashes before anything else", () => {
     const effects = machine({ swarming: false }).step({ type: "tick" }, 0);
     expect(effects).toEqual([]);

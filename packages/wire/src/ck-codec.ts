@@ -231,9 +231,10 @@ function namedPeers(fields: Fields): NamedPeer[] {
   if (!fields.has("ids")) return peers;
   const ids = fields.list("ids", MAX_PEERS_PER_MESSAGE);
   if (ids.length !== peers.length) throw invalid("ids of other peers than it names");
-  return peers.map((peer, i) => {
+  return peers.map(({ address, port }, i) => {
     const id = ids[i];
-    return id instanceof Uint8Array && id.byteLength === 0 ? peer : { ...peer, id: prefixOf(id) };
+    const isUnknown = id instanceof Uint8Array && id.byteLength === 0;
+    return isUnknown ? { address, port } : { address, port, id: prefixOf(id) };
   });
 }
 

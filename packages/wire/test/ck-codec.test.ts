@@ -62,10 +62,14 @@ const message: fc.Arbitrary<CkMessage | LinkMessage> = fc.oneof(
   fc.record({
     type: fc.constant("peers" as const),
     peers: fc.array(
-      fc.record({
-        address: fc.oneof(fc.ipV4(), fc.ipV6()),
-        port: fc.integer({ min: 1, max: 65_535 }),
-      }),
+      fc.record(
+        {
+          address: fc.oneof(fc.ipV4(), fc.ipV6()),
+          port: fc.integer({ min: 1, max: 65_535 }),
+          id: bytesOf(8).map(toHex),
+        },
+        { requiredKeys: ["address", "port"] },
+      ),
       { maxLength: 50 },
     ),
   }),
@@ -99,6 +103,16 @@ describe("decodeCk", () => {
         );
       }),
     );
+  });
+
+  it("takes addresses without ids, and refuses ids that are none or too many", () => {
+    const peers = [["10.0.0.1", 7650]];
+    expect(decodeCk(encodeMsgpack({ type: "peers", peers }))).toEqual({
+      type: "peers",
+      peers: [{ address: "10.0.0.1", port: 7650 }],
+    });
+    for (const ids of [[], [new Uint8Array(7)], [new Uint8Array(8), new Uint8Array(8)], ["00"]])
+      expect(() => decodeCk(encodeMsgpack({ type: "peers", peers, ids }))).toThrow(refused);
   });
 
   it("throws nothing but ERR_WIRE_MESSAGE_INVALID on arbitrary bytes", () => {
