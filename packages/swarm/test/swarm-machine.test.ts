@@ -83,24 +83,26 @@ const promise = (n: number, epoch: number, count: number): Parameters<SwarmMachi
   },
 });
 
+/** How the link ends of a peer that takes requests and gives five turns without a byte. */
+function ends(delivers: boolean): string[] {
+  const have = new Bitfield(5);
+  have.add(0);
+  const m = machine({ have });
+  m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9) }, 1);
+  m.step(up(1, peerId(1)), 2);
+  m.step({ type: "message", link: 1, message: { type: "have-all" } }, 3);
+  m.step({ type: "message", link: 1, message: { type: "unchoke" } }, 4);
+  if (delivers) m.step({ type: "piece", link: 1, row: 1, good: [{ first: 1, count: 1 }], bad: [] }, 5);
+  const effects: SwarmEffect[] = [];
+  for (let turn = 0; turn < MAX_EMPTY_TURNS; turn++) {
+    effects.push(...m.step({ type: "message", link: 1, message: { type: "choke" } }, 10 + 2 * turn));
+    effects.push(...m.step({ type: "message", link: 1, message: { type: "unchoke" } }, 11 + 2 * turn));
+  }
+  return closes(effects);
+}
+
 describe("SwarmMachine", () => {
   it("shuts a peer out that gives five turns without a byte, but not one that sent rows a moment before", () => {
-    const ends = (delivers: boolean): string[] => {
-      const have = new Bitfield(5);
-      have.add(0);
-      const m = machine({ have });
-      m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9) }, 1);
-      m.step(up(1, peerId(1)), 2);
-      m.step({ type: "message", link: 1, message: { type: "have-all" } }, 3);
-      m.step({ type: "message", link: 1, message: { type: "unchoke" } }, 4);
-      if (delivers) m.step({ type: "piece", link: 1, row: 1, good: [{ first: 1, count: 1 }], bad: [] }, 5);
-      const effects: SwarmEffect[] = [];
-      for (let turn = 0; turn < MAX_EMPTY_TURNS; turn++) {
-        effects.push(...m.step({ type: "message", link: 1, message: { type: "choke" } }, 10 + 2 * turn));
-        effects.push(...m.step({ type: "message", link: 1, message: { type: "unchoke" } }, 11 + 2 * turn));
-      }
-      return closes(effects);
-    };
     expect(ends(false)).toEqual(["1 misbehaved"]);
     expect(ends(true)).toEqual([]);
   });
