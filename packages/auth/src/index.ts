@@ -19,6 +19,9 @@ export type { CertificateCondition, ManyToOneMapping } from "./certificate/many-
 export { type RevocationListFacts, readRevocationList } from "./certificate/revocation-list.js";
 export { readCertificate } from "./certificate/x509.js";
 export { tlsServerEndPoint } from "./channel-binding.js";
+export { offeredSchemes } from "./client/challenges.js";
+export { ClientLogon, type PasswordCredentials } from "./client/client-logon.js";
+export { type LogonStep, type MethodProblem, RequestLogon } from "./client/request-logon.js";
 export type { AuthRequest, ConnectionAuth, PersistenceSwitches } from "./connection-auth.js";
 export type { Identity, SchemeName } from "./identity.js";
 export type {
