@@ -10,16 +10,16 @@ const OUT = "packages/cli/bundle";
 /** They bring native code, which they find beside themselves. */
 const EXTERNAL = ["@toondepauw/node-zstd", "level"];
 
-/** What undici's own index does for its pool, and nothing else: `fetch` and its kin take a tenth of a client's start. */
-const undiciPool: Plugin = {
-  name: "undici-pool",
+/** What undici's own index does for its client, and nothing else: `fetch` and its kin take a tenth of a client's start. */
+const undiciClient: Plugin = {
+  name: "undici-client",
   setup(builder) {
-    builder.onResolve({ filter: /^undici$/ }, () => ({ path: "undici", namespace: "pool" }));
-    builder.onLoad({ filter: /^undici$/, namespace: "pool" }, () => ({
+    builder.onResolve({ filter: /^undici$/ }, () => ({ path: "undici", namespace: "client" }));
+    builder.onLoad({ filter: /^undici$/, namespace: "client" }, () => ({
       contents: `
         const Dispatcher = require("undici/lib/dispatcher/dispatcher.js");
         Object.assign(Dispatcher.prototype, require("undici/lib/api/index.js"));
-        exports.Pool = require("undici/lib/dispatcher/pool.js");`,
+        exports.Client = require("undici/lib/dispatcher/client.js");`,
       resolveDir: resolve("packages/net"),
     }));
   },
@@ -42,7 +42,7 @@ await build({
   format: "esm",
   conditions: ["ckmesh-src"],
   external: EXTERNAL,
-  plugins: [undiciPool],
+  plugins: [undiciClient],
   // Names in stack traces stay as they are.
   minifyWhitespace: true,
   // CommonJS packages call `require` for Node's own modules.

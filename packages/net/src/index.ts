@@ -7,7 +7,10 @@ export {
   OriginHttp,
   type OriginHttpOptions,
   type RangeRequest,
-} from "./origin-http.js";
+} from "./origin/origin-http.js";
+export type { OriginLinkOptions } from "./origin/origin-link.js";
+export { OriginProbe, type ProbeAnswer, probeConnection, type TlsFacts } from "./origin/origin-probe.js";
+export { bareHost, proxyFor } from "./origin/proxy.js";
 export type { PeerLink, PeerLinkHandler } from "./peer-link.js";
 export {
   PeerTransport,

@@ -7,6 +7,9 @@ import {
   type ToTracker,
 } from "@ckmesh/wire";
 import { WebSocket } from "ws";
+import { OriginSockets } from "./origin/origin-socket.js";
+import { bareHost, type ProxySettings, proxyFor } from "./origin/proxy.js";
+import { TunnelAgent } from "./origin/tunnel-agent.js";
 import { TokenBucket } from "./token-bucket.js";
 import { asCa } from "./tracker-link-options.js";
 
@@ -20,6 +23,7 @@ const MESSAGE_BURST = 500;
 export interface TrackerConnectionOptions {
   readonly url: string;
   readonly ca?: string | Uint8Array;
+  readonly proxy?: ProxySettings;
   readonly clock: Clock;
   readonly onMessage: (message: FromTracker) => void;
   /** Called once, when the connection is over for whatever reason but `close`. */
@@ -37,6 +41,7 @@ export class TrackerConnection {
 
   constructor(options: TrackerConnectionOptions) {
     const { url, ca, clock } = options;
+    const agent = tunnelTo(options);
     this.#options = options;
     this.startedAt = clock.now();
     this.#heardAt = this.startedAt;
@@ -47,6 +52,7 @@ export class TrackerConnection {
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       followRedirects: false,
       ...(ca === undefined ? {} : { ca: asCa(ca) }),
+      ...(agent === undefined ? {} : { agent }),
     });
     this.#socket.on("message", (data, isBinary) => {
       this.#onMessage(isBinary && data instanceof Uint8Array ? data : undefined);
@@ -114,4 +120,19 @@ export class TrackerConnection {
       return undefined;
     }
   }
+}
+
+/** The way through the proxy; undefined where there is none to go through. */
+function tunnelTo({ url: text, ca, proxy, clock }: TrackerConnectionOptions): TunnelAgent | undefined {
+  const url = new URL(text.replace(/^wss:/i, "https:"));
+  const server = url.protocol === "https:" ? proxyFor(bareHost(url.hostname), proxy) : undefined;
+  if (server === undefined) return undefined;
+  const sockets = new OriginSockets({
+    url,
+    proxy: server,
+    timeoutMs: HANDSHAKE_TIMEOUT_MS,
+    clock,
+    ...(ca !== undefined && { ca: asCa(ca) }),
+  });
+  return new TunnelAgent(sockets);
 }

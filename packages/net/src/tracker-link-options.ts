@@ -1,6 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { AppError, type Clock, describeError, type Logger, type Random } from "@ckmesh/core";
 import type { FromTracker, PeerAddress, PeerClass } from "@ckmesh/wire";
+import type { ProxySettings } from "./origin/proxy.js";
 
 export interface TrackerLinkOptions {
   /** `ws(s)://host[:port][/path]` */
@@ -22,6 +23,8 @@ export interface TrackerLinkOptions {
   readonly joinKey?: Uint8Array;
   /** Certificates to trust instead of the system's, PEM. */
   readonly ca?: string | Uint8Array;
+  /** On the way to `wss://`; `ws://` goes without. */
+  readonly proxy?: ProxySettings;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;

@@ -109,13 +109,14 @@ export class TrackerLink {
   }
 
   #connect(): void {
-    const { url, ca, clock } = this.#options;
+    const { url, ca, proxy, clock } = this.#options;
     const { lastError } = this.#status;
     this.#setStatus({ state: "connecting", ...(lastError === undefined ? {} : { lastError }) });
     const session: Session = {
       connection: new TrackerConnection({
         url,
         ...(ca === undefined ? {} : { ca }),
+        ...(proxy === undefined ? {} : { proxy }),
         clock,
         onMessage: (message) => this.#take(session, message),
         onLost: (reason) => this.#onLost(session, reason),

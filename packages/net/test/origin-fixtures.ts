@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { type AppError, parseRangeHeader, silentLogger } from "@ckmesh/core";
 import { afterEach } from "vitest";
-import { OriginHttp, type OriginHttpOptions, type RangeRequest } from "../src/origin-http.js";
+import { OriginHttp, type OriginHttpOptions, type RangeRequest } from "../src/origin/origin-http.js";
 import { realClock } from "./test-clock.js";
 
 export type Handler = (request: IncomingMessage, response: ServerResponse) => void;

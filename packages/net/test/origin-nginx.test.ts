@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { silentLogger } from "@ckmesh/core";
 import { hasTool } from "@ckmesh/testkit";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { OriginHttp } from "../src/origin-http.js";
+import { OriginHttp } from "../src/origin/origin-http.js";
 import { fetchPart } from "./origin-fixtures.js";
 import { realClock } from "./test-clock.js";
 

@@ -1,3 +1,4 @@
+import type { MethodProblem } from "@ckmesh/auth";
 import { AppError, describeError, isAppError } from "@ckmesh/core";
 
 /** What an answer's head says that matters for errors. */
@@ -48,6 +49,12 @@ export function errorOfAnswer(head: AnswerHead, what: string, wallMs: number): A
         `the origin forbids ${what} to this user, or to everybody who gives no credentials over https`,
         { details },
       );
+    case 407:
+      return new AppError(
+        "ERR_ORIGIN_UNREACHABLE",
+        "the proxy wants credentials, or refused those it got: see proxyCredentialsFile (Basic only)",
+        { details },
+      );
     case 404:
     case 410:
       return new AppError("ERR_IMAGE_NOT_FOUND", `the origin has no ${what}`, { details });
@@ -75,6 +82,35 @@ export function errorOfAnswer(head: AnswerHead, what: string, wallMs: number): A
   return new AppError("ERR_ORIGIN_INVALID", `the origin answered ${what} with status ${status}`, { details });
 }
 
+/** IIS says it in the page of its 403 only, whatever the language: 403.7, a client certificate is required. */
+export function asksForCertificate(page: string): boolean {
+  return /\b403\.7\b/.test(page);
+}
+
+/** The error of a logon that failed: what the server offered, what was tried, and why each failed. */
+export function errorOfLogon(
+  step: { readonly offered: readonly string[]; readonly problems: readonly MethodProblem[] },
+  what: string,
+  nextTryWall: number | undefined,
+): AppError {
+  const { offered, problems } = step;
+  const offers = offered.length === 0 ? "" : ` (it offers: ${offered.slice(0, 8).join(", ")})`;
+  const tried = problems.map(({ method, problem }) => `${method}: ${problem}`).join("; ");
+  const hint = tried === "" ? "none of that can be used with the credentials configured" : tried;
+  const nextTry = nextTryWall === undefined ? undefined : new Date(nextTryWall).toISOString();
+  const wait =
+    nextTry === undefined
+      ? ""
+      : `. The password is not tried again before ${nextTry}, unless it changes or somebody asks (ckmesh client check)`;
+  return new AppError(
+    "ERR_AUTH_REQUIRED",
+    `the origin does not let this client log on for ${what}${offers}: ${hint}${wait}`,
+    { details: { status: 401, offered, problems, ...(nextTry !== undefined && { nextTry }) } },
+  );
+}
+
+const CERTIFICATE_WANTED = "it wants a client certificate: pass --cert and --key";
+
 /** Advice by the code of a TLS failure (Node's and OpenSSL's names). */
 const TLS_ADVICE: Readonly<Record<string, string>> = {
   DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate is self-signed: pass it as the CA file",
@@ -86,6 +122,14 @@ const TLS_ADVICE: Readonly<Record<string, string>> = {
   CERT_NOT_YET_VALID: "its certificate is not valid yet, or the clock of this machine is wrong",
   ERR_TLS_CERT_ALTNAME_INVALID: "its certificate is for another host name",
   ERR_SSL_WRONG_VERSION_NUMBER: "it does not speak TLS there: is it http://, or another port?",
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: CERTIFICATE_WANTED,
+  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: "it does not trust the authority of the certificate of --cert",
+  ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE:
+    "it breaks TLS off: it wants another protocol version, or a client certificate (--cert and --key)",
+  ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: "it does not take the certificate of --cert",
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_REVOKED: "it says that the certificate of --cert was revoked",
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED: "it says that the certificate of --cert has expired",
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN: "it does not take the certificate of --cert",
   EPROTO: "it does not speak TLS there: is it http://, or another port?",
 };
 
