@@ -1,4 +1,5 @@
 import { AppError, type Logger, randomInt } from "@ckmesh/core";
+import { isAccessLost } from "./access-lost.js";
 import { asAppError } from "./as-app-error.js";
 import type { ClientContext } from "./client-context.js";
 import type { ControlRequest } from "./control-request.js";
@@ -62,10 +63,14 @@ export class Client {
     let failure: AppError | undefined;
     let names = this.#names;
     try {
-      if (names.length === 0) names = await fetchCatalogue(this.#context.origin, signal);
+      if (names.length === 0) {
+        names = await fetchCatalogue(this.#context.origin, signal);
+        await this.#checkUnlisted(new Set(names), signal);
+      }
     } catch (err) {
       failure = asAppError(err);
       names = [];
+      if (isAccessLost(failure.code)) for (const driver of this.images) await driver.bar(failure);
     }
     for (const name of names) {
       try {
@@ -161,6 +166,15 @@ export class Client {
         "ERR_TIMEOUT",
         `${driver.name} version ${newest.version} got no new row for ${ONCE_STALL_MS / 1000} s: is the origin reachable? Start again to go on`,
       );
+    }
+  }
+
+  /** The catalogue lists what may be read: what is here and not in it was taken away, or is no longer there. */
+  async #checkUnlisted(listed: ReadonlySet<string>, signal: AbortSignal): Promise<void> {
+    for (const driver of this.images.filter(({ name }) => !listed.has(name))) {
+      await driver.check(signal).catch((err: unknown) => {
+        this.#logger.info({ image: driver.name, code: asAppError(err).code }, "image not in the catalogue");
+      });
     }
   }
 

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { type Logger } from "@ckmesh/core";
+import type { AppError, Logger } from "@ckmesh/core";
 import { checkTrust, decodeHead, type SignedHead } from "@ckmesh/image";
 import {
   type ImageRecord,
@@ -8,6 +8,7 @@ import {
   type VersionRecord,
   type VersionState,
 } from "@ckmesh/store";
+import { isAccessLost } from "./access-lost.js";
 import { rebuildDisk } from "./activation.js";
 import { asAppError } from "./as-app-error.js";
 import type { ClientContext } from "./client-context.js";
@@ -33,6 +34,7 @@ export class ImageDriver {
   readonly #abort = new AbortController();
   #record: ImageRecord;
   #lastError: StatusError | undefined;
+  #isBarred = false;
   #busy: Promise<void> = Promise.resolve();
   /** On its way from verified to active: `staged` on the way is no end. */
   #activating: VersionDriver | undefined;
@@ -109,6 +111,7 @@ export class ImageDriver {
       if (offer !== undefined) checkTrust(offer.signed, this.#context.trust);
       await this.#exclusive(async () => {
         // In its turn: a version may have been verified while the head was on its way.
+        await this.#readmit();
         if (offer !== undefined) checkVersionRule(offer.signed, this.#record.highest);
         this.#lastError = undefined;
         if (offer !== undefined) await this.#take(offer);
@@ -121,6 +124,7 @@ export class ImageDriver {
       const failure = asAppError(err);
       if (failure.code === "ERR_VERSION_REFUSED") this.#logger.error({ err: failure }, "version refused");
       if (failure.code !== "ERR_ABORTED") this.#lastError = { code: failure.code, message: failure.message };
+      if (isAccessLost(failure.code)) await this.bar(failure);
       throw failure;
     }
   }
@@ -153,6 +157,17 @@ export class ImageDriver {
     });
   }
 
+  /** The origin refuses the image: no peer gets it from here or gives it, until a check finds it readable again. */
+  async bar(reason: AppError): Promise<void> {
+    await this.#exclusive(async () => {
+      this.#lastError = { code: reason.code, message: reason.message };
+      if (!this.#isBarred)
+        this.#logger.warn({ code: reason.code }, "image not shared: the origin refuses it");
+      this.#isBarred = true;
+      for (const driver of this.#versions.values()) await driver.admit(false);
+    });
+  }
+
   /** Stops everything; the state is saved. Safe to call twice. */
   async close(): Promise<void> {
     this.#abort.abort();
@@ -174,18 +189,36 @@ export class ImageDriver {
     }
     const isStored = (driver: VersionDriver, isComplete: boolean): boolean =>
       stored.some((s) => s.version === driver.version && s.isComplete === isComplete);
-    const newest = this.newest?.version;
-    const completeFirst = [...this.#versions.values()].toSorted(
-      (a, b) => Number(isStored(b, true)) - Number(isStored(a, true)),
+    await this.#startVersions(
+      (driver) => isStored(driver, true),
+      (driver) => isStored(driver, false),
     );
-    for (const driver of completeFirst) {
-      const isPartial = isStored(driver, false);
-      if (isPartial && driver.version !== newest) continue;
-      if (isPartial && !this.#isWanted(driver.version)) continue;
-      const started = driver.start();
-      // Complete ones are sources for the partial one, which may have to wait for the network.
-      if (!isPartial) await started;
+  }
+
+  /** Complete versions serve, the newest of the others goes on if it is wanted. */
+  async #startVersions(
+    isComplete: (driver: VersionDriver) => boolean,
+    isPartial: (driver: VersionDriver) => boolean,
+  ): Promise<void> {
+    const { newest } = this;
+    const drivers = [...this.#versions.values()];
+    // Complete ones are sources for the partial one, which may have to wait for the network.
+    for (const driver of drivers) if (isComplete(driver)) await driver.start();
+    for (const driver of drivers) {
+      if (isPartial(driver) && driver === newest && this.#isWanted(driver.version)) void driver.start();
     }
+  }
+
+  /** The origin gives the image out again. */
+  async #readmit(): Promise<void> {
+    if (!this.#isBarred) return;
+    this.#isBarred = false;
+    this.#logger.info({}, "image is shared again");
+    for (const driver of this.#versions.values()) await driver.admit(true);
+    await this.#startVersions(
+      (driver) => driver.isComplete,
+      (driver) => driver.state === "fetching",
+    );
   }
 
   /** Something at the origin is not as it was; several fetches may say so at once. */

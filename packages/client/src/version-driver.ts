@@ -10,6 +10,7 @@ import {
   type WastedBytes,
 } from "@ckmesh/store";
 import { Backoff } from "@ckmesh/swarm";
+import { callsForCheck } from "./access-lost.js";
 import { asAppError } from "./as-app-error.js";
 import type { ClientContext } from "./client-context.js";
 import { DonorVersion, needsDonor } from "./donor-version.js";
@@ -36,7 +37,7 @@ export interface VersionDriverOptions {
   readonly previous: () => VersionFiles | undefined;
   /** Every byte is proven and the pack has its final name. */
   readonly onVerified: () => void;
-  /** The origin no longer has this version where it was: its head is to be looked at again. */
+  /** The origin no longer has this version where it was, or refuses it: its head is to be looked at again. */
   readonly onStale: () => void;
   /** State, error or counters changed: the record is to be saved. */
   readonly onChanged: () => void;
@@ -65,6 +66,7 @@ export class VersionDriver {
   #counted: SourceBytes = NO_SOURCE_BYTES;
   #countedWaste: WastedBytes;
   #isFailed = false;
+  #isBarred = false;
   /** Rows came in this run. */
   #hasRows = false;
   #spaceSeenAt = Number.NEGATIVE_INFINITY;
@@ -177,6 +179,15 @@ export class VersionDriver {
     };
   }
 
+  /**
+   * Whether the origin lets this machine read the image. If not, it leaves the swarm, asks neither peers nor the
+   * origin for rows, and serves nobody; what is here stays, and stays in use. Once admitted, `start` goes on.
+   */
+  async admit(isAdmitted: boolean): Promise<void> {
+    this.#isBarred = !isAdmitted;
+    if (!isAdmitted) await this.pause();
+  }
+
   /** Stops transfers; the files stay open as a source for other versions. `start` goes on. */
   async pause(): Promise<void> {
     this.#cancelRetry?.();
@@ -197,7 +208,7 @@ export class VersionDriver {
   }
 
   async #start(): Promise<void> {
-    if (this.#abort.signal.aborted || this.#swarm !== undefined) return;
+    if (this.#abort.signal.aborted || this.#isBarred || this.#swarm !== undefined) return;
     const { context } = this.#options;
     try {
       if (this.#files === undefined) {
@@ -282,7 +293,7 @@ export class VersionDriver {
       onOriginError: (err) => {
         this.#logger.warn({ err }, "rows not fetched at the origin");
         this.setError(err);
-        if (err.code === "ERR_ORIGIN_CHANGED" || err.code === "ERR_IMAGE_NOT_FOUND") this.#options.onStale();
+        if (callsForCheck(err.code)) this.#options.onStale();
       },
       onPeerLinked: peers.remember,
     });
@@ -364,11 +375,8 @@ export class VersionDriver {
   /** @throws {AppError} ERR_STORE_FULL when what is missing does not fit any more */
   async #requireSpace(files: VersionFiles): Promise<void> {
     const { name, version } = this.signed.head;
-    const held = SOURCES.reduce((sum, source) => sum + files.bytes[source], 0);
-    await this.#options.context.store.requireSpace(
-      neededBytes(this.signed.head) - held,
-      `${name} version ${version}`,
-    );
+    const missing = SOURCES.reduce((sum, source) => sum - files.bytes[source], neededBytes(this.signed.head));
+    await this.#options.context.store.requireSpace(missing, `${name} version ${version}`);
   }
 
   /** Looks at the free space now and then while rows come. */
@@ -441,6 +449,7 @@ export class VersionDriver {
 
   #whyNoSwarm(): string | undefined {
     const { context, record } = this.#options;
+    if (this.#isBarred) return "the origin does not let this machine read the image";
     if (record.isPrivate || context.peers.allowOpenSwarm) return undefined;
     return "the head came over plain http: use https, or allowOpenSwarm";
   }
