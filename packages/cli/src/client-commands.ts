@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { collect, leaf } from "./leaf.js";
+import { addOriginOptions } from "./origin-options.js";
 import { addProgramOptions } from "./server-commands.js";
 
 /** client run, check, status, accept, rollback, limit, export. */
@@ -35,11 +36,8 @@ function addRun(client: Command): void {
       'when less may be used: "mon-fri 08:00-18:00 slow" (several times; off, slow, full)',
       collect,
     )
-    .option("--materialize <FORMAT>", "rebuild the disk beside the pack: original, raw, vhd or off")
-    .option("--user <NAME>", "account at the origin")
-    .option("--password-file <FILE>", "file whose first line is its password")
-    .option("--ca <FILE>", "certificates to trust, PEM");
-  addProgramOptions(run)
+    .option("--materialize <FORMAT>", "rebuild the disk beside the pack: original, raw, vhd or off");
+  addProgramOptions(addOriginOptions(run))
     .option("--once", "check now, fetch, verify, end")
     .option("--seed-for <SECONDS>", "with --once: share that long before the end");
   leaf(

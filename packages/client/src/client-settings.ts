@@ -1,10 +1,10 @@
-import { readFile } from "node:fs/promises";
 import { AppError, fromHex, parseRate } from "@ckmesh/core";
 import { parseImageName, type TrustPolicy } from "@ckmesh/image";
 import { parseTimetable } from "@ckmesh/swarm";
 import { parseNetwork } from "@ckmesh/wire";
 import type { ImageSettings } from "./client-context.js";
 import type { ClientConfig } from "./config-schema.js";
+import { type OriginAccess, readOriginAccess } from "./origin-config.js";
 import type { WanSettings } from "./wan-control.js";
 
 /** What the texts of a configuration mean; found wrong at the start, not at the first use. */
@@ -13,8 +13,7 @@ export interface ClientSettings {
   readonly trust: TrustPolicy;
   readonly images: ImageSettings;
   readonly wan: WanSettings;
-  readonly credentials: { readonly user: string; readonly password: string } | undefined;
-  readonly ca: string | undefined;
+  readonly access: OriginAccess;
 }
 
 /** @throws {AppError} ERR_CONFIG_INVALID naming the key */
@@ -57,26 +56,8 @@ export async function readSettings(config: ClientConfig): Promise<ClientSettings
           : checked("wanBudget", () => positive(parseRate(wanBudget))),
       timetable: checked("wanTimetable", () => parseTimetable(config.wanTimetable)),
     },
-    credentials: await readCredentials(config),
-    ca: config.ca === undefined ? undefined : await readText("ca", config.ca),
+    access: await readOriginAccess(config),
   };
-}
-
-async function readCredentials(config: ClientConfig): Promise<ClientSettings["credentials"]> {
-  const { user, passwordFile } = config;
-  if (user === undefined && passwordFile === undefined) return undefined;
-  if (user === undefined || passwordFile === undefined)
-    throw invalid("user", "user and passwordFile belong together");
-  const text = await readText("passwordFile", passwordFile);
-  return { user, password: text.split(/\r?\n/, 1)[0] ?? "" };
-}
-
-async function readText(key: string, path: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (cause) {
-    throw new AppError("ERR_CONFIG_INVALID", `${key}: ${path} cannot be read`, { cause });
-  }
 }
 
 function positive(rate: number): number {

@@ -1,5 +1,6 @@
 import { Type } from "@ckmesh/runtime";
 import type { Static } from "typebox";
+import { originConfigDefaults, originConfigProperties } from "./origin-config.js";
 
 /** How new versions of an image are treated (DESIGN.md section 8). */
 const POLICIES = ["auto", "suggest", "manual"] as const;
@@ -29,10 +30,7 @@ export const clientConfigSchema = Type.Object({
   ),
   wanTimetable: names("When less may be used: mon-fri 08:00-18:00 slow; the first line that fits counts"),
   materialize: Type.Enum([...MATERIALIZE_FORMATS], { description: "Rebuild the disk beside the pack" }),
-  user: Type.Optional(text("User name at the origin")),
-  passwordFile: Type.Optional(file("File whose first line is the password")),
-  ca: Type.Optional(file("PEM certificates to trust in place of the system's")),
-  allowBasicOverHttp: flag("Send the password over plain http: trusted networks only"),
+  ...originConfigProperties,
   publishers: names("Public keys that may sign images, 64 hexadecimal characters each"),
   signature: Type.Enum(["required", "whenConfigured"], {
     description: "whenConfigured: unsigned images are taken while no publisher is configured",
@@ -70,7 +68,7 @@ export const clientConfigDefaults = {
   allowOpenSwarm: false,
   wanTimetable: [],
   materialize: "off",
-  allowBasicOverHttp: false,
+  ...originConfigDefaults,
   publishers: [],
   signature: "whenConfigured",
   policy: "auto",

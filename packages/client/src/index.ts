@@ -4,6 +4,15 @@ export type { ClientDeps } from "./client-context.js";
 export { type ClientConfig, clientConfigDefaults, clientConfigSchema } from "./config-schema.js";
 export type { ControlRequest } from "./control-request.js";
 export { type ControlDeps, controlStore, exportPair } from "./control-store.js";
+export type { Finding } from "./doctor/finding.js";
+export { runDoctor } from "./doctor/run-doctor.js";
+export {
+  type OriginAccess,
+  type OriginConfig,
+  originConfigDefaults,
+  originConfigProperties,
+  readOriginAccess,
+} from "./origin-config.js";
 export { type RunningClient, startClient } from "./start-client.js";
 export type { ClientStatus, ImageStatus, StatusError, VersionStatus, WanStatus } from "./status.js";
 export { parseWanCap, type WanCap } from "./wan-cap.js";

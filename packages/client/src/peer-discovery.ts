@@ -1,6 +1,7 @@
 import type { Clock, Logger, Random } from "@ckmesh/core";
 import { type Identity, LanAnnouncer, TrackerLink, type TrackerLinkStatus } from "@ckmesh/net";
 import type { PeerAddress, PeerClass, ProgressReport } from "@ckmesh/wire";
+import type { OriginAccess } from "./origin-config.js";
 import { ownNetworks } from "./own-networks.js";
 import { PeerMemory } from "./peer-memory.js";
 import type { SwarmDirectory } from "./swarm-directory.js";
@@ -24,6 +25,7 @@ export interface PeerDiscoveryOptions {
   readonly ticket: () => Promise<Uint8Array | undefined>;
   readonly joinKey: Uint8Array | undefined;
   readonly ca: string | undefined;
+  readonly proxy: OriginAccess["proxy"];
   readonly published: (image: string, version: number) => void;
   readonly clock: Clock;
   readonly random: Random;
@@ -91,8 +93,20 @@ export class PeerDiscovery {
   }
 
   #openTracker(url: string): { link: TrackerLink; announcer: TrackerAnnouncer } {
-    const { identity, peerClass, peerPort, site, allowLoopback, ticket, joinKey, ca, clock, random, logger } =
-      this.#options;
+    const {
+      identity,
+      peerClass,
+      peerPort,
+      site,
+      allowLoopback,
+      ticket,
+      joinKey,
+      ca,
+      proxy,
+      clock,
+      random,
+      logger,
+    } = this.#options;
     const { directory, published } = this.#options;
     const link = new TrackerLink({
       url,
@@ -104,6 +118,7 @@ export class PeerDiscovery {
       ticket,
       ...(joinKey !== undefined && { joinKey }),
       ...(ca !== undefined && { ca }),
+      ...(proxy !== undefined && { proxy }),
       clock,
       random,
       logger: logger.child({ component: "tracker-link" }),

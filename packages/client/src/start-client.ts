@@ -1,9 +1,10 @@
 import { join } from "node:path";
-import { AppError, isAppError } from "@ckmesh/core";
+import { AppError, describeError, isAppError } from "@ckmesh/core";
 import { Identity, OriginHttp, PeerTransport } from "@ckmesh/net";
 import { parseListen, readKeyFile } from "@ckmesh/runtime";
 import { ImageStore, type VersionFiles } from "@ckmesh/store";
 import { Backoff, PollSchedule } from "@ckmesh/swarm";
+import { isAccessLost } from "./access-lost.js";
 import { asAppError } from "./as-app-error.js";
 import { Client, type OnceResult } from "./client.js";
 import type { ClientContext, ClientDeps } from "./client-context.js";
@@ -13,6 +14,7 @@ import type { ClientConfig } from "./config-schema.js";
 import type { ControlRequest } from "./control-request.js";
 import { firstCheckMs } from "./first-check.js";
 import { LocalApi } from "./local-api.js";
+import { readCredentials } from "./origin-config.js";
 import { PeerDiscovery } from "./peer-discovery.js";
 import { PollLoop } from "./poll-loop.js";
 import { Reachability } from "./reachability.js";
@@ -72,6 +74,7 @@ class ClientRun implements RunningClient {
   /** In the order of opening; closed in the opposite one, the store last. */
   readonly #closers: (() => Promise<void> | void)[] = [];
   #client: Client | undefined;
+  #origin: OriginHttp | undefined;
   #wan: WanControl | undefined;
   #loop: PollLoop | undefined;
   #discovery: PeerDiscovery | undefined;
@@ -97,6 +100,7 @@ class ClientRun implements RunningClient {
   async open(): Promise<void> {
     const { clock, logger } = this.#deps;
     const origin = this.#openOrigin();
+    this.#origin = origin;
     const identity = await Identity.load(join(this.#store.dir, "identity.pem"));
     this.#peerId = identity.peerIdHex;
     const transport = await this.#openTransport(identity);
@@ -118,7 +122,7 @@ class ClientRun implements RunningClient {
     const api = await LocalApi.open(this.#store.dir, (request) => this.#control(request), { clock, logger });
     this.#closers.push(() => api.close());
     this.#keepHouse();
-    if (!this.#config.once) this.#openLoop(client, identity.peerId, firstMs);
+    if (!this.#config.once) this.#openLoop(origin, client, identity.peerId, firstMs);
   }
 
   check(): void {
@@ -163,13 +167,9 @@ class ClientRun implements RunningClient {
   }
 
   #openOrigin(): OriginHttp {
-    const { origin: baseUrl, allowBasicOverHttp } = this.#config;
-    const { credentials, ca } = this.#settings;
     const origin = new OriginHttp({
-      baseUrl,
-      ...(credentials !== undefined && { credentials }),
-      ...(ca !== undefined && { ca }),
-      allowBasicOverHttp,
+      ...this.#settings.access,
+      baseUrl: this.#config.origin,
       logger: this.#deps.logger.child({ component: "origin-http" }),
       clock: this.#deps.clock,
       site: () => this.#discovery?.site ?? this.#config.site,
@@ -246,7 +246,8 @@ class ClientRun implements RunningClient {
       tracker,
       ticket: () => this.#fetchTicket(origin, identity.peerIdHex),
       joinKey: joinKeyFile === undefined ? undefined : await readKeyFile(joinKeyFile, "joinKeyFile"),
-      ca: this.#settings.ca,
+      ca: this.#settings.access.ca,
+      proxy: this.#settings.access.proxy,
       published: (image, version) => {
         client.published(image, version);
       },
@@ -255,7 +256,7 @@ class ClientRun implements RunningClient {
     this.#closers.push(() => discovery.close());
   }
 
-  #openLoop(client: Client, peerId: Uint8Array, firstMs: number | undefined): void {
+  #openLoop(origin: OriginHttp, client: Client, peerId: Uint8Array, firstMs: number | undefined): void {
     const { clock, random, logger } = this.#deps;
     const schedule = new PollSchedule({
       random,
@@ -272,13 +273,27 @@ class ClientRun implements RunningClient {
       const asked = details["retryMs"];
       return Math.max(backoff.fail(), typeof asked === "number" ? asked : 0);
     };
-    const loop = new PollLoop(schedule, clock, logger, (signal) => client.checkAll(signal), retryMs);
+    const check = async (signal: AbortSignal): Promise<void> => {
+      await this.#renewCredentials(origin);
+      await client.checkAll(signal);
+    };
+    const loop = new PollLoop(schedule, clock, logger, check, retryMs);
     this.#loop = loop;
     this.#closers.push(() => loop.close());
     loop.start();
     client.openStored().catch((err: unknown) => {
       logger.error({ err }, "store not opened");
     });
+  }
+
+  /** A password file may have changed since the last check, which ends the standing refusal of the old password. */
+  async #renewCredentials(origin: OriginHttp): Promise<void> {
+    try {
+      const credentials = await readCredentials(this.#config);
+      if (credentials !== undefined) origin.renewCredentials(credentials);
+    } catch (err) {
+      this.#deps.logger.warn({ reason: describeError(err) }, "password not read again: the old one stays");
+    }
   }
 
   /** Undefined from a stock server: the join key, if any, has to do. */
@@ -292,8 +307,11 @@ class ClientRun implements RunningClient {
   }
 
   async #control(request: ControlRequest): Promise<unknown> {
-    if (request.command === "check") this.check();
-    else if (request.command === "limit") await this.#wan?.override(request.cap, request.forMs);
+    if (request.command === "check") {
+      // A person asks: they may know that the account is unlocked again.
+      this.#origin?.forgiveRefusal();
+      this.check();
+    } else if (request.command === "limit") await this.#wan?.override(request.cap, request.forMs);
     else if (request.command !== "status") await this.#client?.control(request);
     return this.status();
   }
@@ -353,7 +371,9 @@ class ClientRun implements RunningClient {
     for (const image of this.#client?.status().images ?? []) {
       for (const version of image.versions) peers += version.peers;
       const [newest] = image.versions;
-      if (newest === undefined) continue;
+      // What this machine may not read is not named to the tracker.
+      const isBarred = image.lastError !== undefined && isAccessLost(image.lastError.code);
+      if (newest === undefined || isBarred) continue;
       const { previous, delta, host, peers: fromPeers, origin } = newest.bytes;
       const { rejected, duplicate, retried } = newest.wasted;
       this.#discovery?.report({

@@ -4,6 +4,7 @@ import { parseWhole } from "../cli-options.js";
 import { ClientReporter } from "../client-reporter.js";
 import { ClientWatch } from "../client-watch.js";
 import type { Action } from "../leaf.js";
+import { originFlags } from "../origin-options.js";
 import { loadProgramConfig, programDeps } from "../program-setup.js";
 import { untilAborted } from "../until-aborted.js";
 
@@ -30,9 +31,7 @@ export const clientRun: Action = async ({ output, signal }, options) => {
       wanBudget: options.text("wanBudget"),
       wanTimetable: options.list("wanTimetable"),
       materialize: options.text("materialize"),
-      user: options.text("user"),
-      passwordFile: options.text("passwordFile"),
-      ca: options.text("ca"),
+      ...originFlags(options),
       once: options.flag("once"),
       seedFor: seedFor === undefined ? undefined : parseWhole("--seed-for", seedFor, 0, MAX_SEED_SECONDS),
     },
