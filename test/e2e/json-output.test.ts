@@ -105,6 +105,7 @@ describe("JSON lines", () => {
     writeFileSync(disk, randomFillSync(new Uint8Array(3 * MIB)));
     await runCkmesh(["pack", disk, "--name", "A", "--out", root]);
     let client: Promise<Finished> | undefined;
+    let doctor: Promise<Finished> | undefined;
     const origin = await runCkmesh(
       ["origin", "--root", root, "--listen", "127.0.0.1:0", "--anonymous", "--with-tracker", "--json"],
       {
@@ -113,7 +114,13 @@ describe("JSON lines", () => {
           if (url === undefined || !text.includes('"event":"published"') || client !== undefined) return;
           const source = ["--origin", url, "--image", "A", "--once"];
           const own = ["--store", store, "--listen", "127.0.0.1:0"];
-          client = runCkmesh(["client", "run", ...source, ...own, "--json"]).finally(() => kill("SIGTERM"));
+          const running = runCkmesh(["client", "run", ...source, ...own, "--json"]);
+          const examining = runCkmesh(["doctor", url, "--json"]);
+          [client, doctor] = [running, examining];
+          Promise.allSettled([running, examining]).then(
+            () => kill("SIGTERM"),
+            () => {},
+          );
         },
       },
     );
@@ -122,6 +129,9 @@ describe("JSON lines", () => {
     expect(finished).toBeDefined();
     if (finished === undefined) return;
     expectDocumented("client run", finished);
+    const examined = await doctor;
+    expect(examined).toBeDefined();
+    if (examined !== undefined) expectDocumented("doctor", examined);
     expectDocumented("client status", await runCkmesh(["client", "status", "--store", store, "--json"]));
     const exported = await runCkmesh(["client", "export", "A", folder, "--store", store, "--json"]);
     expectDocumented("client export", exported);

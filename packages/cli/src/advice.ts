@@ -4,7 +4,8 @@ import type { ErrorCode } from "@ckmesh/core";
 const ADVICE: Partial<Readonly<Record<ErrorCode, string>>> = {
   ERR_CONFIG_INVALID: "correct the named key; --print-config shows every value and where it comes from",
   ERR_USAGE: "see the command's --help",
-  ERR_AUTH_REQUIRED: "give --user and --password-file of an account that may read",
+  ERR_AUTH_REQUIRED:
+    "give --user and --password-file of an account that may read, or --negotiate; `ckmesh doctor URL` tries each way",
   ERR_AUTH_FORBIDDEN:
     "use https:// with --user and --password-file, or ask the origin's administrator for the right to read",
   ERR_AUTH_UNAVAILABLE:
@@ -24,7 +25,8 @@ const ADVICE: Partial<Readonly<Record<ErrorCode, string>>> = {
   ERR_ORIGIN_BUSY: "the origin is busy; try again later",
   ERR_TICKET_INVALID: "origin and tracker need the same --fleet-key-file, and right clocks",
   ERR_FRAME_HASH_MISMATCH: "run `ckmesh verify` on the source; its disk or memory may be failing",
-  ERR_ORIGIN_UNREACHABLE: "check the address in --origin, the certificate (--ca) and the network",
+  ERR_ORIGIN_UNREACHABLE:
+    "check the address in --origin, the certificate (--ca) and the network; `ckmesh doctor URL` looks at each",
   ERR_ORIGIN_INVALID: "something between here and the origin changes answers; see the details",
   ERR_ORIGIN_CHANGED: "a version was replaced while it was read; run the command again",
   ERR_TIMEOUT: "check the network and try again; what was fetched is kept",

@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { addClientCommands } from "./client-commands.js";
+import { addDoctorCommand } from "./doctor-command.js";
 import { addImageCommands } from "./image-commands.js";
 import { leaf } from "./leaf.js";
 import { addServerCommands } from "./server-commands.js";
@@ -30,6 +31,7 @@ export function createProgram(version: string): Command {
   addImageCommands(program);
   addServerCommands(program);
   addClientCommands(program);
+  addDoctorCommand(program);
   leaf(
     program
       .command("demo")
