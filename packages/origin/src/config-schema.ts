@@ -1,5 +1,6 @@
 import { Type } from "@ckmesh/runtime";
 import type { Static } from "typebox";
+import { authenticationDefaults, authenticationSchema } from "./config/authentication-schema.js";
 
 const Names = Type.Array(Type.String({ minLength: 1, maxLength: 256 }), { maxItems: 10_000 });
 
@@ -17,25 +18,7 @@ export const originConfigSchema = Type.Object({
         "Let shared caches keep versions; whoever reads from such a cache is not asked for credentials",
     }),
   }),
-  authentication: Type.Object({
-    anonymous: Type.Object({ enabled: Type.Boolean() }),
-    basic: Type.Object({
-      enabled: Type.Boolean(),
-      realm: Type.String({ maxLength: 64 }),
-      defaultLogonDomain: Type.String({
-        maxLength: 64,
-        description: "Accepted for IIS's sake; accounts have no domain",
-      }),
-      allowOverHttp: Type.Boolean({
-        description: "Take passwords without TLS, readable by everyone on the way",
-      }),
-    }),
-    accountsFile: Type.Optional(Type.String({ minLength: 1, isPath: true })),
-    lockout: Type.Object({
-      threshold: Type.Integer({ minimum: 1, maximum: 1000 }),
-      seconds: Type.Integer({ minimum: 1, maximum: 86_400 }),
-    }),
-  }),
+  authentication: authenticationSchema,
   rights: Type.Object({ read: Names, change: Names, admin: Names }),
   bits: Type.Object({
     BITSUploadEnabled: Type.Boolean(),
@@ -47,6 +30,13 @@ export const originConfigSchema = Type.Object({
   ),
   tlsListen: Type.Optional(
     Type.String({ minLength: 1, maxLength: 300, description: "ADDR:PORT of the TLS listener" }),
+  ),
+  certListen: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 300,
+      description: "ADDR:PORT of the TLS listener that requires client certificates",
+    }),
   ),
   tlsCert: Type.Optional(Type.String({ minLength: 1, isPath: true, description: "Certificate chain, PEM" })),
   tlsKey: Type.Optional(Type.String({ minLength: 1, isPath: true, description: "Private key, PEM" })),
@@ -66,6 +56,10 @@ export const originConfigSchema = Type.Object({
       },
     ),
   ),
+  trustedProxies: Type.Array(Type.String({ maxLength: 64 }), {
+    maxItems: 1000,
+    description: "Networks (CIDR) of proxies that give each client a connection of its own",
+  }),
   publishers: Type.Array(Type.String({ pattern: "^[0-9a-fA-F]{64}$" }), {
     maxItems: 100,
     description: "Public keys; with any, an image that none of them signed is refused",
@@ -120,13 +114,10 @@ export type OriginConfig = Static<typeof originConfigSchema>;
 /** Everything but the folder and the listeners. */
 export const originConfigDefaults = {
   virtualDirectory: { name: "MEDVImages", directoryBrowse: false, publicCache: false },
-  authentication: {
-    anonymous: { enabled: false },
-    basic: { enabled: true, realm: "MEDV", defaultLogonDomain: "", allowOverHttp: false },
-    lockout: { threshold: 10, seconds: 60 },
-  },
+  authentication: authenticationDefaults,
   rights: { read: ["Everyone"], change: [], admin: [] },
   bits: { BITSUploadEnabled: false, BITSAllowOverwrites: false, BITSMaximumUploadSize: "" },
+  trustedProxies: [],
   publishers: [],
   publish: { scanMs: 1000, settleMs: 3000 },
   logFile: { enabled: true },
