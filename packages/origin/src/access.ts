@@ -1,77 +1,261 @@
-import { type Authenticator, isGranted, type Principal, type Right, type Rights } from "@ckmesh/auth";
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import {
+  type Authenticator,
+  type AuthOutcome,
+  type ConnectionAuth,
+  dependsOnGroups,
+  type Identity,
+  isGranted,
+  type Right,
+  type Rights,
+  type SchemeName,
+} from "@ckmesh/auth";
 import type { Clock } from "@ckmesh/core";
+import type { Entrance } from "./entrance.js";
 import { RequestError, SUB_STATUS } from "./http-failure.js";
+import type { LogonAudit } from "./logon/logon-audit.js";
+import type { NetworkList } from "./network-list.js";
 
-export interface AccessOptions {
+/** What may change while the origin runs. */
+export interface AccessSettings {
+  /** Another object = everybody logs on anew. */
   readonly authenticator: Authenticator;
   readonly rights: Rights;
   readonly anonymousEnabled: boolean;
-  readonly clock: Clock;
+  /** Groups of somebody, local ones and those of the directory. */
+  readonly groupsOf: (identity: Identity) => Promise<readonly string[]>;
+  readonly trustedProxies: NetworkList;
+  /** Schemes that count for the connection: said in `Persistent-Auth`, as IIS does. */
+  readonly persistentSchemes: ReadonlySet<SchemeName>;
 }
 
-export interface Credentials {
-  readonly authorization: string | undefined;
-  readonly isTls: boolean;
-  readonly address: string;
+export interface AccessOptions {
+  readonly settings: AccessSettings;
+  readonly clock: Clock;
+  readonly audit: LogonAudit;
 }
+
+/** Who sends a request. */
+export interface Visitor {
+  /** Undefined = nobody known. */
+  readonly identity: Identity | undefined;
+  /** Lines that go with the answer, whichever it is. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly connection: Connection;
+}
+
+/** What is kept of a connection, as long as it lives. */
+interface Connection {
+  readonly auth: ConnectionAuth;
+  readonly settings: AccessSettings;
+  readonly address: string;
+  readonly verdicts: Map<Right, Verdict>;
+  /** The logon that was written down last; Basic repeats it with each request. */
+  audited: string | undefined;
+}
+
+interface Verdict {
+  readonly name: string | undefined;
+  readonly isGranted: boolean;
+  readonly at: number;
+}
+
+/** How long a right counts on a connection before groups are looked at again. */
+const VERDICT_MS = 30_000;
 
 /** Who sends a request and whether they may: 401, 403 and their headers are decided here. */
 export class Access {
-  readonly #options: AccessOptions;
+  readonly #clock: Clock;
+  readonly #audit: LogonAudit;
+  readonly #connections = new WeakMap<Socket, Connection>();
+  #settings: AccessSettings;
 
   constructor(options: AccessOptions) {
-    this.#options = options;
+    this.#settings = options.settings;
+    this.#clock = options.clock;
+    this.#audit = options.audit;
+  }
+
+  get settings(): AccessSettings {
+    return this.#settings;
+  }
+
+  /** From the next request on, also on connections under way; what is being answered goes on. */
+  replace(settings: AccessSettings): void {
+    this.#settings = settings;
   }
 
   /**
-   * @throws {RequestError} ERR_AUTH_REQUIRED with every challenge when a credential is wrong, or missing
-   *   where anonymous reading is off; ERR_AUTH_FORBIDDEN where no credential can be given without TLS
+   * @throws {RequestError} ERR_AUTH_REQUIRED: with every challenge when a credential is wrong, or missing where
+   *   anonymous reading is off; with one line while the client has more to say; ERR_AUTH_FORBIDDEN where no
+   *   credential can be given without TLS, or the client certificate is not good enough
    * @throws {AppError} ERR_RATE_LIMITED, ERR_AUTH_UNAVAILABLE
    */
-  async identify(credentials: Credentials): Promise<Principal> {
-    const { authenticator, anonymousEnabled, clock } = this.#options;
-    const { authorization, isTls, address } = credentials;
-    const outcome = await authenticator
-      .connect({ isTls, address })
-      .authenticate({ authorization, isProxied: false, now: clock.now() });
-    if (outcome.type === "user") return { user: outcome.identity.name, anonymousEnabled };
-    if (outcome.type === "anonymous" && anonymousEnabled) return { user: undefined, anonymousEnabled };
-    throw this.#unauthorized(
-      credentials.isTls,
-      outcome.type === "anonymous" ? SUB_STATUS.logonNeeded : SUB_STATUS.logonFailed,
+  async identify(request: IncomingMessage, entrance: Entrance): Promise<Visitor> {
+    const connection = this.#connectionOf(request.socket, entrance);
+    if (entrance.certificateOf !== undefined) {
+      const identity = await this.#byCertificate(request.socket, entrance.certificateOf, connection);
+      return { identity, headers: {}, connection };
+    }
+    const { authorization } = request.headers;
+    const isProxied = this.#isProxied(request, connection.address);
+    const outcome = await connection.auth.authenticate({ authorization, isProxied, now: this.#clock.now() });
+    switch (outcome.type) {
+      case "user":
+        if (authorization !== undefined) this.#noteLogon(connection, outcome);
+        return {
+          identity: outcome.identity,
+          headers: authorization === undefined ? {} : this.#successHeaders(outcome, isProxied),
+          connection,
+        };
+      case "anonymous":
+        if (this.#settings.anonymousEnabled) return { identity: undefined, headers: {}, connection };
+        throw this.#unauthorized(connection, SUB_STATUS.logonNeeded);
+      case "continue":
+        throw unauthorized(SUB_STATUS.logonFailed, [outcome.challenge]);
+      case "refused":
+        this.#audit.failed({
+          user: outcome.user,
+          address: connection.address,
+          method: schemeOf(authorization),
+          status: 401,
+          subStatus: SUB_STATUS.logonFailed,
+          reason: outcome.reason,
+        });
+        connection.audited = undefined;
+        throw this.#unauthorized(connection, SUB_STATUS.logonFailed);
+    }
+  }
+
+  /**
+   * @throws {RequestError} ERR_AUTH_FORBIDDEN, for nobody known ERR_AUTH_REQUIRED
+   * @throws {AppError} ERR_AUTH_UNAVAILABLE when groups decide and the directory does not answer
+   */
+  async require(right: Right, visitor: Visitor): Promise<void> {
+    if (await this.isGranted(right, visitor)) return;
+    if (visitor.identity === undefined) {
+      throw this.#unauthorized(visitor.connection, SUB_STATUS.deniedToAnonymous);
+    }
+    throw new RequestError(
+      "ERR_AUTH_FORBIDDEN",
+      `${visitor.identity.name} does not have the right to ${right}`,
+      { subStatus: SUB_STATUS.readForbidden },
     );
   }
 
-  /** @throws {RequestError} ERR_AUTH_FORBIDDEN, for nobody known ERR_AUTH_REQUIRED */
-  require(right: Right, principal: Principal, isTls: boolean): void {
-    if (this.isGranted(right, principal)) return;
-    if (principal.user === undefined) throw this.#unauthorized(isTls, SUB_STATUS.logonNeeded);
-    throw new RequestError("ERR_AUTH_FORBIDDEN", `${principal.user} does not have the right to ${right}`, {
-      subStatus: SUB_STATUS.readForbidden,
+  /** @throws {AppError} ERR_AUTH_UNAVAILABLE */
+  async isGranted(right: Right, { identity, connection }: Visitor): Promise<boolean> {
+    const now = this.#clock.now();
+    const known = connection.verdicts.get(right);
+    if (known !== undefined && known.name === identity?.name && now - known.at < VERDICT_MS) {
+      return known.isGranted;
+    }
+    const { rights, anonymousEnabled, groupsOf } = this.#settings;
+    const principal = { user: identity?.name, anonymousEnabled };
+    const groups =
+      identity !== undefined && dependsOnGroups(rights, right, principal) ? await groupsOf(identity) : [];
+    const verdict = isGranted(rights, right, { ...principal, groups });
+    connection.verdicts.set(right, { name: identity?.name, isGranted: verdict, at: now });
+    return verdict;
+  }
+
+  #connectionOf(socket: Socket, entrance: Entrance): Connection {
+    const known = this.#connections.get(socket);
+    if (known?.settings === this.#settings) return known;
+    const isSameLogon = known?.settings.authenticator === this.#settings.authenticator;
+    const facts = entrance.factsOf(socket);
+    const connection: Connection = {
+      auth: known !== undefined && isSameLogon ? known.auth : this.#settings.authenticator.connect(facts),
+      settings: this.#settings,
+      address: facts.address,
+      verdicts: new Map(),
+      audited: known?.audited,
+    };
+    this.#connections.set(socket, connection);
+    return connection;
+  }
+
+  async #byCertificate(
+    socket: Socket,
+    certificateOf: (socket: Socket) => Promise<Identity>,
+    connection: Connection,
+  ): Promise<Identity> {
+    try {
+      const identity = await certificateOf(socket);
+      this.#noteLogon(connection, { identity, scheme: "certificate" });
+      return identity;
+    } catch (err) {
+      if (err instanceof RequestError && err.code === "ERR_AUTH_FORBIDDEN") {
+        this.#audit.failed({
+          user: undefined,
+          address: connection.address,
+          method: "certificate",
+          status: 403,
+          subStatus: err.subStatus,
+          reason: err.message,
+        });
+      }
+      throw err;
+    }
+  }
+
+  /** A logon is written down once per connection. */
+  #noteLogon(
+    connection: Connection,
+    logon: { readonly identity: Identity; readonly scheme: SchemeName },
+  ): void {
+    const key = `${logon.scheme} ${logon.identity.name}`;
+    if (connection.audited === key) return;
+    connection.audited = key;
+    this.#audit.succeeded({
+      user: logon.identity.name,
+      address: connection.address,
+      method: logon.scheme,
     });
   }
 
-  isGranted(right: Right, principal: Principal): boolean {
-    return isGranted(this.#options.rights, right, principal);
+  #successHeaders(
+    outcome: Extract<AuthOutcome, { readonly type: "user" }>,
+    isProxied: boolean,
+  ): Readonly<Record<string, string>> {
+    const isKept = !isProxied && this.#settings.persistentSchemes.has(outcome.scheme);
+    return {
+      ...(outcome.reply !== undefined && { "WWW-Authenticate": outcome.reply }),
+      ...(isKept && { "Persistent-Auth": "true" }),
+    };
   }
 
-  #unauthorized(isTls: boolean, subStatus: number): RequestError {
-    const challenges = this.#options.authenticator.connect({ isTls, address: "" }).challenges();
-    if (challenges.length === 0) {
-      // A 401 must say how to authenticate (RFC 9110 §15.5.2); here there is no way.
-      return new RequestError(
-        "ERR_AUTH_FORBIDDEN",
-        isTls ? "no way to authenticate is switched on" : "credentials are taken over TLS only: use https",
-        { subStatus: SUB_STATUS.tlsRequired },
-      );
-    }
+  /** A hop that is not trusted may send the requests of several people on one connection. */
+  #isProxied({ headers }: IncomingMessage, address: string): boolean {
+    const isForwarded =
+      headers.via !== undefined ||
+      headers["x-forwarded-for"] !== undefined ||
+      headers.forwarded !== undefined;
+    return isForwarded && !this.#settings.trustedProxies.contains(address);
+  }
+
+  #unauthorized({ auth }: Connection, subStatus: number): RequestError {
+    const challenges = auth.challenges();
+    if (challenges.length > 0) return unauthorized(subStatus, challenges);
+    // A 401 must say how to authenticate (RFC 9110 §15.5.2); here there is no way.
     return new RequestError(
-      "ERR_AUTH_REQUIRED",
-      "authentication is required, or the credentials are not right",
-      {
-        subStatus,
-        headers: { "WWW-Authenticate": challenges },
-      },
+      "ERR_AUTH_FORBIDDEN",
+      "no way to authenticate is open here: it is switched off, or passwords are taken over TLS only (use https)",
+      { subStatus: SUB_STATUS.tlsRequired },
     );
   }
+}
+
+function unauthorized(subStatus: number, challenges: readonly string[]): RequestError {
+  return new RequestError(
+    "ERR_AUTH_REQUIRED",
+    "authentication is required, or the credentials are not right",
+    { subStatus, headers: { "WWW-Authenticate": challenges } },
+  );
+}
+
+/** What a refused client tried; anything else than a name is not repeated. */
+function schemeOf(authorization: string | undefined): string {
+  return /^(?:basic|ntlm|negotiate)(?= )/i.exec(authorization ?? "")?.[0].toLowerCase() ?? "unknown";
 }

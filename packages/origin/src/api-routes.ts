@@ -1,11 +1,10 @@
 import type { IncomingMessage } from "node:http";
-import type { Principal } from "@ckmesh/auth";
 import { type Clock, fromHex } from "@ckmesh/core";
 import { issueTicket, TICKET_LIFETIME_MS } from "@ckmesh/wire";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
-import type { Access } from "./access.js";
+import type { Access, Visitor } from "./access.js";
 import type { Catalogue, PublishedVersion, ServedFile } from "./catalogue.js";
 import { RequestError } from "./http-failure.js";
 import type { GateStatus } from "./publish-gate.js";
@@ -16,13 +15,12 @@ export interface ApiRoutesOptions {
   readonly catalogue: Catalogue;
   readonly access: Access;
   readonly gateStatus: () => GateStatus;
-  readonly siteMap: SiteMap;
+  readonly siteMap: () => SiteMap;
   /** Undefined: no tickets. */
   readonly fleetKey: Uint8Array | undefined;
-  readonly anonymousEnabled: boolean;
   readonly clock: Clock;
   readonly startedAt: number;
-  readonly principalOf: (request: IncomingMessage) => Principal;
+  readonly visitorOf: (request: IncomingMessage) => Visitor;
   /** Prometheus' text format, where the metrics can be shown. */
   readonly metricsText: (() => Promise<string>) | undefined;
 }
@@ -63,13 +61,13 @@ export function addApiRoutes(app: FastifyInstance, options: ApiRoutesOptions): v
   typed.get("/ckmesh/ticket", { schema: { querystring: TicketQuery } }, (request, reply) => {
     reply.header("Cache-Control", "no-store");
     const address = plainAddress(request.raw.socket.remoteAddress ?? "");
-    const user = options.principalOf(request.raw).user ?? "anonymous";
+    const user = options.visitorOf(request.raw).identity?.name ?? "anonymous";
     const ticket = makeTicket(request.query.peer, user, address, options);
     return { ticket: Buffer.from(ticket).toString("base64") };
   });
-  app.get("/ckmesh/api/status", (request, reply) => {
+  app.get("/ckmesh/api/status", async (request, reply) => {
     reply.header("Cache-Control", "no-store");
-    return describeStatus(options, options.principalOf(request.raw));
+    return describeStatus(options, options.visitorOf(request.raw));
   });
 }
 
@@ -98,7 +96,7 @@ function makeTicket(peer: string, user: string, address: string, options: ApiRou
   }
   const peerId = fromHex(peer, PEER_ID_BYTES);
   if (peerId === undefined) throw new Error("unreachable: the schema lets only peer ids pass");
-  const site = siteMap.siteOf(address);
+  const site = siteMap().siteOf(address);
   return issueTicket(fleetKey, {
     peerId,
     user,
@@ -109,9 +107,10 @@ function makeTicket(peer: string, user: string, address: string, options: ApiRou
 }
 
 /** Reasons name files that are not published: for admins, or where everybody may read everything anyway. */
-function describeStatus(options: ApiRoutesOptions, principal: Principal): object {
+async function describeStatus(options: ApiRoutesOptions, visitor: Visitor): Promise<object> {
   const { refused, waiting, checking, folderError } = options.gateStatus();
-  const isShown = options.anonymousEnabled || options.access.isGranted("admin", principal);
+  const isShown =
+    options.access.settings.anonymousEnabled || (await options.access.isGranted("admin", visitor));
   return {
     startedAt: new Date(options.startedAt).toISOString(),
     images: options.catalogue.imageCount,

@@ -1,8 +1,10 @@
 import { appendFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describeError, type Logger } from "@ckmesh/core";
+import type { LogonEntry } from "./logon/logon-audit.js";
 
-export interface AuditEntry {
+/** A change of what is published. */
+interface PublishEntry {
   readonly action: "publish" | "unpublish";
   readonly image: string;
   readonly version: number;
@@ -12,7 +14,9 @@ export interface AuditEntry {
   readonly by: "folder";
 }
 
-/** One JSON line per change of what is published, in `audit.ndjson` of the state folder. */
+export type AuditEntry = PublishEntry | LogonEntry;
+
+/** One JSON line per change of what is published and per logon, in `audit.ndjson` of the state folder. */
 export class AuditLog {
   readonly #path: string;
   readonly #logger: Logger;

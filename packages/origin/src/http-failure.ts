@@ -14,10 +14,14 @@ export interface HttpFailure {
 export const SUB_STATUS = {
   logonFailed: 1,
   logonNeeded: 2,
+  deniedToAnonymous: 3,
   readForbidden: 2,
   tlsRequired: 4,
   notServed: 3,
 } as const;
+
+/** When a client may ask again whose credentials nobody could check. */
+const LOGON_RETRY_MS = 5000;
 
 /** An error with what its answer needs beyond code and message. */
 export class RequestError extends AppError {
@@ -45,10 +49,9 @@ export function httpFailure(err: unknown): HttpFailure {
     return { status: statusOf(code), subStatus, code, message, headers };
   }
   if (isAppError(err)) {
+    if (err.code === "ERR_AUTH_UNAVAILABLE") return logonUnavailable(err);
     const status = statusOf(err.code);
-    const retryMs = err.details["retryMs"];
-    const headers: Record<string, string> =
-      typeof retryMs === "number" ? { "Retry-After": String(Math.max(1, Math.ceil(retryMs / 1000))) } : {};
+    const headers = retryAfter(err.details["retryMs"]);
     if (status < 500) return { status, subStatus: 0, code: err.code, message: err.message, headers };
   }
   const status = clientFaultOf(err);
@@ -68,6 +71,21 @@ export function httpFailure(err: unknown): HttpFailure {
     message: "the server failed; its log says why",
     headers: {},
   };
+}
+
+/** What exactly failed is for the log: the client learns that its credentials were not judged. */
+function logonUnavailable(err: AppError): HttpFailure {
+  return {
+    status: statusOf(err.code),
+    subStatus: 0,
+    code: err.code,
+    message: "credentials cannot be checked just now; try again",
+    headers: retryAfter(err.details["retryMs"] ?? LOGON_RETRY_MS),
+  };
+}
+
+function retryAfter(retryMs: unknown): Readonly<Record<string, string>> {
+  return typeof retryMs === "number" ? { "Retry-After": String(Math.max(1, Math.ceil(retryMs / 1000))) } : {};
 }
 
 /** fastify's own refusals (bad URL, body, header) carry a 4xx `statusCode`. */

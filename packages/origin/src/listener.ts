@@ -7,10 +7,13 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { Access } from "./access.js";
 import { AnswerTurns } from "./answer-turns.js";
 import { type ApiRoutesOptions, addApiRoutes, isApiPath, isOpenPath } from "./api-routes.js";
+import { drainBody } from "./drain-body.js";
+import { certificateEntrance, type Entrance, plainEntrance, tlsEntrance } from "./entrance.js";
 import { createFileRoute, type FileRouteOptions, isExpectedFailure } from "./file-route.js";
 import { httpFailure, RequestError } from "./http-failure.js";
-import { plainAddress, type RequestRecorder } from "./request-facts.js";
-import { TLS_SETTINGS, type TlsFiles } from "./tls-options.js";
+import { followTls, type ListenerTls, tlsServerOptions } from "./listener-tls.js";
+import type { RequestRecorder } from "./request-facts.js";
+import type { TlsFiles } from "./tls-options.js";
 
 export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
@@ -18,8 +21,9 @@ export interface ListenerParts {
   readonly access: Access;
   readonly recorder: RequestRecorder;
   readonly files: FileRouteOptions;
-  readonly api: Omit<ApiRoutesOptions, "principalOf">;
-  readonly refreshAccounts: () => Promise<void>;
+  readonly api: Omit<ApiRoutesOptions, "visitorOf">;
+  /** Nothing to wait for, or a look at the accounts file under way. */
+  readonly refreshAccounts: () => Promise<void> | undefined;
   readonly upgrades: ReadonlyMap<string, UpgradeHandler>;
   readonly isClosing: () => boolean;
   readonly maxConnections: number;
@@ -30,6 +34,8 @@ export interface ListenerParts {
 export interface Listener {
   readonly isTls: boolean;
   readonly address: ListenAddress;
+  readonly needsCertificate: boolean;
+  setMaxConnections(count: number): void;
   /** Takes new TLS files; connections under way keep theirs. */
   replaceTls(files: TlsFiles): void;
   /** Ends idle connections and waits `drainMs` for the others, then cuts them. */
@@ -60,10 +66,11 @@ const METHODS = new Set(["GET", "HEAD"]);
 export async function openListener(
   parts: ListenerParts,
   listen: ListenAddress,
-  tls: TlsFiles | undefined,
+  tls: ListenerTls | undefined,
 ): Promise<Listener> {
   const app = buildApp(parts, tls);
   const { server } = app;
+  const replaceTls = tls === undefined ? () => {} : followTls(server, tls);
   server.maxConnections = parts.maxConnections;
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     if (request.headers.upgrade?.toLowerCase() === "websocket") upgrade(parts, request, socket, head);
@@ -80,16 +87,16 @@ export async function openListener(
   return {
     isTls: tls !== undefined,
     address: { host: listen.host, port },
-    replaceTls: (files) => {
-      if ("setSecureContext" in server && typeof server.setSecureContext === "function") {
-        server.setSecureContext({ ...TLS_SETTINGS, cert: files.cert, key: files.key });
-      }
+    needsCertificate: tls?.clients !== undefined,
+    replaceTls,
+    setMaxConnections: (count) => {
+      server.maxConnections = count;
     },
     close: (drainMs) => closeApp(app, server, drainMs),
   };
 }
 
-function buildApp(parts: ListenerParts, tls: TlsFiles | undefined): FastifyInstance {
+function buildApp(parts: ListenerParts, tls: ListenerTls | undefined): FastifyInstance {
   const limits = {
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -108,12 +115,11 @@ function buildApp(parts: ListenerParts, tls: TlsFiles | undefined): FastifyInsta
   const app: FastifyInstance =
     tls === undefined
       ? fastify({ ...options, http: limits })
-      : fastify({ ...options, https: { ...limits, ...TLS_SETTINGS, cert: tls.cert, key: tls.key } });
-  const isTls = tls !== undefined;
-
+      : fastify({ ...options, https: { ...limits, ...tlsServerOptions(tls) } });
+  const entrance = entranceOf(tls);
   const turns = new AnswerTurns();
   app.addHook("onRequest", async (request, reply) => {
-    if (await turns.next(request.raw, reply.raw)) await admit(parts, request, reply, isTls);
+    if (await turns.next(request.raw, reply.raw)) await admit(parts, request, reply, entrance);
     else reply.hijack(); // Nobody is there to be answered.
   });
   app.setErrorHandler((err, request, reply) => sendFailure(parts, err, request, reply));
@@ -122,21 +128,28 @@ function buildApp(parts: ListenerParts, tls: TlsFiles | undefined): FastifyInsta
   });
   addApiRoutes(app, {
     ...parts.api,
-    principalOf: (request) => parts.recorder.of(request).principal ?? NOBODY,
+    visitorOf: (request) => {
+      const { visitor } = parts.recorder.of(request);
+      if (visitor === undefined) throw new Error("unreachable: a request that nobody was asked about");
+      return visitor;
+    },
   });
   const fileRoute = createFileRoute(parts.files);
   app.get(FILE_ROUTE, (request, reply) => fileRoute(request, reply, targetOf(request)));
   return app;
 }
 
-const NOBODY = { user: undefined, anonymousEnabled: false } as const;
+function entranceOf(tls: ListenerTls | undefined): Entrance {
+  if (tls === undefined) return plainEntrance();
+  return tls.clients === undefined ? tlsEntrance() : certificateEntrance(tls.clients);
+}
 
 /** Who, may they, and is it a method of ours: in this order, so that nobody unknown learns what exists. */
 async function admit(
   parts: ListenerParts,
   request: FastifyRequest,
   reply: FastifyReply,
-  isTls: boolean,
+  entrance: Entrance,
 ): Promise<void> {
   const facts = parts.recorder.begin(request.raw, reply.raw, targetOf(request));
   reply.header("X-Content-Type-Options", "nosniff");
@@ -146,16 +159,18 @@ async function admit(
     });
   }
   if (!isOpenPath(pathOf(targetOf(request)))) {
-    const { authorization } = request.headers;
-    if (authorization !== undefined) await parts.refreshAccounts();
-    const address = plainAddress(request.raw.socket.remoteAddress ?? "");
-    facts.principal = await parts.access.identify({ authorization, isTls, address });
-    parts.access.require("read", facts.principal, isTls);
+    await parts.refreshAccounts();
+    const visitor = await parts.access.identify(request.raw, entrance);
+    facts.visitor = visitor;
+    if (entrance.isStale(request.raw.socket)) reply.raw.setHeader("Connection", "close");
+    // On the bare response: answers with a file go past fastify.
+    for (const [name, value] of Object.entries(visitor.headers)) reply.raw.setHeader(name, value);
+    await parts.access.require("read", visitor);
   }
   if (!METHODS.has(request.method)) throw refusedMethod(request, reply);
 }
 
-/** 405; a body that may follow is not waited for. */
+/** 405. */
 function refusedMethod(request: FastifyRequest, reply: FastifyReply): RequestError {
   reply.header("Connection", "close");
   return new RequestError(
@@ -178,6 +193,7 @@ function sendFailure(
   if (failure.status >= 500 && !isExpectedFailure(err)) {
     parts.logger.error({ err, method: request.method, target: targetOf(request) }, "request failed");
   }
+  if (!drainBody(request.raw)) reply.header("Connection", "close");
   for (const [name, value] of Object.entries(failure.headers)) {
     reply.header(name, typeof value === "string" ? value : [...value]);
   }

@@ -8,7 +8,8 @@ import type { OpaqueParts } from "./version-of.js";
 
 export interface ProvePairOptions {
   /** Ed25519 public keys; with any, one of them must have signed. */
-  readonly publishers: readonly Uint8Array[];
+  /** Asked at each check. */
+  readonly publishers: () => readonly Uint8Array[];
   readonly opaqueIndexes: OpaqueIndexes;
   /** Checks a pair; with `opaque`, indexes a foreign pack instead. */
   readonly verify: (
@@ -38,7 +39,8 @@ export async function provePair(
   signal: AbortSignal,
   known: { readonly version: RememberedVersion | undefined; readonly fingerprint: string },
 ): Promise<ProvenPair> {
-  const { clock, opaqueIndexes, publishers, verify } = options;
+  const { clock, opaqueIndexes, verify } = options;
+  const publishers = options.publishers();
   const { name, version } = pair;
   const publishedAt = known.version?.publishedAt ?? Math.round(clock.wall());
   const indexPath = kind === "ours" ? (pair.index?.path ?? "") : opaqueIndexes.pathOf(name, version);

@@ -149,6 +149,13 @@ export class PublishGate {
     }
   }
 
+  /** Looks at refused pairs again: what spoke against them may be gone. What is published stays so. */
+  retryRefused(): void {
+    for (const candidate of this.#candidates.values()) {
+      if (candidate.state === "refused") candidate.retryAt = this.#options.clock.now();
+    }
+  }
+
   #look(key: string, pair: FolderPair): void {
     const { clock, settleMs, cache } = this.#options;
     const fingerprint = pairFingerprint(pair);

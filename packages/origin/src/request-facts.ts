@@ -1,12 +1,12 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Principal } from "@ckmesh/auth";
 import type { Clock, Metrics } from "@ckmesh/core";
+import type { Visitor } from "./access.js";
 import { siteLabelOf, spanOf } from "./site-headers.js";
 import type { W3cLog } from "./w3c-log.js";
 
 /** What is known of a request under way, beside the request itself. */
 export interface RequestFacts {
-  principal: Principal | undefined;
+  visitor: Visitor | undefined;
   /** IIS's second number of the answer. */
   subStatus: number;
 }
@@ -47,7 +47,7 @@ export class RequestRecorder {
   /** Call once, before anything else is done with the request. */
   begin(request: IncomingMessage, response: ServerResponse, target: string): RequestFacts {
     const { clock } = this.#options;
-    const facts: RequestFacts = { principal: undefined, subStatus: 0 };
+    const facts: RequestFacts = { visitor: undefined, subStatus: 0 };
     this.#facts.set(request, facts);
     const { socket } = request;
     const startedAt = clock.now();
@@ -66,7 +66,7 @@ export class RequestRecorder {
         serverPort: localPort,
         method: request.method ?? "",
         target,
-        user: facts.principal?.user,
+        user: facts.visitor?.identity?.name,
         clientAddress: plainAddress(remoteAddress),
         userAgent: request.headers["user-agent"],
         status: response.statusCode,

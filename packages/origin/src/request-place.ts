@@ -14,12 +14,22 @@ type AddressPlace = Omit<TransferPlace, "label">;
 
 /** Finds out where requests come from: address map, then the client's own word, then its network (rule 2). */
 export class RequestPlaces {
-  readonly #siteMap: SiteMap;
-  /** What a connection's address says does not change: it is looked up once. */
-  readonly #known = new WeakMap<Socket, AddressPlace>();
+  #siteMap: SiteMap;
+  /** What a connection's address says changes with the map only: it is looked up once. */
+  #known = new WeakMap<Socket, AddressPlace>();
 
   constructor(siteMap: SiteMap) {
     this.#siteMap = siteMap;
+  }
+
+  get siteMap(): SiteMap {
+    return this.#siteMap;
+  }
+
+  /** From the next request on. */
+  replace(siteMap: SiteMap): void {
+    this.#siteMap = siteMap;
+    this.#known = new WeakMap();
   }
 
   of(request: IncomingMessage): TransferPlace {

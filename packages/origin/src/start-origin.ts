@@ -1,7 +1,5 @@
-import { randomBytes } from "node:crypto";
 import { mkdir, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { Authenticator, BasicVerifier, basicScheme, LocalJudge, Lockout } from "@ckmesh/auth";
 import {
   AppError,
   type Clock,
@@ -11,23 +9,25 @@ import {
   type Metrics,
   type Random,
 } from "@ckmesh/core";
-import { formatListen, parseListen, readKeyFile } from "@ckmesh/runtime";
+import { formatListen, readKeyFile } from "@ckmesh/runtime";
 import type { FairQueueLimits } from "@ckmesh/swarm";
 import { issueTicket, TICKET_LIFETIME_MS } from "@ckmesh/wire";
-import { Access } from "./access.js";
-import { type AccountsUser, AccountWatch } from "./account-file.js";
 import { AuditLog } from "./audit-log.js";
 import { Catalogue, type PublishedVersion } from "./catalogue.js";
 import { CatalogueCache } from "./catalogue-cache.js";
+import { checkOriginConfig } from "./config/check-config.js";
+import { planReload, type ReloadPlan } from "./config/reload-plan.js";
 import type { OriginConfig } from "./config-schema.js";
-import { type Listener, type ListenerParts, openListener, type UpgradeHandler } from "./listener.js";
+import type { Listener, ListenerParts, UpgradeHandler } from "./listener.js";
+import { LiveAccess } from "./live-access.js";
+import { LogonAudit } from "./logon/logon-audit.js";
 import { OpaqueIndexes } from "./opaque-pack.js";
 import { OpenFiles } from "./open-files.js";
+import { openListeners } from "./open-listeners.js";
 import { PublishGate } from "./publish-gate.js";
 import { RequestRecorder } from "./request-facts.js";
 import { RequestPlaces } from "./request-place.js";
 import { SiteMap } from "./site-map.js";
-import { readTlsFiles } from "./tls-options.js";
 import { TransferGate } from "./transfer-gate.js";
 import { verifyInWorker } from "./verify-in-worker.js";
 import { W3cLog } from "./w3c-log.js";
@@ -60,13 +60,18 @@ export interface Origin {
    * @throws {AppError} ERR_CONFIG_INVALID without a fleet key
    */
   issueOriginTicket(peerId: Uint8Array): Uint8Array;
+  /**
+   * Takes a new configuration as far as that goes without a restart; transfers under way go on. Files that it
+   * names are looked at again.
+   * @throws {AppError} ERR_CONFIG_INVALID; everything then stays as it was
+   */
+  reload(config: OriginConfig): Promise<ReloadPlan>;
   /** Answers 503, lets transfers end, then closes. */
   close(): Promise<void>;
 }
 
 /** For answers that were cut at a stop: their ends are told a moment later. */
 const LAST_WORDS_MS = 1000;
-const DEFAULT_LISTEN = "0.0.0.0:8080";
 
 /**
  * Starts an origin: returns when it answers and what was published before is published again.
@@ -74,19 +79,22 @@ const DEFAULT_LISTEN = "0.0.0.0:8080";
  */
 export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promise<Origin> {
   const { clock, metrics } = deps;
+  checkOriginConfig(config);
   const logger = deps.logger.child({ component: "origin" });
   const root = await openRoot(config.virtualDirectory.physicalPath);
   const stateDir = await makeStateDir(config.state ?? `${root}.state`);
   const fleetKey =
     config.fleetKeyFile === undefined ? undefined : await readKeyFile(config.fleetKeyFile, "fleetKeyFile");
-  const siteMap = new SiteMap(config.sites ?? {});
+  const places = new RequestPlaces(new SiteMap(config.sites ?? {}));
   const log = config.logFile.enabled
     ? new W3cLog(config.logFile.directory ?? join(stateDir, "logs"), clock, logger)
     : undefined;
   const audit = new AuditLog(stateDir, logger);
   const catalogue = new Catalogue();
   const openFiles = new OpenFiles(clock, logger);
-  const { access, refreshAccounts } = await openAccess(config, clock, logger);
+  const live = await LiveAccess.open(config, { clock, logger, audit: new LogonAudit(audit, clock) });
+  const { access } = live;
+  let publishers = parsePublishers(config.publishers);
   const listeners: ((published: Published) => void)[] = [];
   const announce = (published: Published): void => {
     for (const listener of listeners) listener(published);
@@ -95,7 +103,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
   const gate = new PublishGate({
     root,
     ...config.publish,
-    publishers: parsePublishers(config.publishers),
+    publishers: () => publishers,
     catalogue,
     cache: await CatalogueCache.load(stateDir, logger),
     opaqueIndexes: await OpaqueIndexes.open(stateDir),
@@ -123,7 +131,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     files: {
       catalogue,
       openFiles,
-      places: new RequestPlaces(siteMap),
+      places,
       transfers: new TransferGate({ limits: transferLimits(config), clock, random: deps.random, metrics }),
       logger,
       directoryName: config.virtualDirectory.name,
@@ -134,14 +142,13 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
       catalogue,
       access,
       gateStatus: () => gate.status(),
-      siteMap,
+      siteMap: () => places.siteMap,
       fleetKey,
-      anonymousEnabled: config.authentication.anonymous.enabled,
       clock,
       startedAt: clock.wall(),
       metricsText: metrics.text,
     },
-    refreshAccounts,
+    refreshAccounts: () => live.refresh(),
     upgrades,
     isClosing: () => isClosing,
     maxConnections: config.limits.maxConnections,
@@ -150,26 +157,44 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
   await gate.start();
   let opened: readonly Listener[];
   try {
-    opened = await openListeners(config, parts);
+    opened = await openListeners(config, parts, live.certificates);
   } catch (err) {
-    await gate.close();
+    await Promise.all([gate.close(), live.close()]);
     throw err;
   }
-  const stopTlsWatch = watchTls(config, opened, clock, logger);
+  const tlsWatch = watchTls(config, opened, clock, logger);
   const urls = opened.map(
     ({ isTls, address }) =>
       `${isTls ? "https" : "http"}://${formatListen(address)}/${config.virtualDirectory.name}`,
   );
   warnOfSettings(config, logger);
   logger.info({ urls, root, state: stateDir }, "origin is ready");
+  let current = config;
+  let reloading: Promise<unknown> = Promise.resolve();
+  const reload = async (next: OriginConfig): Promise<ReloadPlan> => {
+    if (isClosing) throw new AppError("ERR_SHUTTING_DOWN", "the origin is stopping");
+    checkOriginConfig(next);
+    const plan = planReload(current, next);
+    const siteMap = new SiteMap(next.sites ?? {});
+    await live.replace(next);
+    places.replace(siteMap);
+    tlsWatch.look();
+    if (plan.changed.includes("publishers")) {
+      publishers = parsePublishers(next.publishers);
+      gate.retryRefused();
+    }
+    for (const listener of opened) listener.setMaxConnections(next.limits.maxConnections);
+    current = next;
+    return plan;
+  };
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     isClosing = true;
-    stopTlsWatch();
-    await Promise.all([gate.close(), ...opened.map((listener) => listener.close(config.limits.drainMs))]);
+    tlsWatch.stop();
+    await Promise.all([gate.close(), ...opened.map((listener) => listener.close(current.limits.drainMs))]);
     await parts.recorder.idle(LAST_WORDS_MS);
     openFiles.close();
-    await Promise.all([log?.close(), audit.close()]);
+    await Promise.all([log?.close(), audit.close(), live.close()]);
     logger.info({}, "origin has stopped");
   };
   return {
@@ -190,63 +215,19 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
       const expires = Math.round(clock.wall()) + TICKET_LIFETIME_MS;
       return issueTicket(fleetKey, { peerId, user: "origin", role: "origin", expires });
     },
+    reload: (next) => {
+      const turn = inTurn(reloading, async () => reload(next));
+      reloading = turn;
+      return turn;
+    },
     close: () => (closing ??= close()),
   };
 }
 
-async function openListeners(config: OriginConfig, parts: ListenerParts): Promise<readonly Listener[]> {
-  const { tlsListen, tlsCert, tlsKey } = config;
-  const listen = config.listen ?? (tlsListen === undefined ? DEFAULT_LISTEN : undefined);
-  const opened: Listener[] = [];
-  try {
-    if (listen !== undefined) opened.push(await openListener(parts, parseListen(listen), undefined));
-    if (tlsListen !== undefined) {
-      if (tlsCert === undefined || tlsKey === undefined) {
-        throw new AppError(
-          "ERR_CONFIG_INVALID",
-          "tlsListen needs tlsCert and tlsKey (--tls-cert, --tls-key)",
-        );
-      }
-      opened.push(await openListener(parts, parseListen(tlsListen), readTlsFiles(tlsCert, tlsKey)));
-    }
-  } catch (err) {
-    await Promise.all(opened.map((listener) => listener.close(0)));
-    throw err;
-  }
-  return opened;
-}
-
-async function openAccess(
-  config: OriginConfig,
-  clock: Clock,
-  logger: Logger,
-): Promise<{ readonly access: Access; readonly refreshAccounts: () => Promise<void> }> {
-  const { anonymous, basic, accountsFile, lockout } = config.authentication;
-  const judge = new LocalJudge(randomBytes);
-  const verifier = new BasicVerifier(judge, {
-    lockout: new Lockout({ threshold: lockout.threshold, lockMs: lockout.seconds * 1000 }),
-    defaultLogonDomain: basic.defaultLogonDomain,
-  });
-  const accountsUser: AccountsUser = {
-    replaceAccounts(accounts) {
-      judge.replaceAccounts(accounts);
-      verifier.forget();
-    },
-  };
-  const watch =
-    accountsFile === undefined
-      ? undefined
-      : await AccountWatch.start(accountsFile, accountsUser, clock, logger);
-  const schemes = basic.enabled
-    ? [basicScheme({ verifier, realm: basic.realm, allowOverHttp: basic.allowOverHttp })]
-    : [];
-  const access = new Access({
-    authenticator: new Authenticator(schemes),
-    rights: config.rights,
-    anonymousEnabled: anonymous.enabled,
-    clock,
-  });
-  return { access, refreshAccounts: async () => watch?.refresh() };
+/** Runs `work` when `before` has ended, however it did: whoever began that is told. */
+async function inTurn<T>(before: Promise<unknown>, work: () => Promise<T>): Promise<T> {
+  await before.catch(() => undefined);
+  return work();
 }
 
 function transferLimits({ limits }: OriginConfig): FairQueueLimits {

@@ -8,16 +8,16 @@ const TLS_CHECK_MS = 30_000;
 
 /**
  * Takes renewed certificates without a restart; connections under way keep theirs.
- * @returns a function that stops looking
+ * @returns what stops looking, and what looks at once
  */
 export function watchTls(
   config: Pick<OriginConfig, "tlsCert" | "tlsKey">,
   listeners: readonly Pick<Listener, "isTls" | "replaceTls">[],
   clock: Clock,
   logger: Logger,
-): () => void {
+): { readonly stop: () => void; readonly look: () => void } {
   const { tlsCert, tlsKey } = config;
-  if (tlsCert === undefined || tlsKey === undefined) return () => {};
+  if (tlsCert === undefined || tlsKey === undefined) return { stop: () => {}, look: () => {} };
   let stamp = tlsStamp(tlsCert, tlsKey);
   const look = (): void => {
     const now = tlsStamp(tlsCert, tlsKey);
@@ -34,8 +34,11 @@ export function watchTls(
         );
       }
     }
-    cancel = clock.after(TLS_CHECK_MS, look);
   };
-  let cancel = clock.after(TLS_CHECK_MS, look);
-  return () => cancel();
+  const lookAgain = (): void => {
+    look();
+    cancel = clock.after(TLS_CHECK_MS, lookAgain);
+  };
+  let cancel = clock.after(TLS_CHECK_MS, lookAgain);
+  return { stop: () => cancel(), look };
 }

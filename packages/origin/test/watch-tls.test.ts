@@ -22,14 +22,14 @@ describe("watchTls", () => {
         taken.push(cert.toString().replace(/\n[^]*$/, ""));
       },
     };
-    const stop = watchTls({ tlsCert, tlsKey }, [listener], clock, silentLogger);
+    const { stop, look } = watchTls({ tlsCert, tlsKey }, [listener], clock, silentLogger);
     clock.advance(60_000);
     writeFileSync(tlsCert, `second\n${TEST_CERT}`);
     clock.advance(30_000);
     writeFileSync(tlsCert, "bad!");
     clock.advance(30_000);
     writeFileSync(tlsCert, `thirdly\n${TEST_CERT}`);
-    clock.advance(30_000);
+    look();
     stop();
     writeFileSync(tlsCert, `too late\n${TEST_CERT}`);
     clock.advance(600_000);
