@@ -25,11 +25,13 @@ export function addServerCommands(program: Command): void {
     .command("origin")
     .summary("serve a folder of images over HTTP")
     .description(
-      "Serves the images of a folder at /MEDVImages. A pair copied into the folder is checked, then published.",
+      "Serves the images of a folder at /MEDVImages. A pair copied into the folder is checked, then published. " +
+        "SIGHUP makes it read its configuration again without ending transfers.",
     )
     .option("--root <DIR>", "folder with the images")
     .option("--anonymous", "let everybody read");
   addListenOptions(addProgramOptions(origin))
+    .option("--cert-listen <ADDR:PORT>", "TLS listener that requires a client certificate")
     .option("--tracker <URL>", "tell this tracker (ws:// or wss://) what is published")
     .option("--tracker-ca <FILE>", "certificates to trust for --tracker, PEM")
     .option("--with-tracker", "run the tracker too, at /ckmesh/tracker of the same listeners");
