@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import type { Clock, Logger } from "@ckmesh/core";
 import { Access, type AccessSettings } from "./access.js";
@@ -27,11 +28,14 @@ export class LiveAccess {
   readonly #outlived = new Map<Logon, () => void>();
   #config: AccessConfig;
   #logon: Logon;
+  /** Of the files that are read once, when the back ends are opened. */
+  #stamp: string;
 
   private constructor(access: Access, config: AccessConfig, logon: Logon, deps: LiveAccessDeps) {
     this.access = access;
     this.#config = config;
     this.#logon = logon;
+    this.#stamp = stampOf(config);
     this.#deps = deps;
     if (logon.certificates !== undefined) this.certificates = new CertificateGate(logon.certificates);
   }
@@ -62,7 +66,9 @@ export class LiveAccess {
     const { clock, logger } = this.#deps;
     // The networks are parsed before anything is opened.
     const networks = new NetworkList("trustedProxies", config.trustedProxies);
-    if (isDeepStrictEqual(config.authentication, this.#config.authentication)) {
+    const stamp = stampOf(config);
+    const isSame = isDeepStrictEqual(config.authentication, this.#config.authentication);
+    if (isSame && stamp === this.#stamp) {
       await this.#logon.look();
     } else {
       const before = this.#logon;
@@ -78,6 +84,7 @@ export class LiveAccess {
       this.#retire(before);
     }
     this.#config = config;
+    this.#stamp = stamp;
     this.access.replace({ ...settingsOf(config, this.#logon), trustedProxies: networks });
   }
 
@@ -98,6 +105,25 @@ export class LiveAccess {
       });
     });
     this.#outlived.set(logon, cancel);
+  }
+}
+
+/** Changes with the files that nobody watches. */
+function stampOf({ authentication: { directory, clientCertificates } }: AccessConfig): string {
+  const files = [
+    directory?.ca,
+    directory?.bindPasswordFile,
+    clientCertificates?.directoryMapping?.issuers,
+  ].filter((file) => file !== undefined);
+  return files.map((file) => fileStamp(file)).join("/");
+}
+
+function fileStamp(file: string): string {
+  try {
+    const { mtimeMs, size, ino } = statSync(file);
+    return `${mtimeMs}:${size}:${ino}`;
+  } catch {
+    return ""; // What is wrong with it is said by who opens it.
   }
 }
 

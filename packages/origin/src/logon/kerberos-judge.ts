@@ -37,8 +37,7 @@ const INSTALL =
  */
 export function openKerberosJudge(options: KerberosJudgeOptions): KerberosJudge | undefined {
   const { keytab, domains, logger } = options;
-  // The library reads it when it is loaded, and later; the replay cache stays as the system has it: on.
-  process.env["KRB5_KTNAME"] = keytab;
+  useKeytab(keytab);
   let library: KerberosPackage;
   try {
     library = parsePackage((options.load ?? loadPackage)());
@@ -53,7 +52,10 @@ export function openKerberosJudge(options: KerberosJudgeOptions): KerberosJudge 
   return {
     accept: async (token) => {
       const base64 = Buffer.from(token).toString("base64");
-      const accepted = await turns.run(() => acceptToken(library, base64, logger));
+      const accepted = await turns.run(() => {
+        useKeytab(keytab); // A reload that failed may have named another one.
+        return acceptToken(library, base64, logger);
+      });
       const identity = accepted === undefined ? undefined : domains.identityOfPrincipal(accepted.principal);
       if (accepted === undefined) return undefined;
       if (identity === undefined) {
@@ -66,6 +68,11 @@ export function openKerberosJudge(options: KerberosJudgeOptions): KerberosJudge 
       return { identity, ...(accepted.reply !== undefined && { reply: accepted.reply }) };
     },
   };
+}
+
+/** The library reads it when it is loaded, and later; the replay cache stays as the system has it: on. */
+function useKeytab(keytab: string): void {
+  process.env["KRB5_KTNAME"] = keytab;
 }
 
 /** By `require`: that also finds what is installed globally and named in NODE_PATH. */

@@ -278,6 +278,19 @@ describe("Windows authentication", () => {
     expect(text).not.toContain("builder");
   });
 
+  it("lets in whom a local group counts among its members, and takes changes of the group", async () => {
+    const origin = await windowsOrigin({ "rights.read": ["alice", "operators"] });
+    const file = join(origin.folder, "accounts.yaml");
+    const lane = new Lane(origin);
+    expect((await lane.logOn(PACK, "carol", "noread")).status).toBe(403);
+    writeFileSync(file, `${readFileSync(file, "utf8")}groups: [{name: operators, members: [Carol]}]\n`);
+    await eventually(async () => (await lane.ask(PACK)).status === 401);
+    expect((await lane.logOn(PACK, "carol", "noread")).status).toBe(200);
+    expect((await lane.ask(PACK)).status).toBe(200);
+    await addAccount(file, "bob", "changed");
+    expect(readFileSync(file, "utf8")).toContain('{name: "operators", members: ["Carol"]}');
+  });
+
   it("counts wrong passwords of NTLM and Basic together", async () => {
     const origin = await windowsOrigin({ "authentication.lockout.threshold": 2 });
     const lane = new Lane(origin);
