@@ -53,6 +53,14 @@ interface Connection {
   readonly verdicts: Map<Right, Verdict>;
   /** The logon that was written down last; Basic repeats it with each request. */
   audited: string | undefined;
+  /** The right Basic credential that came last. */
+  basic: ProvenBasic | undefined;
+}
+
+interface ProvenBasic {
+  readonly authorization: string;
+  readonly identity: Identity;
+  readonly at: number;
 }
 
 interface Verdict {
@@ -63,6 +71,10 @@ interface Verdict {
 
 /** How long a right counts on a connection before groups are looked at again. */
 const VERDICT_MS = 30_000;
+
+/** How long a Basic credential that repeats on a connection is not checked again, not even from memory. */
+const BASIC_MS = 5000;
+const NO_HEADERS = {};
 
 /** Who sends a request and whether they may: 401, 403 and their headers are decided here. */
 export class Access {
@@ -100,10 +112,22 @@ export class Access {
     }
     const { authorization } = request.headers;
     const isProxied = this.#isProxied(request, connection.address);
-    const outcome = await connection.auth.authenticate({ authorization, isProxied, now: this.#clock.now() });
+    const now = this.#clock.now();
+    const proven = connection.basic;
+    if (proven !== undefined && proven.authorization === authorization && !isProxied) {
+      if (now - proven.at < BASIC_MS) {
+        return { identity: proven.identity, headers: NO_HEADERS, connection };
+      }
+    }
+    connection.basic = undefined;
+    const outcome = await connection.auth.authenticate({ authorization, isProxied, now });
     switch (outcome.type) {
       case "user":
-        if (authorization !== undefined) this.#noteLogon(connection, outcome);
+        if (authorization !== undefined) {
+          this.#noteLogon(connection, outcome);
+          const { scheme, identity } = outcome;
+          if (scheme === "basic" && !isProxied) connection.basic = { authorization, identity, at: now };
+        }
         return {
           identity: outcome.identity,
           headers: authorization === undefined ? {} : this.#successHeaders(outcome, isProxied),
@@ -171,6 +195,7 @@ export class Access {
       address: facts.address,
       verdicts: new Map(),
       audited: known?.audited,
+      basic: undefined,
     };
     this.#connections.set(socket, connection);
     return connection;

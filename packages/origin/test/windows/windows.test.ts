@@ -278,6 +278,19 @@ describe("Windows authentication", () => {
     expect(text).not.toContain("builder");
   });
 
+  it("takes a Basic credential for its own request only, however often it came before", async () => {
+    const lane = new Lane(await windowsOrigin());
+    for (let i = 0; i < 3; i += 1) {
+      expect((await lane.ask(PACK, basic("alice", "right"))).status).toBe(200);
+    }
+    expect((await lane.ask(PACK)).status).toBe(401);
+    expect((await lane.ask(PACK, basic("alice", "righT"))).status).toBe(401);
+    expect((await lane.ask(PACK, basic("carol", "noread"))).status).toBe(403);
+    expect((await lane.ask(PACK, basic("alice", "right"))).status).toBe(200);
+    expect((await lane.logOn(PACK, "carol", "noread")).status).toBe(403);
+    expect((await lane.ask(PACK, basic("alice", "right"))).status).toBe(200);
+  });
+
   it("lets in whom a local group counts among its members, and takes changes of the group", async () => {
     const origin = await windowsOrigin({ "rights.read": ["alice", "operators"] });
     const file = join(origin.folder, "accounts.yaml");
