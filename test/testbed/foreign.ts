@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
+import { PROGRAM_PATH } from "./run-program.js";
 
 /** What the tests of logon run beside ours. */
 export type Foreign =
@@ -69,7 +70,7 @@ function findUnder(folder: string, name: string): boolean {
 function firstMissing(commands: readonly string[]): string | undefined {
   const absent = commands.find(
     (command) =>
-      spawnSync("sh", ["-c", `command -v ${command}`], { env: { PATH: SERVER_PATH } }).status !== 0,
+      spawnSync("sh", ["-c", `command -v ${command}`], { env: { PATH: PROGRAM_PATH } }).status !== 0,
   );
   return absent === undefined ? undefined : missing(absent);
 }
@@ -77,6 +78,3 @@ function firstMissing(commands: readonly string[]): string | undefined {
 function missing(what: string): string {
   return `${what} is missing; it comes with: ${INSTALL}`;
 }
-
-/** Servers lie in sbin, which a user's path may lack. */
-export const SERVER_PATH = `${process.env["PATH"] ?? ""}:/usr/sbin:/sbin`;

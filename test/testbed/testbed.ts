@@ -1,4 +1,4 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync } from "node:fs";
@@ -6,14 +6,13 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { SERVER_PATH } from "./foreign.js";
+import { mustRun } from "./run-program.js";
 
 const SAMBA = fileURLToPath(new URL("samba-dc.sh", import.meta.url));
 const KDC = fileURLToPath(new URL("krb5-kdc.sh", import.meta.url));
 
 /** A domain is provisioned in 9 s on an idle machine. */
 const START_TIMEOUT_MS = 120_000;
-const COMMAND_TIMEOUT_MS = 30_000;
 /** Longer than the scripts wait before they use SIGKILL. */
 const STOP_TIMEOUT_MS = 20_000;
 /** Ports and addresses that another process took between the look and the start. */
@@ -79,16 +78,20 @@ export async function startDomainController(
     ldapsUrl: variable(env, "LDAPS_URL"),
     ldapCa: variable(env, "LDAP_CA"),
     ntlmAuth: variable(env, "NTLM_AUTH"),
-    tool: (...args) => run(SAMBA, ["tool", folder, ...args]),
+    tool: (...args) => mustRun(SAMBA, ["tool", folder, ...args]),
     async modify(ldif) {
-      await run(SAMBA, ["modify", folder], { input: ldif });
+      await mustRun(SAMBA, ["modify", folder], { input: ldif });
     },
   };
 }
 
 /** A KDC of MIT Kerberos for the realm MEDV.TEST. Needs no root; 0.2 s. */
 export async function startKdc(users: readonly UserEntry[] = DEFAULT_USERS): Promise<TicketServer> {
-  const { folder, env, stop } = await start(KDC, freePort, (port) => ["--port", port, ...userFlags(users)]);
+  const { folder, env, stop } = await start(KDC, freePort, (port) => [
+    "--port",
+    String(port),
+    ...userFlags(users),
+  ]);
   return ticketServer(KDC, folder, env, stop);
 }
 
@@ -105,32 +108,34 @@ function ticketServer(
     async ticket(account, password) {
       tickets += 1;
       const cache = join(folder, `ccache-${account}-${tickets}`);
-      await run(script, ["ticket", folder, account, password, cache]);
+      await mustRun(script, ["ticket", folder, account, password, cache]);
       return { KRB5_CONFIG: variable(env, "KRB5_CONFIG"), KRB5CCNAME: `FILE:${cache}` };
     },
     stop,
   };
 }
 
-interface Started {
+interface Started<T> {
   readonly folder: string;
   readonly env: Readonly<Record<string, string>>;
-  readonly value: string;
+  readonly value: T;
   readonly stop: () => Promise<void>;
 }
 
-async function start(
+async function start<T>(
   script: string,
-  choose: () => Promise<string>,
-  flagsFor: (chosen: string) => readonly string[],
-): Promise<Started> {
+  choose: () => Promise<T>,
+  flagsFor: (chosen: T) => readonly string[],
+): Promise<Started<T>> {
   for (let attempt = 1; ; attempt += 1) {
     // A short path: it holds unix sockets.
     const folder = mkdtempSync(join(tmpdir(), "ckdc-"));
     const stop = destroyWithUs(script, folder);
     try {
       const value = await choose();
-      const out = await run(script, ["start", folder, ...flagsFor(value)], { timeoutMs: START_TIMEOUT_MS });
+      const out = await mustRun(script, ["start", folder, ...flagsFor(value)], {
+        timeoutMs: START_TIMEOUT_MS,
+      });
       return { folder, env: parseVariables(out), value, stop };
     } catch (err) {
       await stop();
@@ -166,7 +171,8 @@ function loopbackAddress(): Promise<string> {
   return Promise.resolve(["127", ...Array.from({ length: 3 }, () => String(randomInt(1, 255)))].join("."));
 }
 
-async function freePort(): Promise<string> {
+/** A TCP port that was free a moment ago. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
@@ -174,7 +180,7 @@ async function freePort(): Promise<string> {
   await once(server, "close");
   if (address === null || typeof address === "string")
     throw new Error("unreachable: a TCP server has a port");
-  return String(address.port);
+  return address.port;
 }
 
 function parseVariables(out: string): Readonly<Record<string, string>> {
@@ -187,24 +193,4 @@ function variable(env: Readonly<Record<string, string>>, name: string): string {
   const value = env[name];
   if (value === undefined) throw new Error(`the server's script printed no ${name}`);
   return value;
-}
-
-/** Runs a program to its end; rejects with what it wrote to stderr when it fails. */
-function run(
-  file: string,
-  args: readonly string[],
-  options: { readonly input?: string; readonly timeoutMs?: number } = {},
-): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const child = execFile(
-      file,
-      args,
-      { timeout: options.timeoutMs ?? COMMAND_TIMEOUT_MS, env: { ...process.env, PATH: SERVER_PATH } },
-      (err, stdout, stderr) => {
-        if (err === null) resolve(stdout);
-        else reject(new Error(`${file} ${args[0] ?? ""}: ${stderr.trim() || err.message}`, { cause: err }));
-      },
-    );
-    child.stdin?.end(options.input ?? "");
-  });
 }

@@ -21,6 +21,8 @@ export interface CkmeshProcessOptions {
   readonly onStatus?: (line: Fields) => void;
   /** Keeps what it writes to standard error. */
   readonly logFile?: string;
+  /** Variables on top of this process's. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** One `ckmesh … --json` as a child process, its lines parsed as they come. */
@@ -43,6 +45,7 @@ export class CkmeshProcess {
     // The channel ends with this process, however it ends: the child then stops by itself.
     this.#child = spawn(process.execPath, [MAIN, ...args, "--json"], {
       stdio: ["ignore", "pipe", "pipe", "ipc"],
+      env: { ...process.env, ...options.env },
       // Its own group: Ctrl-C reaches this process alone, which then stops the children in order.
       detached: process.platform !== "win32",
     });
@@ -61,6 +64,11 @@ export class CkmeshProcess {
       this.#child.once("error", () => end(1));
       this.#child.once("close", (code) => end(code ?? 1));
     });
+  }
+
+  /** Undefined when it could not be started. */
+  get pid(): number | undefined {
+    return this.#child.pid;
   }
 
   /** The newest line for which `matches`; of type `status` only the newest is known. */
