@@ -48,6 +48,7 @@ export {
   type NtlmCredentials,
 } from "./ntlm/ntlm-client.js";
 export { ntlmScheme } from "./ntlm/ntlm-scheme.js";
+export { ntlmPasswordResponse } from "./ntlm/password-response.js";
 export { dependsOnGroups, isGranted, type Principal, type Right, type Rights } from "./rights.js";
 export type { AuthOutcome, AuthScheme, ConnectionFacts, RefusalReason } from "./scheme.js";
 export { type NegotiateSchemeOptions, negotiateScheme } from "./spnego/negotiate-scheme.js";

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { KerberosJudge, LocalJudge, NtlmJudge, PasswordJudge } from "@ckmesh/auth";
 import { AppError, type Clock, describeError, type Logger } from "@ckmesh/core";
@@ -11,7 +12,7 @@ import { HelperPool } from "./helper-pool.js";
 import { openKerberosJudge } from "./kerberos-judge.js";
 import { isEmptyBlock } from "./ntlm-server-1.js";
 import { routeNtlm, routePasswords } from "./route-judges.js";
-import { isNeverHarmless, winbindNtlmJudge, winbindPasswordJudge, winbindProbe } from "./winbind-judges.js";
+import { winbindNtlmJudge, winbindPasswordJudge } from "./winbind-judges.js";
 
 /** The back ends of one configuration. */
 export interface Judges {
@@ -40,24 +41,18 @@ export function openJudges(config: AuthenticationConfig, deps: JudgesDeps): Judg
   const domains = domainNamesOf(config);
   const directory = openDirectory(config, deps);
   const route = { local, accounts: () => deps.users().accounts, domains };
-  const pools: HelperPool[] = [];
-  const openPool = (protocol: string, isHarmless: (line: string) => boolean): HelperPool => {
-    const [program = "ntlm_auth", ...args] = logon.ntlmAuth;
-    const command = [program, ...args, `--helper-protocol=${protocol}`] as const;
-    const pool = new HelperPool({ command, isHarmless, clock, logger });
-    pools.push(pool);
-    return pool;
-  };
+  let pool: HelperPool | undefined;
   let passwords: PasswordJudge = local;
   let ntlm: NtlmJudge | undefined = accountsFile === undefined ? undefined : local;
   if (logon.domain === "winbind") {
-    const ntlmPool = openPool("ntlm-server-1", isEmptyBlock);
-    ntlmPool.start();
-    ntlm = routeNtlm(winbindNtlmJudge(ntlmPool, domains, directory), route);
+    const [program = "ntlm_auth", ...args] = logon.ntlmAuth;
+    const command = [program, ...args, "--helper-protocol=ntlm-server-1"] as const;
+    pool = new HelperPool({ command, isHarmless: isEmptyBlock, clock, logger });
+    pool.start();
+    const winbind = winbindNtlmJudge(pool, domains, directory);
+    ntlm = routeNtlm(winbind, route);
     if (basic.enabled) {
-      const pool = openPool("squid-2.5-basic", isNeverHarmless);
-      const probe = winbindProbe(ntlmPool, clock);
-      passwords = routePasswords(winbindPasswordJudge(pool, domains, probe), route);
+      passwords = routePasswords(winbindPasswordJudge(winbind, domains, { randomBytes, clock }), route);
     }
   } else if (logon.domain === "ldap" && directory !== undefined) {
     passwords = routePasswords(new LdapPasswordJudge(directory, basic.defaultLogonDomain), route);
@@ -68,7 +63,7 @@ export function openJudges(config: AuthenticationConfig, deps: JudgesDeps): Judg
     kerberos: windows.enabled ? openKerberos(windows.kerberos, domains, logger) : undefined,
     directory,
     close: async () => {
-      for (const pool of pools) pool.close();
+      pool?.close();
       await directory?.close();
     },
   };

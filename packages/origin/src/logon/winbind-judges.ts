@@ -1,15 +1,18 @@
-import type { Directory, Identity, LogonName, NtlmJudge, PasswordJudge } from "@ckmesh/auth";
+import {
+  type Directory,
+  type Identity,
+  type NtlmJudge,
+  ntlmPasswordResponse,
+  type PasswordJudge,
+} from "@ckmesh/auth";
 import { AppError, type Clock } from "@ckmesh/core";
 import type { DomainNames } from "./domain-names.js";
 import type { HelperPool } from "./helper-pool.js";
-import type { AnswerReader } from "./helper-process.js";
 import { ntlmServerReader, ntlmServerRequest } from "./ntlm-server-1.js";
 import { whole } from "./route-judges.js";
 
-/** How long it counts that the domain has answered. */
-const PROBE_MS = 5000;
-/** Long enough for NTLMv2, so that it is not refused before anybody is asked. */
-const PROBE_RESPONSE_BYTES = 60;
+/** [MS-NLMP] 2.2.1.2. */
+const CHALLENGE_BYTES = 8;
 
 /**
  * Judges NTLM responses by `ntlm_auth --helper-protocol=ntlm-server-1`: winbind asks the domain. The answer names
@@ -51,73 +54,34 @@ async function principalIdentity(
 }
 
 /**
- * Judges passwords by `ntlm_auth --helper-protocol=squid-2.5-basic`, which says ERR of a wrong password and of a
- * domain that is away alike.
- * @param probe tells the two apart; throws when the domain is away
+ * Judges passwords as a logon by NTLM: `ntlm_auth --helper-protocol=squid-2.5-basic` says ERR of a wrong password and
+ * of a domain that is away alike, ntlm-server-1 tells them apart.
+ * @param ntlm asks winbind
  */
 export function winbindPasswordJudge(
-  pool: HelperPool,
+  ntlm: NtlmJudge,
   domains: DomainNames,
-  probe: () => Promise<void>,
+  { randomBytes, clock }: PasswordJudgeDeps,
 ): PasswordJudge {
   return {
-    async check(name, password) {
-      if (name.account === "" || password === "") return undefined;
-      const identity = domains.identityOf(name);
-      const request = `${escape(logonText(name, identity.domain))} ${escape(password)}\n`;
-      if ((await pool.ask(request, BASIC_READER)) === "OK") return identity;
-      await probe();
-      return undefined;
+    async check({ account, domain }, password) {
+      if (account === "" || password === "") return undefined;
+      const isOwn = domain === "" || domains.isOwn(domain);
+      const name = { account, domain: isOwn ? domains.netbiosDomain : domain };
+      const serverChallenge = randomBytes(CHALLENGE_BYTES);
+      const clientChallenge = randomBytes(CHALLENGE_BYTES);
+      const wall = clock.wall();
+      const ntResponse = ntlmPasswordResponse({ name, password, serverChallenge, clientChallenge, wall });
+      return (await ntlm.judge({ name, serverChallenge, ntResponse }))?.identity;
     },
   };
 }
 
-/**
- * Asks the domain about nobody, to see whether it answers at all; what it said counts for a few seconds. No account
- * is charged with a wrong password for it.
- * @param pool speaks ntlm-server-1
- * @returns rejects with ERR_AUTH_UNAVAILABLE
- */
-export function winbindProbe(pool: HelperPool, clock: Clock): () => Promise<void> {
-  const request = ntlmServerRequest({
-    name: { account: "-", domain: "" },
-    serverChallenge: new Uint8Array(8),
-    ntResponse: new Uint8Array(PROBE_RESPONSE_BYTES),
-  });
-  if (request === undefined) throw new Error("unreachable: the name of the probe is one");
-  let answeredAt = Number.NEGATIVE_INFINITY;
-  return async () => {
-    if (clock.now() - answeredAt < PROBE_MS) return;
-    const answer = await pool.ask(request, ntlmServerReader());
-    if (answer.type === "unavailable") throw unavailable(answer.reason);
-    answeredAt = clock.now();
-  };
+interface PasswordJudgeDeps {
+  readonly randomBytes: (count: number) => Uint8Array;
+  readonly clock: Pick<Clock, "wall">;
 }
 
 function unavailable(reason: string): AppError {
   return new AppError("ERR_AUTH_UNAVAILABLE", `winbind cannot judge logons: ${reason}`);
-}
-
-/** Nothing may be said without being asked: one line is one answer. */
-export function isNeverHarmless(): boolean {
-  return false;
-}
-
-const BASIC_READER: AnswerReader<"OK" | "ERR"> = {
-  line(text) {
-    if (text === "OK") return "OK";
-    if (text === "ERR" || text.startsWith("ERR ")) return "ERR";
-    throw new Error("a line that is no answer");
-  },
-};
-
-function logonText({ account, domain }: LogonName, fallback: string | undefined): string {
-  return `${domain === "" ? (fallback ?? "") : domain}\\${account}`;
-}
-
-/** RFC 1738 escapes, which the helper undoes: no space or line end can be told from the protocol's own. */
-function escape(text: string): string {
-  let out = "";
-  for (const byte of Buffer.from(text, "utf8")) out += `%${byte.toString(16).padStart(2, "0")}`;
-  return out;
 }

@@ -1,4 +1,6 @@
+import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
+import { LocalJudge, makeStoredAccount, type NtlmJudge, parseAccounts } from "@ckmesh/auth";
 import { isAppError } from "@ckmesh/core";
 import { createLogger, systemClock } from "@ckmesh/runtime";
 import { VirtualClock } from "@ckmesh/testkit";
@@ -6,12 +8,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { DomainNames } from "../../src/logon/domain-names.js";
 import { HelperPool } from "../../src/logon/helper-pool.js";
 import { isEmptyBlock } from "../../src/logon/ntlm-server-1.js";
-import {
-  isNeverHarmless,
-  winbindNtlmJudge,
-  winbindPasswordJudge,
-  winbindProbe,
-} from "../../src/logon/winbind-judges.js";
+import { winbindNtlmJudge, winbindPasswordJudge } from "../../src/logon/winbind-judges.js";
 import { eventually } from "../origin-fixture.js";
 
 const FAKE = fileURLToPath(new URL("fake-ntlm-auth.mjs", import.meta.url));
@@ -22,8 +19,8 @@ const WRONG = Buffer.from([0xbb]);
 function makePool(mode: string, clock = systemClock, program = process.execPath) {
   const log: string[] = [];
   const logger = createLogger({ level: "debug", destination: { write: (line) => log.push(line) } });
-  const isHarmless = mode.startsWith("basic") ? isNeverHarmless : isEmptyBlock;
-  const pool = new HelperPool({ command: [program, FAKE, mode], isHarmless, clock, logger });
+  const command = [program, FAKE, mode] as const;
+  const pool = new HelperPool({ command, isHarmless: isEmptyBlock, clock, logger });
   onTestFinished(() => pool.close());
   return { pool, log };
 }
@@ -181,32 +178,39 @@ describe("ntlm-server-1", () => {
   });
 });
 
-function basicJudge(mode: string, domainMode = "ntlm") {
-  const probe = winbindProbe(makePool(domainMode).pool, systemClock);
-  return winbindPasswordJudge(makePool(mode).pool, DOMAINS, probe);
-}
+describe("passwords by ntlm-server-1", () => {
+  const deps = { randomBytes, clock: systemClock };
 
-describe("squid-2.5-basic", () => {
-  it("judges passwords, whatever characters they have", async () => {
-    const judge = basicJudge("basic");
-    const check = async (account: string, password: string, domain = "") =>
-      (await judge.check({ account, domain }, password))?.name;
-    expect(await check("alice", "pw")).toBe("MEDV\\alice");
-    expect(await check("Åse Å", "pw", "medv.test")).toBe("MEDV\\Åse Å");
-    expect(await check("alice", "pw\nx pw")).toBeUndefined();
-    expect(await check("alice", "%70w")).toBeUndefined();
+  it("are right when they answer a challenge, whatever characters they have", async () => {
+    const password = "pä ss\u{1F511}";
+    const accounts = parseAccounts({ accounts: [await makeStoredAccount("alice", password, true)] });
+    const judge = winbindPasswordJudge(new LocalJudge(randomBytes, accounts), DOMAINS, deps);
+    const check = async (account: string, text: string) =>
+      (await judge.check({ account, domain: "" }, text))?.account;
+    expect(await check("alice", password)).toBe("alice");
+    expect(await check("ALICE", password)).toBe("alice");
+    expect(await check("alice", `${password} `)).toBeUndefined();
+    expect(await check("bob", password)).toBeUndefined();
     expect(await check("alice", "")).toBeUndefined();
-    expect(await check("", "pw")).toBeUndefined();
+    expect(await check("", password)).toBeUndefined();
   });
 
-  it("does not call a password wrong while the domain is away", async () => {
-    const judge = basicJudge("basic", "away");
+  it("go to the domain under its NetBIOS name, to another one under the name that was given", async () => {
+    const domains: string[] = [];
+    const ntlmJudge: NtlmJudge = {
+      judge: ({ name }) => {
+        domains.push(name.domain);
+        return Promise.resolve(undefined);
+      },
+    };
+    const judge = winbindPasswordJudge(ntlmJudge, DOMAINS, deps);
+    for (const domain of ["", "medv", "medv.test", "OTHER"]) await judge.check({ account: "a", domain }, "x");
+    expect(domains).toEqual(["MEDV", "MEDV", "MEDV", "OTHER"]);
+  });
+
+  it("are not called wrong while the domain is away", async () => {
+    const ntlmJudge = winbindNtlmJudge(makePool("away").pool, DOMAINS, undefined);
+    const judge = winbindPasswordJudge(ntlmJudge, DOMAINS, deps);
     await expect(judge.check({ account: "alice", domain: "" }, "x")).rejects.toThrow(unavailable);
-    expect(await judge.check({ account: "alice", domain: "" }, "pw")).toMatchObject({ account: "alice" });
-  });
-
-  it("that answers something else is ended", async () => {
-    const judge = basicJudge("basic odd");
-    await expect(judge.check({ account: "a", domain: "" }, "pw")).rejects.toThrow(unavailable);
   });
 });
