@@ -1,7 +1,8 @@
 import type { IncomingMessage, Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { AppError, describeError, type Logger } from "@ckmesh/core";
+import { TLSSocket } from "node:tls";
+import { AppError, describeError, type ErrorCode, type Logger } from "@ckmesh/core";
 import { formatListen, type ListenAddress } from "@ckmesh/runtime";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Access } from "./access.js";
@@ -232,13 +233,34 @@ function answerUnreadable(err: Error & { code?: string }, socket: Socket): void 
     socket.destroy();
     return;
   }
+  if (isForgedCertificate(err, socket)) {
+    endWithFailure(socket, "403 Forbidden", "ERR_AUTH_FORBIDDEN", "the client certificate is not genuine");
+    return;
+  }
   const status =
     err.code === "HPE_HEADER_OVERFLOW"
       ? "431 Request Header Fields Too Large"
       : err.code === "ERR_HTTP_REQUEST_TIMEOUT"
         ? "408 Request Timeout"
         : "400 Bad Request";
-  const body = JSON.stringify({ code: "ERR_REQUEST_INVALID", message: "the request cannot be read" });
+  endWithFailure(socket, status, "ERR_REQUEST_INVALID", "the request cannot be read");
+}
+
+/**
+ * A client certificate whose signature is wrong leaves an error behind in OpenSSL, which Node takes for one of the
+ * connection's reading: the request is not seen, or is seen and then this comes.
+ */
+function isForgedCertificate(err: { readonly code?: string }, socket: Socket): boolean {
+  return (
+    socket instanceof TLSSocket &&
+    err.code?.startsWith("ERR_SSL_") === true &&
+    !socket.authorized &&
+    socket.getPeerX509Certificate() !== undefined
+  );
+}
+
+function endWithFailure(socket: Socket, status: string, code: ErrorCode, message: string): void {
+  const body = JSON.stringify({ code, message });
   endWith(
     socket,
     `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`,
