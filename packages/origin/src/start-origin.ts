@@ -283,9 +283,12 @@ function catalogueGauges(metrics: Metrics, catalogue: Catalogue): () => void {
 }
 
 function warnOfSettings(config: OriginConfig, logger: Logger): void {
-  const { anonymous, basic, accountsFile } = config.authentication;
-  if (!anonymous.enabled && (accountsFile === undefined || !basic.enabled)) {
-    logger.warn({}, "nobody can read: switch anonymous reading on, or name an accountsFile");
+  const { anonymous, basic, windows, accountsFile, logon, clientCertificates } = config.authentication;
+  const hasAccounts = accountsFile !== undefined || logon.domain !== "none";
+  const hasPasswords = hasAccounts && (basic.enabled || windows.enabled);
+  const hasOthers = windows.kerberos !== undefined || clientCertificates !== undefined;
+  if (!anonymous.enabled && !hasPasswords && !hasOthers) {
+    logger.warn({}, "nobody can read: switch anonymous reading on, or say who may log on and how");
   }
   if (basic.enabled && basic.allowOverHttp) {
     logger.warn({}, "passwords are taken over plain HTTP, readable by everyone on the way");
