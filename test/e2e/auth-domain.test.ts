@@ -221,6 +221,8 @@ describe.skipIf(reason !== undefined)("an origin in a Samba domain", () => {
       expect(await get(certificates.foreign)).toBe(403);
       expect(await get(certificates.unmapped)).toBe(403);
       expect(await get(undefined)).toBe(403);
+      // Also where the wrong signature showed before there was a request.
+      await expect.poll(() => origin.audit()).toContain('"method":"certificate","status":"403.16"');
     });
   });
 

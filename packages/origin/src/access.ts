@@ -16,6 +16,7 @@ import type { Entrance } from "./entrance.js";
 import { RequestError, SUB_STATUS } from "./http-failure.js";
 import type { LogonAudit } from "./logon/logon-audit.js";
 import type { NetworkList } from "./network-list.js";
+import { plainAddress } from "./request-facts.js";
 
 /** What may change while the origin runs. */
 export interface AccessSettings {
@@ -184,6 +185,15 @@ export class Access {
     return verdict;
   }
 
+  /** Writes down a certificate that the TLS library refused before there was a request. */
+  certificateWasForged(socket: Socket): void {
+    this.#certificateFailed(
+      plainAddress(socket.remoteAddress ?? ""),
+      SUB_STATUS.certificateUntrusted,
+      "the client certificate bears a wrong signature",
+    );
+  }
+
   #connectionOf(socket: Socket, entrance: Entrance): Connection {
     const known = this.#connections.get(socket);
     if (known?.settings === this.#settings) return known;
@@ -212,17 +222,14 @@ export class Access {
       return identity;
     } catch (err) {
       if (err instanceof RequestError && err.code === "ERR_AUTH_FORBIDDEN") {
-        this.#audit.failed({
-          user: undefined,
-          address: connection.address,
-          method: "certificate",
-          status: 403,
-          subStatus: err.subStatus,
-          reason: err.message,
-        });
+        this.#certificateFailed(connection.address, err.subStatus, err.message);
       }
       throw err;
     }
+  }
+
+  #certificateFailed(address: string, subStatus: number, reason: string): void {
+    this.#audit.failed({ user: undefined, address, method: "certificate", status: 403, subStatus, reason });
   }
 
   /** A logon is written down once per connection. */

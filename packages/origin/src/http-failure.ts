@@ -18,6 +18,7 @@ export const SUB_STATUS = {
   readForbidden: 2,
   tlsRequired: 4,
   notServed: 3,
+  certificateUntrusted: 16,
 } as const;
 
 /** When a client may ask again whose credentials nobody could check. */

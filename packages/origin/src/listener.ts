@@ -111,7 +111,8 @@ function buildApp(parts: ListenerParts, tls: ListenerTls | undefined): FastifyIn
     forceCloseConnections: "idle",
     return503OnClosing: false,
     rewriteUrl: (request: IncomingMessage): string => routerUrl(request.url ?? "/"),
-    clientErrorHandler: answerUnreadable,
+    clientErrorHandler: (err: Error & { code?: string }, socket: Socket) =>
+      answerUnreadable(parts, err, socket),
   } as const;
   const app: FastifyInstance =
     tls === undefined
@@ -228,12 +229,13 @@ function ignoreUpgrade(server: Server, request: IncomingMessage, socket: Duplex,
 }
 
 /** What Node's parser refuses never becomes a request. */
-function answerUnreadable(err: Error & { code?: string }, socket: Socket): void {
+function answerUnreadable(parts: ListenerParts, err: Error & { code?: string }, socket: Socket): void {
   if (err.code === "ECONNRESET" || !socket.writable) {
     socket.destroy();
     return;
   }
   if (isForgedCertificate(err, socket)) {
+    parts.access.certificateWasForged(socket);
     endWithFailure(socket, "403 Forbidden", "ERR_AUTH_FORBIDDEN", "the client certificate is not genuine");
     return;
   }
