@@ -15,7 +15,7 @@ const { config } = loadConfig({
 const logger = createLogger({ level: "warn", destination: process.stderr });
 const origin = await startOrigin(config, {
   logger,
-  metrics: createMetrics(),
+  metrics: await createMetrics(),
   clock: systemClock,
   random: cryptoRandom,
 });

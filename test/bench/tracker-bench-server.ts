@@ -29,7 +29,7 @@ async function serveTracker(): Promise<number> {
         maxReports: 1_000,
       },
     },
-    { logger: warnings(), metrics: createMetrics({ processMetrics: false }), clock: systemClock },
+    { logger: warnings(), metrics: await createMetrics({ processMetrics: false }), clock: systemClock },
   );
   return Number(new URL(tracker.urls[0] ?? "").port);
 }

@@ -47,7 +47,7 @@ async function tracker(config: TrackerConfig = {}): Promise<Tracker> {
       fleetKeyFile: join(folder, "fleet.key"),
       ...config,
     },
-    { logger: silentLogger, metrics: createMetrics({ processMetrics: false }), clock: systemClock },
+    { logger: silentLogger, metrics: await createMetrics({ processMetrics: false }), clock: systemClock },
   );
   opened.push(started);
   return started;

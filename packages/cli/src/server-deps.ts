@@ -9,6 +9,10 @@ export interface ServerDeps extends ProgramDeps {
 }
 
 /** The collaborators of a server. In a file of its own, as a client loads and samples none of this. */
-export function serverDeps(output: Output, options: CliOptions, warnings: readonly string[]): ServerDeps {
-  return { ...programDeps(output, options, warnings), metrics: createMetrics() };
+export async function serverDeps(
+  output: Output,
+  options: CliOptions,
+  warnings: readonly string[],
+): Promise<ServerDeps> {
+  return { ...programDeps(output, options, warnings), metrics: await createMetrics() };
 }

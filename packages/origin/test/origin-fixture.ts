@@ -89,7 +89,7 @@ export async function startTestOrigin(options: TestOriginOptions = {}): Promise<
   });
   const log: string[] = [];
   const logger = createLogger({ level: "debug", destination: { write: (line) => log.push(line) } });
-  const metrics = createMetrics({ processMetrics: false });
+  const metrics = await createMetrics({ processMetrics: false });
   const origin = await startOrigin(config, { logger, metrics, clock: systemClock, random: cryptoRandom });
   onEnd(() => origin.close());
   const bases = origin.urls.map((url) => new URL(url));

@@ -1,11 +1,4 @@
 import type { Labels, Metrics } from "@ckmesh/core";
-import {
-  collectDefaultMetrics,
-  Counter as PromCounter,
-  Gauge as PromGauge,
-  Histogram as PromHistogram,
-  Registry,
-} from "prom-client";
 
 export interface PrometheusMetrics extends Metrics {
   /** Everything in Prometheus' text format. */
@@ -19,11 +12,17 @@ export interface PrometheusMetrics extends Metrics {
  */
 const LAG_SAMPLE_MS = 250;
 
-/** Instruments in a registry of their own, so that two programs in one process do not mix. */
-export function createMetrics(options: { readonly processMetrics?: boolean } = {}): PrometheusMetrics {
-  const registry = new Registry();
+/**
+ * Instruments in a registry of their own, so that two programs in one process do not mix. The library is loaded here
+ * only: a client, whose metrics nobody could read, does without it.
+ */
+export async function createMetrics(
+  options: { readonly processMetrics?: boolean } = {},
+): Promise<PrometheusMetrics> {
+  const { default: prom } = await import("prom-client");
+  const registry = new prom.Registry();
   if (options.processMetrics !== false) {
-    collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LAG_SAMPLE_MS });
+    prom.collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: LAG_SAMPLE_MS });
   }
   const made = new Map<string, unknown>();
   const once = <T>(name: string, kind: new (...args: never[]) => T, make: () => T): T => {
@@ -38,25 +37,25 @@ export function createMetrics(options: { readonly processMetrics?: boolean } = {
     counter(name, help, labelNames = []) {
       const counter = once(
         name,
-        PromCounter,
-        () => new PromCounter<string>({ name, help, labelNames: [...labelNames], registers: [registry] }),
+        prom.Counter,
+        () => new prom.Counter<string>({ name, help, labelNames: [...labelNames], registers: [registry] }),
       );
       return { add: (amount = 1, labels: Labels = {}) => counter.inc({ ...labels }, amount) };
     },
     gauge(name, help, labelNames = []) {
       const gauge = once(
         name,
-        PromGauge,
-        () => new PromGauge<string>({ name, help, labelNames: [...labelNames], registers: [registry] }),
+        prom.Gauge,
+        () => new prom.Gauge<string>({ name, help, labelNames: [...labelNames], registers: [registry] }),
       );
       return { set: (value, labels: Labels = {}) => gauge.set({ ...labels }, value) };
     },
     histogram(name, help, buckets, labelNames = []) {
       const histogram = once(
         name,
-        PromHistogram,
+        prom.Histogram,
         () =>
-          new PromHistogram<string>({
+          new prom.Histogram<string>({
             name,
             help,
             buckets: [...buckets],

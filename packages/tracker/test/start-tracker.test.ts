@@ -26,7 +26,7 @@ afterEach(async () => {
 async function start(config: TrackerConfig = {}): Promise<Tracker> {
   const tracker = await startTracker(
     { listen: "127.0.0.1:0", open: true, ...config },
-    { logger: silentLogger, metrics: createMetrics({ processMetrics: false }), clock: systemClock },
+    { logger: silentLogger, metrics: await createMetrics({ processMetrics: false }), clock: systemClock },
   );
   opened.push(tracker);
   return tracker;
@@ -102,7 +102,7 @@ describe("a tracker on a port", () => {
   it("mounts on another server and takes upgrades there", async () => {
     const tracker = await startTracker(
       { open: true },
-      { logger: silentLogger, metrics: createMetrics({ processMetrics: false }), clock: systemClock },
+      { logger: silentLogger, metrics: await createMetrics({ processMetrics: false }), clock: systemClock },
     );
     opened.push(tracker);
     const server = createServer();

@@ -23,7 +23,7 @@ export const origin: Action = async ({ output, signal }, options) => {
   const isTrackerMounted = options.flag("withTracker") === true;
   if (isTrackerMounted && loaded.config.tracker !== undefined)
     throw new AppError("ERR_USAGE", "give --tracker or --with-tracker, not both");
-  const deps = serverDeps(output, options, loaded.warnings);
+  const deps = await serverDeps(output, options, loaded.warnings);
   const needsKey = isTrackerMounted && loaded.config.fleetKeyFile === undefined;
   const ownKey = needsKey ? { fleetKeyFile: await ownFleetKey(loaded.config) } : {};
   const complete = (config: OriginConfig): OriginConfig => ({ ...ownKey, ...config });

@@ -22,7 +22,7 @@ export const tracker: Action = async ({ output, signal }, options) => {
     },
   });
   if (loaded === undefined) return undefined;
-  const running = await startTracker(loaded.config, serverDeps(output, options, loaded.warnings));
+  const running = await startTracker(loaded.config, await serverDeps(output, options, loaded.warnings));
   try {
     output.step("ready", `tracker listens at ${running.urls.join(" and ")}`, { urls: running.urls });
     await untilAborted(signal);
