@@ -1,4 +1,4 @@
-import { Bitfield, isAppError, type Logger, MIB, type Run } from "@ckmesh/core";
+import { Bitfield, isAppError, type Logger, MIB, type Run, rowBlocks } from "@ckmesh/core";
 import { type ImageStore, packKey, type VersionFiles } from "@ckmesh/store";
 import { RowAssembler } from "./row-assembler.js";
 
@@ -116,9 +116,13 @@ async function copyRun(run: Run, from: Place, options: LocalPlanOptions): Promis
     logger.warn({ err, pack: from.pack }, "local frames could not be read");
     return [];
   }
-  const { good } = new RowAssembler(files.table, run).push(bytes);
-  for (const part of good) {
-    await files.write(part.run, part.bytes, "previous");
+  try {
+    const { good } = new RowAssembler(files.table, run).push(bytes);
+    for (const part of good) {
+      await files.write(part.run, part.bytes, "previous");
+    }
+    return good.map((part) => part.run);
+  } finally {
+    rowBlocks.give(bytes);
   }
-  return good.map((part) => part.run);
 }

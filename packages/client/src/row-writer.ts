@@ -1,4 +1,4 @@
-import type { Run } from "@ckmesh/core";
+import { type Run, rowBlocks } from "@ckmesh/core";
 import type { RowSource } from "@ckmesh/store";
 import type { RowBytes } from "./row-assembler.js";
 import type { SwarmFiles } from "./swarm-files.js";
@@ -58,12 +58,13 @@ export class RowWriter {
         this.#pending = [];
       }
       this.#unwritten -= batch.bytes.byteLength;
+      if (batch.isJoined) rowBlocks.give(batch.bytes);
     }
     if (this.#failure !== undefined) this.#unwritten = 0;
   }
 
   /** Adjacent rows from the front, as one. */
-  #nextBatch(): RowBytes {
+  #nextBatch(): RowBytes & { readonly isJoined: boolean } {
     let count = 0;
     let bytes = 0;
     let end = this.#pending[0]?.run.first ?? 0;
@@ -75,8 +76,14 @@ export class RowWriter {
     }
     const parts = this.#pending.splice(0, count);
     const [only] = parts;
-    if (only !== undefined && parts.length === 1) return only;
+    if (only !== undefined && parts.length === 1) return { ...only, isJoined: false };
     const first = parts[0]?.run.first ?? 0;
-    return { run: { first, count: end - first }, bytes: Buffer.concat(parts.map((p) => p.bytes)) };
+    const joined = rowBlocks.take(bytes);
+    let at = 0;
+    for (const part of parts) {
+      joined.set(part.bytes, at);
+      at += part.bytes.byteLength;
+    }
+    return { run: { first, count: end - first }, bytes: joined, isJoined: true };
   }
 }

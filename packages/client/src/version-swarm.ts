@@ -7,6 +7,7 @@ import {
   type Logger,
   MIB,
   type Random,
+  rowBlocks,
   type Run,
 } from "@ckmesh/core";
 import type { SectionKind } from "@ckmesh/image";
@@ -327,6 +328,7 @@ export class VersionSwarm {
       }
     } finally {
       this.#unstored(-bytes.byteLength);
+      rowBlocks.give(bytes);
     }
     this.step({ type: "piece", link: id, row, good: runsOf(good), bad: runsOf(bad) });
     this.#advanced();

@@ -1,4 +1,4 @@
-import { AppError, type Run, seededRandom, silentLogger } from "@ckmesh/core";
+import { AppError, MIB, type Run, rowBlocks, seededRandom, silentLogger } from "@ckmesh/core";
 import type { PeerLink } from "@ckmesh/net";
 import type { VersionFiles } from "@ckmesh/store";
 import { WanPacer } from "@ckmesh/swarm";
@@ -193,6 +193,40 @@ describe("swarm of one version", () => {
     await until(() => recheck.mock.calls.length > 0);
     expect(recheck.mock.calls.length).toBeLessThanOrEqual(25);
     expect(files.have.isFull).toBe(true);
+  });
+
+  it("gives the memory of an answer back when its rows are on the disk, and not before", async () => {
+    start({ isAway: true });
+    const writes: (() => void)[] = [];
+    const write = files.write.bind(files);
+    vi.spyOn(files, "write").mockImplementation(async (...args) => {
+      await new Promise<void>((resolve) => void writes.push(resolve));
+      await write(...args);
+    });
+    const blocks = new Map<ArrayBufferLike, Run>();
+    const overwritten: Run[] = [];
+    meetSeeder(
+      seeder((run) => {
+        const bytes = pair.bytes(files, run);
+        const block = rowBlocks.take(MIB);
+        const before = blocks.get(block.buffer);
+        if (before !== undefined && !files.have.hasAll(before.first, before.count)) overwritten.push(before);
+        blocks.set(block.buffer, run);
+        block.set(bytes);
+        return block.subarray(0, bytes.length);
+      }),
+    );
+    await until(() => writes.length > 0);
+    const unwritten = new Set(blocks.keys());
+    const meanwhile = Array.from({ length: 8 }, () => rowBlocks.take(MIB).buffer);
+    expect(meanwhile.some((block) => unwritten.has(block))).toBe(false);
+    await until(() => {
+      for (const resolve of writes.splice(0)) resolve();
+      return isComplete;
+    });
+    expect(overwritten).toEqual([]);
+    expect(blocks.has(rowBlocks.take(MIB).buffer)).toBe(true);
+    await files.finish();
   });
 
   it("reports a full disk as a fault and not as the peer's", async () => {

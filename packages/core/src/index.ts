@@ -6,6 +6,7 @@ export {
   parseRangeHeader,
   rangeLength,
 } from "./byte-range.js";
+export { BlockPool, rowBlocks } from "./block-pool.js";
 export { equalBytes, fromHex, toHex } from "./bytes.js";
 export type { Clock } from "./clock.js";
 export {

@@ -1,4 +1,4 @@
-import { AppError } from "@ckmesh/core";
+import { AppError, rowBlocks } from "@ckmesh/core";
 
 /** Judges each message by its first bytes, before its body is buffered. All three may throw an AppError. */
 export interface FrameCheck {
@@ -36,7 +36,7 @@ export class MessageFramer {
   #stopped = false;
   #begun = 0;
 
-  /** @param deliver gets each admitted message whole, prefix included; the buffer is the receiver's */
+  /** @param deliver gets each admitted message whole, prefix included; the buffer is the receiver's, and of `rowBlocks` */
   constructor(check: FrameCheck, deliver: (message: Uint8Array) => void) {
     this.#check = check;
     this.#deliver = deliver;
@@ -108,7 +108,7 @@ export class MessageFramer {
       this.#skip = LENGTH_BYTES + this.#length - got;
       return;
     }
-    const message = Buffer.allocUnsafe(LENGTH_BYTES + this.#length);
+    const message = rowBlocks.take(LENGTH_BYTES + this.#length);
     this.#head.copy(message, 0, 0, got);
     this.#message = message;
     this.#filled = got;

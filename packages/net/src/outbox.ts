@@ -1,4 +1,4 @@
-import type { Clock } from "@ckmesh/core";
+import { type Clock, rowBlocks } from "@ckmesh/core";
 import { FEED_BYTES, FEED_MS, FEED_SAMPLE_MS, MIN_FEED_BYTES } from "./link-limits.js";
 import type { PeerSocket } from "./peer-socket.js";
 import type { PeerWire } from "./peer-wire.js";
@@ -85,7 +85,8 @@ export class Outbox {
 
   /** Bytes from the wire for the socket. */
   write(bytes: Uint8Array): void {
-    if (this.#handed.delete(bytes)) this.#handedBytes -= bytes.byteLength;
+    const isPiece = this.#handed.delete(bytes);
+    if (isPiece) this.#handedBytes -= bytes.byteLength;
     this.#sentAt = this.#clock.now();
     if (this.#sink.waitingBytes === 0) {
       this.#progressAt = this.#sentAt;
@@ -93,6 +94,7 @@ export class Outbox {
       this.#sampleBytes = 0;
     }
     this.#sink.write(bytes, () => {
+      if (isPiece) rowBlocks.give(bytes);
       this.#progressAt = this.#clock.now();
       this.#measure(bytes.byteLength);
       this.#feed();

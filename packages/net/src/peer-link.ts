@@ -3,8 +3,8 @@ import type { PeerClass, PeerMessage } from "@ckmesh/wire";
 /** What happens on a link after `start`. Calls come one at a time, never from within a call on the link. */
 export interface PeerLinkHandler {
   /**
-   * A checked message of the peer. A `piece` was asked for and has the asked length; its bytes may be kept and
-   * are not hashed yet. After a `cancel` nothing is owed: the link has rejected that request. A `request` that
+   * A checked message of the peer. A `piece` was asked for and has the asked length; its bytes are
+   * the handler's, which may give them back to `rowBlocks`, and are not hashed yet. After a `cancel` nothing is owed: the link has rejected that request. A `request` that
    * met a choke comes back as `reject`.
    */
   message(message: PeerMessage): void;
@@ -34,7 +34,7 @@ export interface PeerLink {
   start(handler: PeerLinkHandler): void;
   /**
    * Sends at once, but pieces wait behind everything else. A piece nobody waits for any more is dropped. Bytes
-   * of a piece belong to the link until it has left.
+   * of a piece belong to the link, which gives them back to `rowBlocks` once they have left.
    */
   send(message: PeerMessage): void;
   /** Stops and resumes reading from the peer: back-pressure for whoever stores the pieces. */

@@ -1,3 +1,4 @@
+import { MIB, rowBlocks } from "@ckmesh/core";
 import { beforeEach, describe, expect, it } from "vitest";
 import { FEED_BYTES, MIN_FEED_BYTES } from "../src/link-limits.js";
 import { Outbox } from "../src/outbox.js";
@@ -67,6 +68,25 @@ describe("Outbox", () => {
     link.advance(1000, bytesPerMs);
     expect(link.waitingBytes).toBeGreaterThanOrEqual(MIN_FEED_BYTES);
     expect(link.waitingBytes).toBeLessThanOrEqual(100 * bytesPerMs + PIECE);
+  });
+
+  it("gives the bytes of a piece back when they have left, and not before", () => {
+    link.outbox.clear();
+    link.advance(100, 20_000);
+    const piece = rowBlocks.take(MIB);
+    link.outbox.queue(0, piece);
+    const meanwhile = Array.from({ length: 8 }, () => rowBlocks.take(MIB).buffer);
+    expect(meanwhile).not.toContain(piece.buffer);
+    link.advance(100, 20_000);
+    expect(rowBlocks.take(MIB).buffer).toBe(piece.buffer);
+  });
+
+  it("keeps nothing of a piece that was taken back", () => {
+    const piece = rowBlocks.take(MIB);
+    link.outbox.queue(1000, piece);
+    link.outbox.cancel(1000, MIB);
+    link.advance(1000, 20_000);
+    expect(rowBlocks.take(MIB).buffer).not.toBe(piece.buffer);
   });
 
   it("feeds a fast link up to the bound", () => {

@@ -1,5 +1,5 @@
 import { createHash, type Hash } from "node:crypto";
-import { type AppError, equalBytes, MIB } from "@ckmesh/core";
+import { type AppError, equalBytes, MIB, rowBlocks } from "@ckmesh/core";
 import type { RandomAccessFile } from "./random-access-file.js";
 
 /** Read and hashed at a time. */
@@ -61,6 +61,7 @@ export class RunningPackHash {
       await this.#step(Math.min(STEP_BYTES, pack.length - this.#position));
       onProgress?.(this.#position);
     }
+    if (this.#buffer !== undefined) rowBlocks.give(this.#buffer);
     this.#buffer = undefined;
     return equalBytes(this.#hash.copy().digest(), pack.sha256);
   }
@@ -77,7 +78,7 @@ export class RunningPackHash {
   }
 
   async #step(length: number): Promise<void> {
-    this.#buffer ??= Buffer.allocUnsafeSlow(STEP_BYTES);
+    this.#buffer ??= rowBlocks.take(STEP_BYTES);
     const bytes = this.#buffer.subarray(0, length);
     await this.#file().readInto(bytes, this.#position);
     this.#hash.update(bytes);

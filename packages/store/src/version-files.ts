@@ -9,6 +9,7 @@ import {
   type Logger,
   MIB,
   type Run,
+  rowBlocks,
 } from "@ckmesh/core";
 import { decodeHead, encodePackHeader, type FrameTable, HEAD_BYTES, type SignedHead } from "@ckmesh/image";
 import { ByteGate } from "./byte-gate.js";
@@ -132,17 +133,28 @@ export class VersionFiles {
   }
 
   /**
-   * Bytes of a run of held rows of one file. Not hashed again: the receiver does, and says so (`bad-rows`).
+   * Bytes of a run of held rows of one file. Not hashed again: the receiver does, and says so (`bad-rows`). They
+   * are of `rowBlocks`, which whoever is done with them may give them back to.
    * @throws {AppError} ERR_STORE_CORRUPT
    */
   async read(run: Run): Promise<Uint8Array> {
     const { file, offset, length } = this.table.locate(run);
+    const bytes = rowBlocks.take(length);
+    await this.#file(file).readInto(bytes, offset);
+    return bytes;
+  }
+
+  /** As `read`, but in memory of just that size: the table keeps it. */
+  async #readKept(run: Run): Promise<Uint8Array> {
+    const { file, offset, length } = this.table.locate(run);
     return await this.#file(file).read(offset, length);
   }
 
-  /** Bytes of the pack wherever they lie, held or not: for frames that another version has too. */
+  /** Bytes of the pack wherever they lie, held or not: for frames that another version has too. Of `rowBlocks`. */
   async readPack(offset: number, length: number): Promise<Uint8Array> {
-    return await this.#file("pack").read(offset, length);
+    const bytes = rowBlocks.take(length);
+    await this.#file("pack").readInto(bytes, offset);
+    return bytes;
   }
 
   /**
@@ -345,14 +357,14 @@ export class VersionFiles {
     const hashes = layout.section("hashes");
     const frames = layout.section("frames");
     if (hashes === undefined || frames === undefined) return false;
-    const section = await this.read(hashes);
+    const section = await this.#readKept(hashes);
     if (this.table.check(hashes.first, section) !== "good") return false;
     this.table.learnHashes(section);
     let isSound = true;
     await this.#scan({ first: 0, count: layout.pieceRows }, (_row, isGood) => {
       isSound &&= isGood;
     });
-    if (isSound) this.table.learnFrames(await this.read(frames));
+    if (isSound) this.table.learnFrames(await this.#readKept(frames));
     return isSound;
   }
 
@@ -368,10 +380,10 @@ export class VersionFiles {
     await previous;
     const { layout } = this.table;
     const hashes = layout.section("hashes");
-    if (!this.table.knowsPieces && this.#holds(hashes)) this.table.learnHashes(await this.read(hashes));
+    if (!this.table.knowsPieces && this.#holds(hashes)) this.table.learnHashes(await this.#readKept(hashes));
     const frames = layout.section("frames");
     if (this.table.frames === undefined && this.#holds(frames)) {
-      this.table.learnFrames(await this.read(frames));
+      this.table.learnFrames(await this.#readKept(frames));
       await this.#keepFrames?.();
       this.#keepFrames = undefined;
     }
@@ -405,6 +417,7 @@ export class VersionFiles {
         result(row, !isHole && this.table.check(row, bytes.subarray(at, at + length)) === "good");
         at += length;
       }
+      rowBlocks.give(bytes);
     }
   }
 
