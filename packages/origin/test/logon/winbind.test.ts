@@ -93,6 +93,25 @@ describe("ntlm-server-1", () => {
     expect(await ask("", RIGHT)).toBeUndefined();
   });
 
+  it("takes nobody's principal name from another domain for that of its own", async () => {
+    const { pool } = makePool("ntlm");
+    const alice = { name: "MEDV\\alice", account: "alice", domain: "MEDV" };
+    const directory = {
+      groupsOf: async () => [],
+      findByUpn: async () => alice,
+      findByAltSecurityIdentities: async () => undefined,
+    };
+    const judge = winbindNtlmJudge(pool, DOMAINS, directory);
+    const ask = (domain: string) =>
+      judge.judge({
+        name: { account: "alice@medv.test", domain },
+        serverChallenge: new Uint8Array(8),
+        ntResponse: RIGHT,
+      });
+    expect([(await ask(""))?.identity, (await ask("medv"))?.identity]).toEqual([alice, alice]);
+    expect(await ask("PARTNER")).toBeUndefined();
+  });
+
   it("names people by the NetBIOS name of their domain", async () => {
     const { ask } = ntlm("ntlm");
     const names = ["", "medv", "medv.test", "Other"].map(
