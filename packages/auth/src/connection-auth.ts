@@ -20,6 +20,11 @@ export interface AuthRequest {
   readonly now: number;
 }
 
+/**
+ * A logon of a connection is proven again after this, ms: the account may have been disabled meanwhile, and whoever
+ * asks every few seconds never lets the connection end. As long as IIS keeps the token of a user (UserTokenTTL).
+ */
+const REMEMBERED_MS = 15 * 60_000;
 /** Requests of one connection that wait for a check; servers answer in order and keep them few. */
 const MAX_WAITING = 64;
 
@@ -33,6 +38,8 @@ export class ConnectionAuth {
   readonly #persistence: PersistenceSwitches;
   readonly #sessions: ReadonlyMap<string, { readonly challenge: string; readonly session: SchemeSession }>;
   #user: Extract<AuthOutcome, { type: "user" }> | undefined;
+  /** Monotonic ms. */
+  #userUntil = 0;
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
 
@@ -71,7 +78,7 @@ export class ConnectionAuth {
 
   async #authenticate({ authorization, isProxied, now }: AuthRequest): Promise<AuthOutcome> {
     // Through a shared hop the connection is everybody's: what it has proven before counts no more.
-    if (authorization !== undefined || isProxied) this.#user = undefined;
+    if (authorization !== undefined || isProxied || now >= this.#userUntil) this.#user = undefined;
     if (authorization === undefined) return this.#user ?? { type: "anonymous" };
     if (this.#sessions.size === 0) return { type: "anonymous" };
     const parsed = parseAuthorization(authorization);
@@ -87,6 +94,7 @@ export class ConnectionAuth {
     }
     if (!isProxied && this.#isPersistent(step)) {
       this.#user = { type: "user", identity: outcome.identity, scheme: outcome.scheme };
+      this.#userUntil = now + REMEMBERED_MS;
     }
     return outcome;
   }

@@ -62,6 +62,11 @@ export class Lockout {
   }
 }
 
+/**
+ * Directories find one account by many spellings: they leave accents, widths and outer or repeated spaces aside. A
+ * guess costs the account the same however it is spelt.
+ */
 function pairKey(user: string, address: string): string {
-  return `${address}\n${user.toLowerCase()}`;
+  const plain = user.normalize("NFKD").replaceAll(/\p{M}/gu, "").replaceAll(/\s+/g, " ").trim();
+  return `${address}\n${plain.toLowerCase()}`;
 }

@@ -241,6 +241,17 @@ describe("Lockout", () => {
     expect(lockout.size).toBe(20_000);
   });
 
+  it.each(["Alice ", "  alice", "\u00e1lice", "\uff41lice", "ali\u0301ce"])(
+    "counts %j as the name that a directory finds by it",
+    (spelling) => {
+      const lockout = new Lockout({ threshold: 2 });
+      lockout.failed("alice", "x", 0);
+      lockout.failed(spelling, "x", 0);
+      expect(lockout.isLocked("alice", "x", 0)).toBe(true);
+      expect(lockout.isLocked("alicia", "x", 0)).toBe(false);
+    },
+  );
+
   it("starts from zero after a success", () => {
     const lockout = new Lockout({ threshold: 2 });
     lockout.failed("a", "x", 0);

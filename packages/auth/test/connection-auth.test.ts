@@ -207,6 +207,17 @@ describe("requests at once on one connection", () => {
 });
 
 describe("identities", () => {
+  it("are proven again every quarter of an hour, however busy the connection is", async () => {
+    const connection = connectTo(serverOf());
+    expect(await logOnNtlm(connection)).toMatchObject({ type: "user" });
+    const quarter = 15 * 60_000;
+    for (let now = 0; now < quarter; now += 60_000) {
+      expect(await ask(connection, undefined, { now })).toMatchObject({ type: "user" });
+    }
+    expect(await ask(connection, undefined, { now: quarter })).toEqual({ type: "anonymous" });
+    expect(await ask(connection, undefined, { now: 0 })).toEqual({ type: "anonymous" });
+  });
+
   it("never leak between connections, however 100 handshakes interleave", async () => {
     const names = Array.from({ length: 10 }, (_, i) => `user${i}`);
     const server = serverOf({

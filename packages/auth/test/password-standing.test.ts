@@ -15,6 +15,20 @@ it("a refused password may be tried again at the next check, then once a day", (
   expect(standing.mayTry(day + 12 * 60 * MINUTE_MS)).toBe(false);
 });
 
+it("a password that was right before may be tried once an hour", () => {
+  const standing = new PasswordStanding();
+  standing.accepted();
+  standing.refused(0);
+  standing.refused(15 * MINUTE_MS);
+  expect([standing.mayTry(74 * MINUTE_MS), standing.mayTry(75 * MINUTE_MS)]).toEqual([false, true]);
+  standing.refused(75 * MINUTE_MS);
+  expect([standing.mayTry(134 * MINUTE_MS), standing.mayTry(135 * MINUTE_MS)]).toEqual([false, true]);
+  standing.reset();
+  standing.refused(0);
+  standing.refused(15 * MINUTE_MS);
+  expect(standing.mayTry(75 * MINUTE_MS)).toBe(false);
+});
+
 it("requests that are refused together count once", () => {
   const standing = new PasswordStanding();
   standing.accepted();

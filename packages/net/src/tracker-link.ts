@@ -1,4 +1,4 @@
-import { describeError } from "@ckmesh/core";
+import { describeError, isAppError } from "@ckmesh/core";
 import {
   CLAIM_RULES,
   type FromTracker,
@@ -187,12 +187,18 @@ export class TrackerLink {
     }
   }
 
-  /** A new ticket, or while the origin cannot be reached the last one: it may still be good. */
+  /**
+   * A new ticket, or while the origin cannot be reached the last one: it may still be good. None where the origin says
+   * no: what it does not give, the tracker must not give either.
+   */
   async #ticket(session: Session): Promise<Uint8Array | undefined> {
     try {
       this.#lastTicket = await this.#options.ticket?.();
     } catch (err) {
       session.ticketError = describeError(err);
+      if (isAppError(err, "ERR_AUTH_REQUIRED") || isAppError(err, "ERR_AUTH_FORBIDDEN")) {
+        this.#lastTicket = undefined;
+      }
       this.#options.logger.info({ reason: session.ticketError }, "no new ticket for the tracker");
     }
     return this.#lastTicket;

@@ -1,6 +1,6 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { encodeMsgpack, seededRandom, silentLogger } from "@ckmesh/core";
+import { AppError, encodeMsgpack, seededRandom, silentLogger } from "@ckmesh/core";
 import { TrackerLink, type TrackerLinkHandler, type TrackerLinkOptions } from "@ckmesh/net";
 import { VirtualClock } from "@ckmesh/testkit";
 import {
@@ -240,6 +240,23 @@ describe("TrackerLink", () => {
     const hello = await received.inbox.next();
     expect(hello.type === "hello" ? [...(hello.ticket ?? [])] : hello.type).toEqual([7]);
   });
+
+  it.each(["ERR_AUTH_REQUIRED", "ERR_AUTH_FORBIDDEN"] as const)(
+    "shows no ticket any more once the origin has said %s",
+    async (code) => {
+      const answers = [Promise.resolve(new Uint8Array([7])), Promise.reject(new AppError(code, "no"))];
+      answers[1]?.catch(() => {});
+      startLink({}, { ticket: () => answers.shift() ?? Promise.resolve(undefined) });
+      const first = await sockets.inbox.next();
+      say(first, { type: "challenge", nonce: NONCE });
+      expect(await received.inbox.next()).toHaveProperty("ticket");
+      first.terminate();
+      await outcome();
+      clock.advance(10_000);
+      say(await sockets.inbox.next(), { type: "challenge", nonce: NONCE });
+      expect(await received.inbox.next()).not.toHaveProperty("ticket");
+    },
+  );
 
   it("gives up a tracker that does not welcome within 15 s", async () => {
     startLink();

@@ -76,6 +76,8 @@ const VERDICT_MS = 30_000;
 /** How long a Basic credential that repeats on a connection is not checked again, not even from memory. */
 const BASIC_MS = 5000;
 const NO_HEADERS = {};
+/** When somebody may ask again whose account or address is locked; locks hold for as long, if nothing else is set. */
+const LOCKED_RETRY_SECONDS = "60";
 
 /** Who sends a request and whether they may: 401, 403 and their headers are decided here. */
 export class Access {
@@ -103,7 +105,7 @@ export class Access {
    * @throws {RequestError} ERR_AUTH_REQUIRED: with every challenge when a credential is wrong, or missing where
    *   anonymous reading is off; with one line while the client has more to say; ERR_AUTH_FORBIDDEN where no
    *   credential can be given without TLS, or the client certificate is not good enough
-   * @throws {AppError} ERR_RATE_LIMITED, ERR_AUTH_UNAVAILABLE
+   * @throws {AppError} ERR_RATE_LIMITED, also while account or address are locked; ERR_AUTH_UNAVAILABLE
    */
   async identify(request: IncomingMessage, entrance: Entrance): Promise<Visitor> {
     const connection = this.#connectionOf(request.socket, entrance);
@@ -139,17 +141,19 @@ export class Access {
         throw this.#unauthorized(connection, SUB_STATUS.logonNeeded);
       case "continue":
         throw unauthorized(SUB_STATUS.logonFailed, [outcome.challenge]);
-      case "refused":
+      case "refused": {
+        const isLocked = outcome.reason === "locked";
         this.#audit.failed({
           user: outcome.user,
           address: connection.address,
           method: schemeOf(authorization),
-          status: 401,
+          status: isLocked ? 429 : 401,
           subStatus: SUB_STATUS.logonFailed,
           reason: outcome.reason,
         });
         connection.audited = undefined;
-        throw this.#unauthorized(connection, SUB_STATUS.logonFailed);
+        throw isLocked ? locked() : this.#unauthorized(connection, SUB_STATUS.logonFailed);
+      }
     }
   }
 
@@ -285,6 +289,17 @@ function unauthorized(subStatus: number, challenges: readonly string[]): Request
     "authentication is required, or the credentials are not right",
     { subStatus, headers: { "WWW-Authenticate": challenges } },
   );
+}
+
+/**
+ * Right and wrong passwords get it alike. Not 401: the lock may be a neighbour's doing, and a client that takes its own
+ * password for wrong stays away for much longer.
+ */
+function locked(): RequestError {
+  return new RequestError("ERR_RATE_LIMITED", "too many wrong passwords: no logon is judged for a minute", {
+    subStatus: SUB_STATUS.logonFailed,
+    headers: { "Retry-After": LOCKED_RETRY_SECONDS },
+  });
 }
 
 /** What a refused client tried; anything else than a name is not repeated. */

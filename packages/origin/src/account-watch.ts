@@ -15,7 +15,10 @@ export interface AccountWatchOptions {
 /** Follows the accounts file; asked at each request, looks every 2 s. */
 export class AccountWatch {
   readonly #options: AccountWatchOptions;
+  /** Of the accounts that count. */
   #stamp: string | undefined;
+  /** Of the file that could not be read; said once. */
+  #refusedStamp: string | undefined;
   #lookedAt: number;
   #looking: Promise<void> | undefined;
 
@@ -54,18 +57,22 @@ export class AccountWatch {
     const { file, logger, onChange } = this.#options;
     const stamp = await stampOf(file);
     if (stamp === this.#stamp) return;
-    this.#stamp = stamp;
     let users: LocalUsers;
     try {
       users = loadUsers(file);
     } catch (err) {
-      // A half-edited file must not lock everybody out: the accounts that were read last stay.
-      logger.error(
-        { err, reason: describeError(err) },
-        "accounts file cannot be read, the accounts stay as they were",
-      );
+      // A half-edited file must not lock everybody out: the accounts that were read last stay, until it can be read.
+      if (stamp === undefined || stamp !== this.#refusedStamp) {
+        logger.error(
+          { err, reason: describeError(err) },
+          "accounts file cannot be read, the accounts stay as they were",
+        );
+      }
+      this.#refusedStamp = stamp;
       return;
     }
+    this.#stamp = stamp;
+    this.#refusedStamp = undefined;
     onChange(users);
     logger.info({ accounts: users.accounts.count }, "accounts file read again");
   }

@@ -38,17 +38,18 @@ export class CertificateGate {
     this.#onChange();
   }
 
+  /** Of a connection that came before, as after an upgrade that is ignored, the handshake is still the first one. */
   opened(socket: TLSSocket): void {
+    const before = this.#openedWith.get(socket);
+    if (before === this.#parts) return;
+    if (before !== undefined) this.#outlived.add(socket);
     this.#parts.clients.opened(socket);
     this.#openedWith.set(socket, this.#parts);
   }
 
   /** @throws {AppError} ERR_AUTH_UNAVAILABLE */
   async verdictOf(socket: TLSSocket): Promise<CertificateVerdict> {
-    if (this.#openedWith.get(socket) !== this.#parts) {
-      this.#outlived.add(socket);
-      this.opened(socket); // Its mapping is that of today all the same.
-    }
+    this.opened(socket); // Its mapping is that of today, whatever judged its handshake.
     return this.#parts.clients.verdictOf(socket);
   }
 

@@ -9,10 +9,17 @@ const RETRY_MS = 14 * 60_000;
  * locked for ever. Once a day an account that was unlocked again is noticed without anybody's help.
  */
 const STANDING_MS = 24 * 3_600_000;
+/**
+ * The same for a password that the server has accepted before, ms: more often than the password, the server or the
+ * account is at fault (a lock of 30 minutes that anybody can bring about, a broken back end), and that must not keep a
+ * fleet away for a day. Where the password was changed, Active Directory does not count a try of the one before.
+ */
+const ONCE_RIGHT_MS = 3_600_000;
 
 /** What is known of a password at a server: unproven → accepted, or refused once → refused for good. */
 export class PasswordStanding {
   #isProven = false;
+  #wasRight = false;
   #refusals = 0;
   #refusedAt = 0;
 
@@ -24,7 +31,8 @@ export class PasswordStanding {
   /** When it may be tried again, monotonic ms; undefined: at once. */
   get nextTryAt(): number | undefined {
     if (this.#refusals === 0) return undefined;
-    return this.#refusedAt + (this.#refusals === 1 ? RETRY_MS : STANDING_MS);
+    if (this.#refusals === 1) return this.#refusedAt + RETRY_MS;
+    return this.#refusedAt + (this.#wasRight ? ONCE_RIGHT_MS : STANDING_MS);
   }
 
   mayTry(now: number): boolean {
@@ -33,6 +41,7 @@ export class PasswordStanding {
 
   accepted(): void {
     this.#isProven = true;
+    this.#wasRight = true;
     this.#refusals = 0;
   }
 
@@ -47,6 +56,7 @@ export class PasswordStanding {
   /** A person asked, or the password is another one: nothing is known. */
   reset(): void {
     this.#isProven = false;
+    this.#wasRight = false;
     this.#refusals = 0;
   }
 }

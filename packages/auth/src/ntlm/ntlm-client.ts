@@ -92,7 +92,8 @@ export function answerNtlmChallenge(options: NtlmAnswerOptions): NtlmAnswer | un
   const temp = encodeV2Temp({
     timestamp: timestamp ?? fileTime(options.wall),
     clientChallenge,
-    pairs: info.size === 0 ? info : answeredPairs(info, options, hasMic),
+    // Also where the server states nothing: whoever relays could leave its pairs out, and with them what binds.
+    pairs: answeredPairs(info, options, hasMic),
   });
   const proof = v2Proof(key, challenge.challenge, temp);
   const baseKey = sessionBaseKey(key, proof);

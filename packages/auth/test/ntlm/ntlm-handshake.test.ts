@@ -70,6 +70,22 @@ describe("an NTLM handshake", () => {
     );
   });
 
+  it("is bound to the client's channel and service even if somebody between takes the server's pairs away", async () => {
+    for (const [options, extendedProtection, reason] of [
+      [
+        { channelBinding: new Uint8Array(16).fill(7) },
+        { tokenChecking: "Allow", spns: [] },
+        "channel binding wrong",
+      ],
+      [{}, { tokenChecking: "Allow", spns: ["HTTP/other.medv.test"] }, "service name wrong"],
+    ] as const) {
+      const connection = connectTo(serverOf({ extendedProtection }));
+      const challenge = tokenOf(await ask(connection, `NTLM ${base64(makeNtlmNegotiate())}`));
+      const { message } = answerTo(withoutInfo(challenge), options);
+      expect(await ask(connection, `NTLM ${base64(message)}`)).toMatchObject({ type: "refused", reason });
+    }
+  });
+
   it("answers OEM to a client without Unicode, and takes its answer", async () => {
     const connection = connectTo(serverOf());
     const challenge = tokenOf(await ask(connection, `NTLM ${base64(OEM_ONLY)}`));

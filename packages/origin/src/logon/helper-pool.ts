@@ -124,19 +124,24 @@ export class HelperPool {
     const helper = new HelperProcess(command, {
       clock,
       isHarmless,
-      onEnd: (ended, reason) => this.#ended(ended, reason),
+      onEnd: (ended, reason, isLate) => this.#ended(ended, reason, isLate),
     });
     this.#all.add(helper);
     return helper;
   }
 
-  #ended(helper: HelperProcess, reason: string): void {
+  #ended(helper: HelperProcess, reason: string, isLate: boolean): void {
     this.#all.delete(helper);
     const at = this.#idle.indexOf(helper);
     if (at >= 0) this.#idle.splice(at, 1);
     if (this.#isClosed) return;
-    this.#failures += 1;
     const { clock, logger, command } = this.#options;
+    if (isLate) {
+      // Somebody may have named a domain whose controllers are away: the others must not wait for that.
+      logger.error({ program: command[0], reason }, "logon helper ended");
+      return;
+    }
+    this.#failures += 1;
     const pauseMs = Math.min(MAX_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(this.#failures - 1, 16));
     this.#pauseUntil = clock.now() + pauseMs;
     logger.error({ program: command[0], reason, pauseMs }, "logon helper ended");

@@ -17,8 +17,8 @@ export interface HelperProcessOptions {
   readonly clock: Clock;
   /** What a helper may say without being asked. */
   readonly isHarmless: (line: string) => boolean;
-  /** Called once, however it ended; `reason` is for the log. */
-  readonly onEnd: (helper: HelperProcess, reason: string) => void;
+  /** Called once, however it ended; `reason` is for the log. `isLate`: it ran, but one answer took too long. */
+  readonly onEnd: (helper: HelperProcess, reason: string, isLate: boolean) => void;
 }
 
 /** Longest wait for an answer (windows-auth section 6). */
@@ -92,7 +92,7 @@ export class HelperProcess {
     });
     this.#child.stdin.write(request);
     const cancel = this.#options.clock.after(ANSWER_MS, () =>
-      this.#end(`no answer within ${ANSWER_MS / 1000} s`),
+      this.#end(`no answer within ${ANSWER_MS / 1000} s`, true),
     );
     try {
       return await answer;
@@ -129,14 +129,14 @@ export class HelperProcess {
       throw new Error("it spoke without being asked");
   }
 
-  #end(reason: string): void {
+  #end(reason: string, isLate = false): void {
     if (this.#isEnded) return;
     this.#isEnded = true;
     this.#child.kill("SIGKILL");
     const complaint = this.#complaint.trim();
     const full = complaint === "" ? reason : `${reason} (${complaint})`;
     this.#question?.fail(reason);
-    this.#options.onEnd(this, full);
+    this.#options.onEnd(this, full, isLate);
   }
 }
 

@@ -26,12 +26,14 @@ export function winbindNtlmJudge(
 ): NtlmJudge {
   return {
     async judge(response) {
+      const { account, domain } = response.name;
+      // Whom the DC of another domain knows by a principal name need not be whom our directory finds by it.
+      if (account.includes("@") && domain !== "" && !domains.isOwn(domain)) return undefined;
       const request = ntlmServerRequest(response);
       if (request === undefined) return undefined;
       const answer = await pool.ask(request, ntlmServerReader());
       if (answer.type === "unavailable") throw unavailable(answer.reason);
       if (answer.type === "wrong") return undefined;
-      const { account } = response.name;
       const identity = account.includes("@")
         ? await principalIdentity(account, domains, directory)
         : domains.identityOf(whole(response.name));

@@ -25,7 +25,7 @@ function answerNtlm() {
   const name = textOf("Username");
   const isRight = fields.get("NT-Response") === "aa" || isRightResponse(name, textOf("NT-Domain"));
   count += 1;
-  if (mode === "silent") return;
+  if (mode === "silent" || name === "silent") return;
   if (mode === "dies") process.exit(3);
   if (mode === "dies second" && count === 2) process.exit(3);
   if (mode === "no verdict") return say("User-Session-Key: x", ".");

@@ -1,12 +1,15 @@
 import { X509Certificate } from "node:crypto";
+import { once } from "node:events";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { connect } from "node:tls";
 import { originConfigDefaults, originConfigSchema } from "@ckmesh/origin";
 import { loadConfig } from "@ckmesh/runtime";
 import { hasTool, TestCa, type TestCertificate } from "@ckmesh/testkit";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { makePair } from "../make-pair.js";
 import { eventually, startTestOrigin, type TestOrigin, temporaryFolder } from "../origin-fixture.js";
+import { TEST_CERT } from "../tls-fixture.js";
 import { Lane } from "./lane.js";
 
 const V1 = makePair({ name: "win7", version: 1 });
@@ -109,6 +112,35 @@ describe.skipIf(!hasOpenssl)("the listener that requires a client certificate", 
     writeFileSync(crl, ca.revocationList());
     await reload(origin, { ...flags, "authentication.clientCertificates.crl": [crl] });
     expect((await lane(alice).ask(PACK)).status).toBe(403);
+  });
+
+  it("ends a connection from before a revocation, also when its requests ask for an upgrade", async () => {
+    const { origin, ca, alice, flags } = await start();
+    const url = new URL(origin.origin.urls.findLast((text) => text.startsWith("https:")) ?? "");
+    const socket = connect({
+      host: url.hostname,
+      port: Number(url.port),
+      ca: TEST_CERT,
+      cert: alice.cert,
+      key: alice.key,
+    });
+    onTestFinished(() => void socket.destroy());
+    let text = "";
+    socket.setEncoding("latin1").on("data", (chunk: string) => (text += chunk));
+    await once(socket, "secureConnect");
+    // Half a request: such a connection is not idle.
+    socket.write(`HEAD ${PACK} HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n`);
+    const whole = `HEAD ${PACK} HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n`;
+    socket.write(`\r\n${whole.slice(0, -2)}`);
+    await eventually(() => text.includes("200 OK"));
+    const crl = join(origin.folder, "ca.crl");
+    ca.revoke(alice);
+    writeFileSync(crl, ca.revocationList());
+    await reload(origin, { ...flags, "authentication.clientCertificates.crl": [crl] });
+    text = "";
+    socket.write("\r\n");
+    await eventually(() => text.includes("\r\n\r\n"));
+    expect(text).toMatch(/\r\nConnection: close\r\n/i);
   });
 });
 
