@@ -35,6 +35,7 @@ export type {
 export { Accounts, parseAccounts, type StoredAccount } from "./local/accounts.js";
 export { LocalJudge } from "./local/local-judge.js";
 export { makeStoredAccount } from "./local/stored-account.js";
+export { WorkQueue } from "./local/work-queue.js";
 export { type LocalGroup, LocalGroups, parseLocalGroups } from "./local-groups.js";
 export { Lockout } from "./lockout.js";
 export { parseLogonName } from "./logon-name.js";

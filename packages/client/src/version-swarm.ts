@@ -7,8 +7,8 @@ import {
   type Logger,
   MIB,
   type Random,
-  rowBlocks,
   type Run,
+  rowBlocks,
 } from "@ckmesh/core";
 import type { SectionKind } from "@ckmesh/image";
 import type { PeerLink, SwarmEndpoint } from "@ckmesh/net";

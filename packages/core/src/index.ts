@@ -1,4 +1,5 @@
 export { Bitfield, type Run } from "./bitfield.js";
+export { BlockPool, rowBlocks } from "./block-pool.js";
 export {
   type ByteRange,
   MAX_RANGES,
@@ -6,7 +7,6 @@ export {
   parseRangeHeader,
   rangeLength,
 } from "./byte-range.js";
-export { BlockPool, rowBlocks } from "./block-pool.js";
 export { equalBytes, fromHex, toHex } from "./bytes.js";
 export type { Clock } from "./clock.js";
 export {

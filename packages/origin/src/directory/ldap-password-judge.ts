@@ -1,17 +1,24 @@
-import type { Identity, LogonName, PasswordJudge } from "@ckmesh/auth";
+import { type Identity, type LogonName, type PasswordJudge, WorkQueue } from "@ckmesh/auth";
 import { AppError } from "@ckmesh/core";
 import type { LdapDirectory } from "./ldap-directory.js";
 
+/** Each check is a connection of its own to the directory. */
+const MAX_CHECKS_AT_ONCE = 8;
+const MAX_CHECKS_WAITING = 64;
+
+type Accounts = Pick<LdapDirectory, "isPrivate" | "netbiosDomain" | "findLogonName" | "checkPassword">;
+
 /** Checks passwords by a bind to the directory, over TLS only. The directory counts wrong ones too. */
 export class LdapPasswordJudge implements PasswordJudge {
-  readonly #directory: LdapDirectory;
+  readonly #directory: Accounts;
   readonly #defaultLogonDomain: string;
+  readonly #queue = new WorkQueue(MAX_CHECKS_AT_ONCE, MAX_CHECKS_WAITING);
 
   /**
    * @param defaultLogonDomain of names without one; empty = the directory's own
    * @throws {AppError} ERR_CONFIG_INVALID where the directory is asked without TLS
    */
-  constructor(directory: LdapDirectory, defaultLogonDomain: string) {
+  constructor(directory: Accounts, defaultLogonDomain: string) {
     if (!directory.isPrivate) {
       throw new AppError(
         "ERR_CONFIG_INVALID",
@@ -22,10 +29,13 @@ export class LdapPasswordJudge implements PasswordJudge {
     this.#defaultLogonDomain = defaultLogonDomain === "" ? directory.netbiosDomain : defaultLogonDomain;
   }
 
+  /** @throws {AppError} ERR_AUTH_UNAVAILABLE; ERR_RATE_LIMITED when too many checks wait */
   async check({ account, domain }: LogonName, password: string): Promise<Identity | undefined> {
     // A bind with an empty password succeeds without proving anything (RFC 4513 §5.1.2).
     if (account === "" || password === "") return undefined;
     const name = { account, domain: domain === "" ? this.#defaultLogonDomain : domain };
-    return this.#directory.checkPassword(await this.#directory.findLogonName(name), password);
+    return this.#queue.run(async () =>
+      this.#directory.checkPassword(await this.#directory.findLogonName(name), password),
+    );
   }
 }
