@@ -1,0 +1,34 @@
+import { setImmediate as turn } from "node:timers/promises";
+import { describe, expect, it } from "vitest";
+import { LdapPasswordJudge } from "../../src/directory/ldap-password-judge.js";
+
+describe("LdapPasswordJudge", () => {
+  it("asks a slow directory about eight passwords at a time, and lets sixty-four wait", async () => {
+    let asked = 0;
+    let answer = (): void => {};
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const judge = new LdapPasswordJudge(
+      {
+        isPrivate: true,
+        netbiosDomain: "MEDV",
+        findLogonName: async () => undefined,
+        checkPassword: async () => {
+          asked += 1;
+          await answered;
+          return undefined;
+        },
+      },
+      "",
+    );
+    const guess = async (): Promise<unknown> => judge.check({ account: "alice", domain: "" }, "guess");
+    const guesses = Array.from({ length: 72 }, guess);
+    await turn();
+    expect(asked).toBe(8);
+    await expect(guess()).rejects.toMatchObject({ code: "ERR_RATE_LIMITED" });
+    answer();
+    await Promise.all(guesses);
+    expect(asked).toBe(72);
+  });
+});
