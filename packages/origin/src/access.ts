@@ -29,6 +29,8 @@ export interface AccessSettings {
   readonly trustedProxies: NetworkList;
   /** Schemes that count for the connection: said in `Persistent-Auth`, as IIS does. */
   readonly persistentSchemes: ReadonlySet<SchemeName>;
+  /** How long an account or an address is locked: when somebody may ask again. */
+  readonly lockSeconds: number;
 }
 
 export interface AccessOptions {
@@ -76,8 +78,6 @@ const VERDICT_MS = 30_000;
 /** How long a Basic credential that repeats on a connection is not checked again, not even from memory. */
 const BASIC_MS = 5000;
 const NO_HEADERS = {};
-/** When somebody may ask again whose account or address is locked; locks hold for as long, if nothing else is set. */
-const LOCKED_RETRY_SECONDS = "60";
 
 /** Who sends a request and whether they may: 401, 403 and their headers are decided here. */
 export class Access {
@@ -152,7 +152,9 @@ export class Access {
           reason: outcome.reason,
         });
         connection.audited = undefined;
-        throw isLocked ? locked() : this.#unauthorized(connection, SUB_STATUS.logonFailed);
+        throw isLocked
+          ? locked(this.#settings.lockSeconds)
+          : this.#unauthorized(connection, SUB_STATUS.logonFailed);
       }
     }
   }
@@ -295,10 +297,10 @@ function unauthorized(subStatus: number, challenges: readonly string[]): Request
  * Right and wrong passwords get it alike. Not 401: the lock may be a neighbour's doing, and a client that takes its own
  * password for wrong stays away for much longer.
  */
-function locked(): RequestError {
-  return new RequestError("ERR_RATE_LIMITED", "too many wrong passwords: no logon is judged for a minute", {
+function locked(seconds: number): RequestError {
+  return new RequestError("ERR_RATE_LIMITED", "too many wrong passwords: no logon is judged for a while", {
     subStatus: SUB_STATUS.logonFailed,
-    headers: { "Retry-After": LOCKED_RETRY_SECONDS },
+    headers: { "Retry-After": String(seconds) },
   });
 }
 

@@ -20,7 +20,7 @@ export interface LogonDeps {
 /** What of a logon the access to images depends on. */
 type LogonSettings = Pick<
   AccessSettings,
-  "authenticator" | "anonymousEnabled" | "groupsOf" | "persistentSchemes"
+  "authenticator" | "anonymousEnabled" | "groupsOf" | "persistentSchemes" | "lockSeconds"
 >;
 
 /** The back ends and schemes of one configuration. */
@@ -59,6 +59,7 @@ export async function openLogon(config: AuthenticationConfig, deps: LogonDeps): 
     anonymousEnabled: anonymous.enabled,
     groupsOf: async (identity) => groupsOf(identity, users, judges),
     persistentSchemes: persistentSchemes(windows),
+    lockSeconds: config.lockout.seconds,
   });
   let settings = makeSettings();
   const take = (changed: LocalUsers): void => {
