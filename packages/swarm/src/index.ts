@@ -1,4 +1,5 @@
 export { Backoff } from "./backoff.js";
+export { type DonorEffect, type DonorEvent, DonorMachine } from "./donor-machine.js";
 export {
   FairQueue,
   type FairQueueEffect,
