@@ -353,7 +353,7 @@ export class WanClaims {
 
   /** Claims to hold open, so that the next is ready when the one that moves ends. */
   #openClaims(now: number): number {
-    const spanMs = (SPAN_BYTES * 1000) / this.#rate.value(now);
+    const spanMs = (SPAN_BYTES * 1000) / this.#rate.early(now);
     const needed = 1 + Math.ceil((2 * this.#context.gossipMs()) / spanMs);
     return Math.min(MAX_OPEN_CLAIMS, Math.max(OPEN_CLAIMS, needed));
   }
