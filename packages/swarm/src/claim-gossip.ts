@@ -1,6 +1,6 @@
 import { type Random, shuffled } from "@ckmesh/core";
 import { type Claim, peerIdPrefix } from "@ckmesh/wire";
-import { ClaimTable, type KnownClaim } from "./claim-table.js";
+import { ClaimTable } from "./claim-table.js";
 import {
   CLAIM_VOID_MS,
   EXPIRE_MS,
@@ -14,6 +14,7 @@ import {
   SPARE_RELAYS,
 } from "./constants.js";
 import { GossipDelay } from "./gossip-delay.js";
+import type { KnownClaim } from "./known-claim.js";
 import type { Link } from "./link.js";
 import type { RowTable } from "./row-table.js";
 import type { LinkId, SwarmEffect } from "./swarm-messages.js";

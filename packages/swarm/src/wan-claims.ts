@@ -1,7 +1,7 @@
 import type { Random, Run } from "@ckmesh/core";
 import { type Claim, MAX_CLAIM_PAUSE_MS } from "@ckmesh/wire";
 import { Backoff } from "./backoff.js";
-import { type Contender, compareClaims, isFaster } from "./claim-table.js";
+import { type Contender, compareClaims, isFaster } from "./claim-contest.js";
 import {
   CLAIM_PROGRESS_MS,
   CLAIM_REPEAT_MS,

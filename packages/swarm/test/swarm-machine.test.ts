@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { MAX_EMPTY_TURNS, MAX_LINKS, SPARE_LINKS } from "../src/constants.js";
 import type { SwarmEffect, SwarmEvent } from "../src/index.js";
 import { peerUp } from "./peer-up.js";
-import { indexOf, SELF, trustingMachine as machine } from "./trusting-machine.js";
+import { indexOf, trustingMachine as machine, SELF } from "./trusting-machine.js";
 
 const peerId = (n: number): string => peerUp(n).peerId;
 
