@@ -1,5 +1,6 @@
 import { type Random, shuffled } from "@ckmesh/core";
 import { type Claim, peerIdPrefix } from "@ckmesh/wire";
+import type { UnsignedClaim } from "./claim-announcer.js";
 import { ClaimTable } from "./claim-table.js";
 import {
   CLAIM_VOID_MS,
@@ -18,7 +19,6 @@ import type { KnownClaim } from "./known-claim.js";
 import type { Link } from "./link.js";
 import type { RowTable } from "./row-table.js";
 import type { LinkId, SwarmEffect } from "./swarm-messages.js";
-import type { UnsignedClaim } from "./wan-claims.js";
 
 /** A frame's size, raw: for rows whose length is not known yet. */
 const FRAME_BYTES = 65_536;
