@@ -1,5 +1,4 @@
 import type { Run } from "@ckmesh/core";
-import type { Claim } from "@ckmesh/wire";
 import { ClaimAnnouncer, type UnsignedClaim } from "./claim-announcer.js";
 import { compareClaims, isFaster } from "./claim-contest.js";
 import { ClaimRoom, type ClaimRoomContext } from "./claim-room.js";

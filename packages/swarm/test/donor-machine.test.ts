@@ -10,7 +10,6 @@ import {
 } from "../src/constants.js";
 import { type DonorEffect, type DonorEvent, DonorMachine } from "../src/donor-machine.js";
 
-const ALL: DonorEffect = { type: "hold", rows: "all-frames", isSure: false };
 const NONE: DonorEffect = { type: "hold", rows: "none", isSure: false };
 const NOBODY_YET: DonorEvent = { type: "table", isSettled: false, hasTable: false };
 const NOBODY: DonorEvent = { type: "table", isSettled: true, hasTable: false };
@@ -27,7 +26,13 @@ let machine: DonorMachine;
 
 beforeEach(() => {
   machine = new DonorMachine();
-  expect(machine.step({ type: "start" }, 0)).toEqual([ALL]);
+  machine.step({ type: "start" }, 0);
+});
+
+it("begins with all frames held back, but not in public", () => {
+  expect(new DonorMachine().step({ type: "start" }, 0)).toEqual([
+    { type: "hold", rows: "all-frames", isSure: false },
+  ]);
 });
 
 describe("while it looks for somebody with the previous version", () => {
