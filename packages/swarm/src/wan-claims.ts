@@ -9,7 +9,6 @@ import {
   HAVE_INTERVAL_MS,
   MAX_OPEN_CLAIMS,
   OPEN_CLAIMS,
-  SPAN_BYTES,
 } from "./constants.js";
 import { OriginWait } from "./origin-wait.js";
 import { claimLeftMs, type OwnClaim } from "./own-claim.js";
@@ -323,7 +322,7 @@ export class WanClaims {
 
   /** Claims to hold open, so that the next is ready when the one that moves ends. */
   #openClaims(now: number): number {
-    const spanMs = (SPAN_BYTES * 1000) / this.#rate.early(now);
+    const spanMs = (this.#context.table.grid.spanBytes * 1000) / this.#rate.early(now);
     const needed = 1 + Math.ceil((2 * this.#context.gossipMs()) / spanMs);
     return Math.min(MAX_OPEN_CLAIMS, Math.max(OPEN_CLAIMS, needed));
   }
