@@ -1,22 +1,12 @@
 import { AppError, Bitfield, equalBytes, type Logger, type Run } from "@ckmesh/core";
 import { checkTrust, decodeHead, deriveSwarmKeys, indexFileName, type SignedHead } from "@ckmesh/image";
 import type { VersionFiles } from "@ckmesh/store";
+import { type DonorEffect, type DonorEvent, DonorMachine } from "@ckmesh/swarm";
 import { asAppError, isLocalFault } from "./as-app-error.js";
 import type { ClientContext } from "./client-context.js";
 import { DONOR_SECTIONS, DonorFiles, MAX_DONOR_BYTES } from "./donor-files.js";
 import { VersionSwarm } from "./version-swarm.js";
 import type { Waste } from "./waste.js";
-
-/** How often it is looked at what the donor's peers offer: while frames are held back, and later. */
-const HOLD_LOOK_MS = 250;
-const LOOK_MS = 1000;
-/** Longest time that frames are held back from the WAN for a donor that has not said what it has. */
-const HOLD_MS = 10_000;
-/**
- * When no common frame comes for this long, the WAN no longer waits for the donor's peers, whatever they offer: longer
- * than a turn at one busy peer takes, shorter than the patience of a swarm.
- */
-const STALL_MS = 8000;
 
 export interface DonorVersionOptions {
   readonly context: ClientContext;
@@ -46,12 +36,11 @@ export function needsDonor(
 
 /**
  * The swarm of the previous version, joined for frames that the target has too (site swarm rule 8): only from
- * peers, never over the WAN but for its head. States: looking (frames of the target are held back from the WAN)
- * → none (nobody is there in time) → matched (what peers offer is held back) → doubted, for good (they do not bring
- * it: rows from elsewhere say nothing about them) → ended, when nothing in common is missing any more.
+ * peers, never over the WAN but for its head. How long the target's WAN waits for it: `DonorMachine`.
  */
 export class DonorVersion {
   readonly #options: DonorVersionOptions;
+  readonly #machine = new DonorMachine();
   readonly #abort = new AbortController();
   readonly #targetKnown: Promise<void>;
   readonly #work: Promise<void>;
@@ -60,24 +49,17 @@ export class DonorVersion {
   #swarm: VersionSwarm | undefined;
   #leave: (() => void) | undefined;
   #cancelLook: (() => void) | undefined;
-  #state: "looking" | "none" | "matched" | "doubted" | "ended" = "looking";
-  /** When holding back ends; known once the frame table of the target is. */
-  #holdUntil = Number.POSITIVE_INFINITY;
-  #isDonating = true;
-  /** When a common frame last came, or could for the first time. */
-  #cameAt = 0;
 
   constructor(options: DonorVersionOptions) {
     this.#options = options;
     this.#targetKnown = new Promise((resolve) => {
       this.#tellTargetKnown = resolve;
     });
-    options.swarm.donate("all", false);
+    this.#step({ type: "start" });
     this.#work = this.#join().catch((err: unknown) => {
       this.#giveUp(asAppError(err));
     });
     this.held([]);
-    this.#look();
   }
 
   /** Bytes per second from its peers. */
@@ -87,23 +69,26 @@ export class DonorVersion {
 
   /** Rows of the target came, from wherever. */
   held(targetRuns: readonly Run[]): void {
-    if (this.#options.target.frames !== undefined) this.#tellTargetKnown();
-    if (this.#state === "ended" || this.#files === undefined || this.#swarm === undefined) return;
+    if (this.#options.target.frames !== undefined) {
+      this.#tellTargetKnown();
+      this.#step({ type: "target-frames" });
+    }
+    if (this.#machine.isEnded || this.#files === undefined || this.#swarm === undefined) return;
     const runs = this.#files.hold(targetRuns);
     if (runs.length === 0) return;
-    this.#cameAt = this.#options.context.clock.now();
+    this.#step({ type: "came" });
     this.#swarm.step({ type: "stored", runs, source: "local" });
   }
 
   /** The target's swarm asks its peers for rows, or no longer does. */
   asked(targetRows: Run, isAsked: boolean): void {
     const runs = this.#files?.donorRuns([targetRows]) ?? [];
-    if (this.#state !== "ended" && runs.length > 0) this.#swarm?.step({ type: "elsewhere", runs, isAsked });
+    if (!this.#machine.isEnded && runs.length > 0) this.#swarm?.step({ type: "elsewhere", runs, isAsked });
   }
 
   /** Leaves the swarm. Safe to call twice. */
   async close(): Promise<void> {
-    this.#end();
+    this.#step({ type: "end" });
     await this.#work;
     await this.#swarm?.close();
   }
@@ -114,7 +99,7 @@ export class DonorVersion {
     const keys = deriveSwarmKeys(signed.head.secret, signed.id);
     const { peers, clock, random } = context;
     const isJoined = peers.directory.members.some(({ swarm }) => equalBytes(swarm, keys.swarm));
-    if (this.#state === "ended" || isJoined) {
+    if (this.#machine.isEnded || isJoined) {
       this.#giveUp(undefined);
       return;
     }
@@ -157,11 +142,9 @@ export class DonorVersion {
         const none = new Bitfield(files.table.layout.rows);
         await this.#targetKnown;
         const wanted = target.frames === undefined ? none : await files.match();
-        if (this.#state !== "ended") {
+        if (!this.#machine.isEnded) {
           logger.info({ frames: wanted.count }, "frames of equal hash in the previous version");
-          this.#state = "matched";
-          this.#cameAt = clock.now();
-          this.#look();
+          this.#step({ type: "matched" });
         }
         return { rows: none, wanted, copy: async () => {} };
       },
@@ -171,7 +154,7 @@ export class DonorVersion {
       },
       onProgress: this.#options.onProgress,
       onComplete: () => {
-        this.#end();
+        this.#step({ type: "end" });
       },
       onFault: (err) => {
         if (isLocalFault(err)) this.#options.onFault(err);
@@ -217,62 +200,50 @@ export class DonorVersion {
       const isThere = err.code !== "ERR_IMAGE_NOT_FOUND";
       this.#options.logger[isThere ? "warn" : "debug"]({ err }, "swarm of the previous version not joined");
     }
-    this.#end();
+    this.#step({ type: "end" });
   }
 
-  /** Holds back, for this client and in public, what peers of the previous version offer and nobody has yet. */
-  #look(): void {
-    const { context, swarm } = this.#options;
-    const [files, donor] = [this.#files, this.#swarm];
-    if (this.#state === "ended") return;
+  #step(event: DonorEvent): void {
+    const { clock } = this.#options.context;
+    for (const effect of this.#machine.step(event, clock.now())) this.#apply(effect);
     this.#cancelLook?.();
-    if (this.#state === "matched" && files !== undefined && donor !== undefined) {
-      const rows = files.targetRows((row) => donor.isOffered(row));
-      if (rows.count === 0) this.#cameAt = context.clock.now();
-      if (context.clock.now() - this.#cameAt >= STALL_MS) {
-        this.#state = "doubted";
-        this.#release();
-        return;
-      }
-      if (rows.count > 0 || this.#isDonating) swarm.donate(rows, true);
-      this.#isDonating = rows.count > 0;
-    } else if (this.#state === "looking" && !this.#mayFind(context.clock.now())) {
-      this.#state = "none";
-      this.#release();
-    }
-    const lookMs = this.#state === "looking" ? HOLD_LOOK_MS : LOOK_MS;
-    this.#cancelLook = context.clock.after(lookMs, () => {
+    const due = this.#machine.deadline();
+    if (due === undefined) return;
+    this.#cancelLook = clock.after(Math.max(0, due - clock.now()), () => {
       this.#look();
     });
   }
 
-  /** A peer with the previous version is there, or may still turn up in time. */
-  #mayFind(now: number): boolean {
-    if (this.#options.target.frames !== undefined) this.#holdUntil = Math.min(this.#holdUntil, now + HOLD_MS);
-    if (now >= this.#holdUntil) return false;
+  #apply(effect: DonorEffect): void {
+    const { swarm, target } = this.#options;
+    const { rows } = target.table.layout;
+    switch (effect.type) {
+      case "hold":
+        if (effect.rows === "all-frames") swarm.donate("all", effect.isSure);
+        else swarm.donate(effect.rows === "none" ? new Bitfield(rows) : effect.rows, effect.isSure);
+        return;
+      case "leave":
+        this.#abort.abort();
+        this.#leave?.();
+        swarm.step({ type: "elsewhere", runs: [{ first: 0, count: rows }], isAsked: false });
+        this.#tellTargetKnown();
+        this.#swarm?.close().catch((err: unknown) => {
+          this.#options.onFault(asAppError(err));
+        });
+        return;
+    }
+  }
+
+  /** Looks at the donor's peers for what the machine wants to know. */
+  #look(): void {
     const [files, donor] = [this.#files, this.#swarm];
-    if (files === undefined || donor === undefined || !donor.isSettled) return true;
-    const table = files.table.layout.section("frames");
-    return table !== undefined && (files.have.has(table.first) || donor.isOffered(table.first));
-  }
-
-  #release(): void {
-    const { swarm, target } = this.#options;
-    swarm.donate(new Bitfield(target.table.layout.rows), false);
-  }
-
-  #end(): void {
-    if (this.#state === "ended") return;
-    this.#state = "ended";
-    this.#abort.abort();
-    this.#cancelLook?.();
-    this.#leave?.();
-    const { swarm, target } = this.#options;
-    swarm.step({ type: "elsewhere", runs: [{ first: 0, count: target.table.layout.rows }], isAsked: false });
-    this.#release();
-    this.#tellTargetKnown();
-    this.#swarm?.close().catch((err: unknown) => {
-      this.#options.onFault(asAppError(err));
-    });
+    if (this.#machine.looksFor === "frames" && files !== undefined && donor !== undefined) {
+      this.#step({ type: "offered", rows: files.targetRows((row) => donor.isOffered(row)) });
+      return;
+    }
+    const first = files?.table.layout.section("frames")?.first;
+    const hasTable =
+      first !== undefined && (files?.have.has(first) === true || donor?.isOffered(first) === true);
+    this.#step({ type: "table", isSettled: donor?.isSettled === true, hasTable });
   }
 }

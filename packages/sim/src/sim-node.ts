@@ -26,6 +26,8 @@ export interface NodeOptions {
   readonly bend?: (message: PeerMessage) => PeerMessage | undefined;
   /** What its driver says with the frame table: rows from local data, rows wanted. */
   readonly frames?: { readonly local?: Bitfield; readonly wanted?: Bitfield };
+  /** False: what it is to do with the frame table is not known yet; `learn` is called again when it is. */
+  readonly mayLearn?: () => boolean;
   /** It has just learnt the frame table. */
   readonly onFrames?: (node: SimNode) => void;
   /** Rows that came, from wherever. */
@@ -126,6 +128,11 @@ export class SimNode {
     return this.#machine.status().held;
   }
 
+  /** It has looked for peers long enough. */
+  get isSettled(): boolean {
+    return this.#machine.status().isSettled;
+  }
+
   get moving(): number {
     return this.#machine.status().moving;
   }
@@ -184,6 +191,7 @@ export class SimNode {
   learn(): void {
     const { pieces, lengths } = this.image;
     if (this.#knowsFrames || this.#machine.status().held < pieces) return;
+    if (this.options.mayLearn?.() === false) return;
     this.#knowsFrames = true;
     this.step({ type: "frames", lengths: lengths.slice(pieces), ...this.options.frames });
     this.options.onFrames?.(this);

@@ -19,6 +19,15 @@ describe("a site takes one copy over the WAN", () => {
     expect(slowest(where)).toBeLessThanOrEqual(1.05);
   });
 
+  it("over 2.4 Gbit/s too, most of it within two seconds: there are claims enough from the first spans on", () => {
+    const where = new SimSite({ image: simImage(256 * MIB, 256 * 1024), seed: 1, wan: 2.4e9 });
+    starts(where, 20);
+    where.clock.advance(2000);
+    expect(copies(where)).toBeGreaterThan(0.75);
+    expect(where.run(10_000)).toBe(true);
+    expect(copies(where)).toBeLessThanOrEqual(1.02);
+  });
+
   it.each([
     ["of an 8 GiB disk, 5.7 MB", 87],
     ["of a small disk, one piece", 1],

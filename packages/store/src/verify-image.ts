@@ -1,11 +1,11 @@
 import { AppError } from "@ckmesh/core";
 import { decodeKept, diskPages, type FrameTable, type IndexFile, PACK_HEADER_BYTES } from "@ckmesh/image";
 import { sharedBytes } from "./buffer-pool.js";
-import { hashPack } from "./hash-pack.js";
 import { ImageWorkers } from "./image-workers.js";
 import { openIndex } from "./open-index.js";
 import { runOrdered } from "./ordered-tasks.js";
 import { openPack } from "./pack-file.js";
+import { PackHash } from "./pack-hash.js";
 import { throwIfStopped, type WorkOptions } from "./progress.js";
 import { RandomAccessFile } from "./random-access-file.js";
 import { rebuildDisk } from "./rebuild-disk.js";
@@ -105,12 +105,11 @@ async function checkPack(path: string, index: IndexFile, options: WorkOptions): 
   const file = await RandomAccessFile.open(path, "read");
   try {
     const headerLength = head.disk === undefined ? 0 : PACK_HEADER_BYTES;
-    const isRight = await hashPack(
-      file,
-      head.pack,
-      headerLength,
-      options.signal === undefined ? {} : { signal: options.signal },
-    );
+    const stopped = (): AppError | undefined =>
+      options.signal?.aborted === true
+        ? new AppError("ERR_ABORTED", "the check of the pack was stopped")
+        : undefined;
+    const isRight = await new PackHash(() => file, headerLength).isRight(head.pack, stopped);
     if (!isRight) throw new AppError("ERR_PACK_INVALID", `${path} does not match the hash in its index`);
   } finally {
     await file.close();

@@ -15,10 +15,10 @@ import { decodeHead, encodePackHeader, type FrameTable, HEAD_BYTES, type SignedH
 import { ByteGate } from "./byte-gate.js";
 import { Checkpoint } from "./checkpoint.js";
 import { decodeHaveMap } from "./have-map.js";
+import { PackHash } from "./pack-hash.js";
 import { RandomAccessFile } from "./random-access-file.js";
 import { ROW_SOURCES, type RowSource, type SourceBytes, sourceCode } from "./row-source.js";
 import { RowTable } from "./row-table.js";
-import { RunningPackHash } from "./running-pack-hash.js";
 import { SourceNotes } from "./source-notes.js";
 import { fileErrorCode, onDisk } from "./store-error.js";
 import { type VersionPaths, versionPaths } from "./store-layout.js";
@@ -61,7 +61,7 @@ export class VersionFiles {
   /** After a crash: takes the frames that lie here, once it is known where they are. */
   #keepFrames: (() => Promise<void>) | undefined;
   #learning: Promise<void> = Promise.resolve();
-  readonly #packHash: RunningPackHash;
+  readonly #packHash: PackHash;
   /** All frames before this row are held. */
   #firstMissing: number;
   /** Bytes held, by source code. */
@@ -75,7 +75,7 @@ export class VersionFiles {
     this.paths = versionPaths(options.folder, head.name, head.version);
     this.#have = new Bitfield(this.table.layout.rows);
     this.#sources = new Uint8Array(this.table.layout.rows);
-    this.#packHash = new RunningPackHash(() => this.#file("pack"), this.table.packHeaderLength);
+    this.#packHash = new PackHash(() => this.#file("pack"), this.table.packHeaderLength);
     this.#firstMissing = this.table.layout.pieceRows;
     this.#checkpoint = new Checkpoint({
       path: this.paths.have,

@@ -1,6 +1,7 @@
 import { type Random, shuffled } from "@ckmesh/core";
 import { type Claim, peerIdPrefix } from "@ckmesh/wire";
-import { ClaimTable, type KnownClaim } from "./claim-table.js";
+import type { UnsignedClaim } from "./claim-announcer.js";
+import { ClaimTable } from "./claim-table.js";
 import {
   CLAIM_VOID_MS,
   EXPIRE_MS,
@@ -14,10 +15,10 @@ import {
   SPARE_RELAYS,
 } from "./constants.js";
 import { GossipDelay } from "./gossip-delay.js";
+import type { KnownClaim } from "./known-claim.js";
 import type { Link } from "./link.js";
 import type { RowTable } from "./row-table.js";
 import type { LinkId, SwarmEffect } from "./swarm-messages.js";
-import type { UnsignedClaim } from "./wan-claims.js";
 
 /** A frame's size, raw: for rows whose length is not known yet. */
 const FRAME_BYTES = 65_536;

@@ -1,69 +1,27 @@
 import type { Claim } from "@ckmesh/wire";
+import { compareClaims } from "./claim-contest.js";
 import { ClaimPauses } from "./claim-pauses.js";
 import { ClaimStandings } from "./claim-standings.js";
 import {
   CLAIM_VOID_MS,
-  DONE_CLAIM_MS,
-  FASTER,
-  GONE_CLAIM_MS,
   MAX_CLAIMS,
   MAX_OPEN_CLAIMS,
   MAX_STRANGERS,
   MAX_STRANGERS_PER_LINK,
-  MAX_VOID_MS,
-  NEIGHBOUR_DONE_MS,
-  STRANGER_DONE_MS,
   UNBACKED_BYTES,
-  UNRATED_VOID_MS,
 } from "./constants.js";
-import { compareRank } from "./rank.js";
+import {
+  type ClaimEvidence,
+  isActive,
+  isValid,
+  type KnownClaim,
+  lifetime,
+  trusting,
+  voidMsOf,
+} from "./known-claim.js";
 import type { LinkId } from "./swarm-messages.js";
 
-/** A claim of another peer, with what is known of its movement. */
-export interface KnownClaim {
-  readonly claim: Claim;
-  readonly score: number;
-  /** Of the claimed rate, what is believed; 0 when unknown. */
-  readonly rate: number;
-  /** When the claimer opened it. */
-  readonly since: number;
-  readonly isNeighbour: boolean;
-  /** The link that told of the claimer first; for claimers without a link. */
-  readonly via: LinkId | undefined;
-  /** It made us give up a fetch by its rate. */
-  hasDisplaced: boolean;
-  /** Bytes of its rows that were on offer beside what it had fetched when it was first heard of: they prove nothing. */
-  readonly baseBytes: number;
-  /** Bytes of its rows that came on offer since, as far as it says that it fetched them. */
-  readonly shownBytes: number;
-  /** Finished, and the rows were seen on offer. */
-  isShown: boolean;
-  /** When this very message was first seen. */
-  readonly firstSeen: number;
-  /** When it last moved forward (or appeared); of a paused claim, when it may go on. */
-  progressAt: number;
-  /** Most bytes that the claimer has ever shown on this span: opening again without more is no progress. */
-  readonly mostBytes: number;
-  /** Without progress for this long it is void. */
-  readonly voidMs: number;
-  isVoid: boolean;
-}
-
 export type ClaimNews = "new" | "progress" | "repeat" | "stale" | "replay" | "excess";
-
-/** What speaks for a claim beside its own words. */
-export interface ClaimEvidence {
-  /** Bytes of its rows that are on offer: at the claimer if it has a link to us, else anywhere. */
-  readonly borneOutBytes: number;
-  /** Largest row of the claim: twice its time at the claimed rate may pass without progress. */
-  readonly rowBytes: number;
-  /** The claimer has a link to us. */
-  readonly isNeighbour: boolean;
-  /** It came over the claimer's own link. */
-  readonly isOwnWord: boolean;
-  /** The link that brought the message. */
-  readonly via?: LinkId;
-}
 
 /** What became of claims with time. */
 export interface ExpiredClaims {
@@ -370,67 +328,4 @@ export class ClaimTable {
     this.#size -= 1;
     if (claims.size === 0) this.#spans.delete(span);
   }
-}
-
-/** What decides a conflict between two claims. */
-export interface Contender {
-  readonly claim: Pick<Claim, "state" | "claimer">;
-  readonly score: number;
-  /** Believed bytes per second; 0 when unknown. */
-  readonly rate: number;
-}
-
-/** Whoever may fetch at once goes before one that was told to wait. */
-const MOVEMENT: Partial<Record<Claim["state"], number>> = { moving: 2, open: 1 };
-
-/**
- * Rule 9: moving bytes beat none, then higher weight, then lower peer id. Before that: a claimer that is known
- * to be four times faster beats a slow one (rule 13), so that the end never waits for the slowest machine.
- * Negative when `a` wins.
- */
-export function compareClaims(a: Contender, b: Contender): number {
-  if (isFaster(a.rate, b.rate)) return -1;
-  if (isFaster(b.rate, a.rate)) return 1;
-  const moving = (MOVEMENT[b.claim.state] ?? 0) - (MOVEMENT[a.claim.state] ?? 0);
-  if (moving !== 0) return moving;
-  return compareRank(
-    { score: a.score, peerId: a.claim.claimer },
-    { score: b.score, peerId: b.claim.claimer },
-  );
-}
-
-/** True if both rates are known and the first is so much higher that it decides. */
-export function isFaster(rate: number, than: number): boolean {
-  return rate > 0 && than > 0 && rate >= FASTER * than;
-}
-
-/** What stands for evidence where there is none: the claimer's own words. */
-function trusting(claim: Claim): ClaimEvidence {
-  return { borneOutBytes: claim.bytesDone, rowBytes: 65_536, isNeighbour: true, isOwnWord: false };
-}
-
-/** A rate of which no byte was borne out is as good as none. */
-function voidMsOf(claim: Claim, { rowBytes, borneOutBytes, isNeighbour }: ClaimEvidence): number {
-  const isKnown = claim.rate > 0 && (borneOutBytes > 0 || 2000 * rowBytes < CLAIM_VOID_MS * claim.rate);
-  const rowsMs = isKnown ? (2000 * rowBytes) / claim.rate : UNRATED_VOID_MS;
-  // Of a stranger's rows, news comes by others' haves.
-  return Math.min(MAX_VOID_MS, Math.max(isNeighbour ? CLAIM_VOID_MS : UNRATED_VOID_MS, rowsMs));
-}
-
-/** How long a claim that moved last at `progressAt` is kept as it is. */
-function lifetime(known: KnownClaim, gossipMs: number): number {
-  // A void claim that is still repeated is not a new one each time.
-  if (known.isVoid || known.claim.state === "released")
-    return known.firstSeen - known.progressAt + GONE_CLAIM_MS;
-  if (isActive(known.claim)) return Math.max(known.voidMs, gossipMs);
-  if (known.isShown && !known.isNeighbour) return DONE_CLAIM_MS;
-  return Math.max(known.isNeighbour ? NEIGHBOUR_DONE_MS : STRANGER_DONE_MS, gossipMs);
-}
-
-function isActive(claim: Claim): boolean {
-  return claim.state === "open" || claim.state === "moving" || claim.state === "paused";
-}
-
-function isValid(known: KnownClaim): boolean {
-  return known.claim.state !== "released" && !known.isVoid;
 }

@@ -300,3 +300,14 @@ export const MAX_FETCH_BACKOFF_MS = 60_000;
 /** Origin fairness: when a transfer that was refused may come again, and the spread, so that not all come at once. */
 export const RETRY_AFTER_MS = 2000;
 export const RETRY_AFTER_SPREAD_MS = 4000;
+
+/** Rule 8: how often it is looked at what peers of the previous version have: while all frames wait for them; later. */
+export const DONOR_HOLD_LOOK_MS = 250;
+export const DONOR_LOOK_MS = 1000;
+/** Rule 8: longest time that all frames are held back from the WAN for a previous version of which nobody shows. */
+export const DONOR_HOLD_MS = 10_000;
+/**
+ * Rule 8: when no common frame comes for this long, the WAN no longer waits for peers of the previous version, whatever
+ * they offer: longer than a turn at one busy peer takes, shorter than the patience of a swarm.
+ */
+export const DONOR_STALL_MS = 8000;

@@ -1,4 +1,6 @@
 export { Backoff } from "./backoff.js";
+export type { UnsignedClaim } from "./claim-announcer.js";
+export { type DonorEffect, type DonorEvent, DonorMachine } from "./donor-machine.js";
 export {
   FairQueue,
   type FairQueueEffect,
@@ -29,5 +31,5 @@ export {
   type Timetable,
   type WanMode,
 } from "./timetable.js";
-export type { UnsignedClaim } from "./wan-claims.js";
+
 export { type WanLimit, WanPacer } from "./wan-pacer.js";

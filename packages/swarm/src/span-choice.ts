@@ -1,5 +1,6 @@
 import type { Run } from "@ckmesh/core";
-import { type ClaimTable, isFaster } from "./claim-table.js";
+import { isFaster } from "./claim-contest.js";
+import type { ClaimTable } from "./claim-table.js";
 import { CLAIM_PROGRESS_MS, HEDGE_MS } from "./constants.js";
 import type { RowTable } from "./row-table.js";
 import { SpanOrder } from "./span-order.js";

@@ -15,7 +15,8 @@ export class SpanGrid {
   /** First row of each span, and one past the last row. */
   readonly #starts: number[] = [0];
   readonly #lengths: Uint32Array;
-  readonly #spanBytes: number;
+  /** Where a span ends. */
+  readonly spanBytes: number;
   #rows = 0;
 
   /**
@@ -23,7 +24,7 @@ export class SpanGrid {
    * @param spanBytes where a span ends; simulations with coarse rows set it
    */
   constructor(rows: number, spanBytes = SPAN_BYTES) {
-    this.#spanBytes = spanBytes;
+    this.spanBytes = spanBytes;
     this.#lengths = new Uint32Array(rows);
   }
 
@@ -46,7 +47,7 @@ export class SpanGrid {
     for (const length of group.lengths) {
       this.#rows += 1;
       bytes += length;
-      if (bytes >= this.#spanBytes) {
+      if (bytes >= this.spanBytes) {
         this.#starts.push(this.#rows);
         bytes = 0;
       }

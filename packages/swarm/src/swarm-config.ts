@@ -1,8 +1,8 @@
 import type { Bitfield, Random, Run } from "@ckmesh/core";
 import type { Claim, PeerClass, RowPromise } from "@ckmesh/wire";
+import type { UnsignedClaim } from "./claim-announcer.js";
 import type { UnsignedPromise } from "./promise-gossip.js";
 import type { PieceSection } from "./row-table.js";
-import type { UnsignedClaim } from "./wan-claims.js";
 import type { WanPacer } from "./wan-pacer.js";
 
 export interface SwarmConfig {

@@ -1,41 +1,25 @@
-import type { Random, Run } from "@ckmesh/core";
-import { type Claim, MAX_CLAIM_PAUSE_MS } from "@ckmesh/wire";
-import { Backoff } from "./backoff.js";
-import { type Contender, compareClaims, isFaster } from "./claim-table.js";
+import type { Run } from "@ckmesh/core";
+import { ClaimAnnouncer, type UnsignedClaim } from "./claim-announcer.js";
+import { compareClaims, isFaster } from "./claim-contest.js";
+import { ClaimRoom, type ClaimRoomContext } from "./claim-room.js";
 import {
   CLAIM_PROGRESS_MS,
   CLAIM_REPEAT_MS,
   CLAIM_VOID_MS,
-  FASTER,
-  FETCH_BACKOFF_MS,
   HAVE_INTERVAL_MS,
-  MAX_FETCH_BACKOFF_MS,
-  MAX_MOVING_CLAIMS,
   MAX_OPEN_CLAIMS,
-  MAX_PAUSE_MS,
   OPEN_CLAIMS,
-  PAUSE_JITTER_MS,
-  SPAN_BYTES,
 } from "./constants.js";
+import { OriginWait } from "./origin-wait.js";
 import { claimLeftMs, type OwnClaim } from "./own-claim.js";
 import { Patience } from "./patience.js";
 import { type ChosenSpan, SpanChoice, type SpanChoiceContext } from "./span-choice.js";
 import type { FetchId, FetchResult, SwarmEffect } from "./swarm-messages.js";
-import type { Turn, WanLane } from "./wan-lane.js";
 import { WanRate } from "./wan-rate.js";
 
-/** What is signed: a claim without key and signature. */
-export type UnsignedClaim = Omit<Claim, "key" | "signature">;
-
 /** What the claims of this client need to know of the rest of the machine. */
-export interface WanContext extends SpanChoiceContext {
-  readonly random: Random;
-  /** What the WAN budget lets this swarm do. */
-  readonly lane: WanLane;
+export interface WanContext extends SpanChoiceContext, ClaimRoomContext {
   readonly hasLinks: () => boolean;
-  /** Machines that may be in the site, as far as known. */
-  readonly siteSize: () => number;
-  readonly gossipMs: () => number;
   /** Patience ran out: claims of whom nothing was ever borne out no longer count. */
   readonly distrust: (now: number) => void;
   /** Until when the site was told to wait, by what peers say; 0: it was not. */
@@ -53,29 +37,24 @@ export interface WanContext extends SpanChoiceContext {
  */
 export class WanClaims {
   readonly #context: WanContext;
-  readonly #backoff: Backoff;
+  readonly #wait: OriginWait;
+  readonly #room: ClaimRoom;
+  readonly #announcer: ClaimAnnouncer;
+  readonly #rate = new WanRate();
   readonly #patience: Patience;
   readonly #choice: SpanChoice;
   #own: OwnClaim[] = [];
-  #saidAt = Number.NEGATIVE_INFINITY;
   #nextFetch: FetchId = 1;
-  #epoch: number;
   #isGateOpen = true;
-  #pausedUntil = 0;
-  /** When it is this machine's turn to open a first claim; undefined: not drawn. */
-  #turnAt: number | undefined;
-  /** When this client was first told to wait, since its bytes last moved. */
-  #pausedSince: number | undefined;
-  /** What the last own claim said of the rate, bytes per second. */
-  announcedRate = 0;
-  readonly #rate = new WanRate();
 
   /** @param epoch start of this run's epochs: higher than any of an earlier run (for example Unix seconds) */
   constructor(context: WanContext, epoch: number, now: number) {
     this.#context = context;
-    this.#epoch = epoch;
-    this.#backoff = new Backoff(FETCH_BACKOFF_MS, MAX_FETCH_BACKOFF_MS, context.random);
-    this.#patience = new Patience(context.random, now);
+    const { peerId, random, announce } = context;
+    this.#announcer = new ClaimAnnouncer(peerId, this.#rate, announce, epoch);
+    this.#wait = new OriginWait(random);
+    this.#room = new ClaimRoom(context, this.#rate);
+    this.#patience = new Patience(random, now);
     this.#choice = new SpanChoice(context);
   }
 
@@ -95,7 +74,12 @@ export class WanClaims {
 
   /** When this client last said something of its claims. */
   get saidAt(): number {
-    return this.#saidAt;
+    return this.#announcer.saidAt;
+  }
+
+  /** What this client last said of its rate, bytes per second. */
+  get announcedRate(): number {
+    return this.#announcer.saidRate;
   }
 
   /** The gate or the WAN budget changed: what runs against it ends now. */
@@ -126,12 +110,11 @@ export class WanClaims {
     own.movedAt = now;
     const isFirst = own.state === "open";
     own.state = "moving";
-    this.#backoff.succeed();
-    this.#pausedSince = undefined;
+    this.#wait.moved();
     this.#rate.add(bytes, now);
     this.#context.lane.received(bytes, now);
     // Everybody's share depends on who moves.
-    if (isFirst && this.#context.lane.isLimited) this.#send(own, own.state, now);
+    if (isFirst && this.#context.lane.isLimited) this.#announcer.send(own, own.state, now);
   }
 
   ended(fetch: FetchId, result: FetchResult, retryMs: number | undefined, now: number): void {
@@ -147,7 +130,7 @@ export class WanClaims {
       this.#pause(own, retryMs, now);
       return;
     }
-    if (result === "failed" || result === "bad") this.#pausedUntil = now + this.#backoff.fail();
+    if (result === "failed" || result === "bad") this.#wait.failed(now);
     this.#end(own, "released", now);
   }
 
@@ -156,7 +139,7 @@ export class WanClaims {
     const own = this.#own.find((o) => o.span === span);
     if (own === undefined || own.isImpatient) return;
     const rival = this.#context.claims.best(span);
-    const mine = this.#asClaim(own, now);
+    const mine = this.#room.contender(own, now);
     if (rival === undefined || compareClaims(mine, rival) < 0) return;
     if (own.fetch !== undefined && isFaster(rival.rate, mine.rate))
       this.#context.claims.displaced(span, rival.claim.claimer);
@@ -179,7 +162,7 @@ export class WanClaims {
 
   /** Own claims, for a peer that has just come. */
   current(now: number): UnsignedClaim[] {
-    return this.#own.map((own) => this.#toClaim(own, own.state, now));
+    return this.#own.map((own) => this.#announcer.message(own, own.state, now));
   }
 
   /** Opens, starts and repeats claims as far as it is time. Returns when to look again. */
@@ -194,8 +177,11 @@ export class WanClaims {
       else if (mayOpen || this.#choice.isUnderWay) due = this.#open(now);
     }
     for (const own of this.#own) {
-      const repeat = own.sentAt + (own.bytesDone > own.sentBytes ? CLAIM_PROGRESS_MS : CLAIM_REPEAT_MS);
-      due = Math.min(due, repeat, own.fetch === undefined ? this.#startDue(own, now) : Infinity);
+      due = Math.min(
+        due,
+        this.#announcer.dueAt(own),
+        own.fetch === undefined ? this.#startDue(own, now) : Infinity,
+      );
       if (own.fetch !== undefined)
         due = Math.min(due, Math.max(own.movedAt + CLAIM_VOID_MS, now + HAVE_INTERVAL_MS));
       const handover = this.#handoverAt(own, now);
@@ -208,7 +194,7 @@ export class WanClaims {
 
   #advance(own: OwnClaim, now: number): void {
     if (own.fetch === undefined && now >= own.startAt) {
-      const heldUntil = own.isNext || own.isImpatient ? this.#pausedUntil : this.#heldUntil(now);
+      const heldUntil = own.isNext || own.isImpatient ? this.#wait.until : this.#heldUntil(now);
       if (heldUntil > now || !this.#isGateOpen) {
         if (heldUntil - now > CLAIM_REPEAT_MS || !this.#isGateOpen) this.#end(own, "released", now);
         else own.startAt = heldUntil;
@@ -216,15 +202,14 @@ export class WanClaims {
         const isUnderWay = own.pacedSince !== undefined && own.state !== "paused";
         if (own.state === "paused") {
           own.state = own.bytesDone > 0 ? "moving" : "open";
-          this.#send(own, own.state, now);
+          this.#announcer.send(own, own.state, now);
         }
-        if (isUnderWay || own.isImpatient || this.#mayStart(own, now)) this.#fetchNext(own, now);
+        if (isUnderWay || own.isImpatient || this.#room.mayStart(own, now)) this.#fetchNext(own, now);
         else this.#end(own, "released", now);
       }
     }
     if (own.fetch !== undefined && now - own.movedAt >= CLAIM_VOID_MS) this.#yield(own, own.fetch.rows, now);
-    const interval = own.bytesDone > own.sentBytes ? CLAIM_PROGRESS_MS : CLAIM_REPEAT_MS;
-    if (this.#own.includes(own) && now - own.sentAt >= interval) this.#send(own, own.state, now);
+    if (this.#own.includes(own) && this.#announcer.isDue(own, now)) this.#announcer.send(own, own.state, now);
   }
 
   /**
@@ -232,14 +217,11 @@ export class WanClaims {
    * for these rows, nor takes the claim for dead. It is given up when the others no longer believe it.
    */
   #pause(own: OwnClaim, retryMs: number, now: number): void {
-    const { random } = this.#context;
-    const waitMs = retryMs >= FETCH_BACKOFF_MS ? retryMs : Math.max(retryMs, this.#backoff.fail());
-    this.#pausedUntil = Math.max(this.#pausedUntil, now + waitMs + random.next() * PAUSE_JITTER_MS);
-    this.#patience.toldToWait(this.#pausedUntil);
-    this.#pausedSince ??= now;
-    own.startAt = Math.min(this.#pausedUntil, this.#pausedSince + MAX_PAUSE_MS);
+    const believedUntil = this.#wait.told(retryMs, now);
+    this.#patience.toldToWait(this.#wait.until);
+    own.startAt = Math.min(this.#wait.until, believedUntil);
     own.state = "paused";
-    if (own.startAt > now) this.#send(own, "paused", now);
+    if (own.startAt > now) this.#announcer.send(own, "paused", now);
     else this.#end(own, "released", now);
   }
 
@@ -250,7 +232,7 @@ export class WanClaims {
   #heldUntil(now: number): number {
     const goesOn =
       this.#own.some((own) => (own.fetch ?? own.pacedSince) !== undefined) || now >= this.#impatientAt();
-    return goesOn ? this.#pausedUntil : Math.max(this.#pausedUntil, this.#context.pausedUntil());
+    return goesOn ? this.#wait.until : Math.max(this.#wait.until, this.#context.pausedUntil());
   }
 
   /** One fetch after the other; in paced runs the older claim goes first. */
@@ -289,19 +271,6 @@ export class WanClaims {
     return row;
   }
 
-  /** Rules 9 and 10: no better claim on the span, and room among the site's moving claims. */
-  #mayStart(own: OwnClaim, now: number): boolean {
-    const mine = this.#asClaim(own, now);
-    const rival = this.#context.claims.best(own.span);
-    if (rival !== undefined && compareClaims(mine, rival) > 0) return false;
-    if (this.#context.lane.isLimited) return this.#hasRoom(now, own.isNext ? "next" : "start", mine);
-    const ahead = new Set<string>();
-    for (const known of this.#context.claims.active()) {
-      if (known.claim.state === "moving" || compareClaims(known, mine) < 0) ahead.add(known.claim.claimer);
-    }
-    return ahead.size < MAX_MOVING_CLAIMS;
-  }
-
   /** Opens claims while there is room for them. */
   #open(now: number): number {
     const isImpatient = now >= this.#impatientAt();
@@ -311,10 +280,10 @@ export class WanClaims {
       if (this.#own.length > 0 && (moving === undefined || now < this.#handoverAt(moving, now)))
         return Infinity;
       if (this.#own.length === 0 && !isImpatient) {
-        const turnAt = this.#turn(now);
+        const turnAt = this.#room.turnAt(now);
         if (turnAt > now) return turnAt;
       }
-      if (this.#own.length > 0 && !this.#hasRoom(now, "next")) return Infinity;
+      if (this.#own.length > 0 && !this.#room.has(now, "next")) return Infinity;
       const found = this.#choose(now, isImpatient);
       if (found === undefined) return this.#choice.isUnderWay ? now + 1 : Infinity;
       const alone = !this.#context.hasLinks() || (moving !== undefined && this.#context.lane.isSole(now));
@@ -335,9 +304,9 @@ export class WanClaims {
         this.#patience.renewed(now);
         this.#context.distrust(now);
       }
-      this.#turnAt = undefined;
+      this.#room.turnTaken();
       this.#own.push(own);
-      this.#send(own, "open", now);
+      this.#announcer.send(own, "open", now);
       this.#advance(own, now);
     }
     return Number.POSITIVE_INFINITY;
@@ -353,42 +322,13 @@ export class WanClaims {
 
   /** Claims to hold open, so that the next is ready when the one that moves ends. */
   #openClaims(now: number): number {
-    const spanMs = (SPAN_BYTES * 1000) / this.#rate.value(now);
+    const spanMs = (this.#context.table.grid.spanBytes * 1000) / this.#rate.early(now);
     const needed = 1 + Math.ceil((2 * this.#context.gossipMs()) / spanMs);
     return Math.min(MAX_OPEN_CLAIMS, Math.max(OPEN_CLAIMS, needed));
   }
 
-  /**
-   * When this machine may open a first claim: where many could, each waits a random part of the time in which
-   * about four would. Without that, 200 machines claim in the same moment.
-   */
-  #turn(now: number): number {
-    if (this.#isSlow(now) || !this.#hasRoom(now)) {
-      this.#turnAt = undefined;
-      return Number.POSITIVE_INFINITY;
-    }
-    const { gossipMs, siteSize, random } = this.#context;
-    const crowd = Math.max(0, siteSize() / MAX_MOVING_CLAIMS - 1);
-    this.#turnAt ??= now + random.next() * gossipMs() * crowd;
-    return this.#turnAt;
-  }
-
   #impatientAt(): number {
     return this.#patience.endsAt(this.#context.claims.longestVoidMs);
-  }
-
-  /** Rule 5: a machine measured at less than a quarter of the others leaves the WAN to them. */
-  #isSlow(now: number): boolean {
-    const rate = this.#rate.value(now);
-    return rate > 0 && rate * FASTER <= this.#context.claims.claimers.medianRate;
-  }
-
-  /** Rule 10, before a first claim: fewer than four others fetch or mean to. */
-  #hasRoom(now: number, turn: Turn = "first", mine?: Contender): boolean {
-    if (this.#context.lane.isLimited)
-      return this.#context.lane.hasRoom(turn, mine ?? this.#contender("open", 0, now), now);
-    if (turn === "next") return true;
-    return this.#context.claims.claimers.count < MAX_MOVING_CLAIMS;
   }
 
   /** Fetches the next rows of the claim that are still needed; ends the claim when there are none. */
@@ -421,7 +361,7 @@ export class WanClaims {
     if (own.fetch !== undefined) this.#giveBack(own.fetch.rows);
     delete own.fetch;
     this.#own = this.#own.filter((o) => o !== own);
-    this.#send(own, state, now);
+    this.#announcer.send(own, state, now);
   }
 
   #giveBack(rows: Run): void {
@@ -434,37 +374,5 @@ export class WanClaims {
     return (
       now + claimLeftMs(own, total, this.#rate.value(now), now) - Math.max(1000, 4 * this.#context.gossipMs())
     );
-  }
-
-  #send(own: OwnClaim, state: Claim["state"], now: number): void {
-    own.sentAt = now;
-    this.#saidAt = now;
-    own.sentBytes = own.bytesDone;
-    this.#context.announce(this.#toClaim(own, state, now));
-  }
-
-  #toClaim(own: OwnClaim, state: Claim["state"], now: number): UnsignedClaim {
-    const { span, rows, bytesDone } = own;
-    const pauseMs = Math.min(MAX_CLAIM_PAUSE_MS, Math.max(1, Math.ceil(own.startAt - now)));
-    this.#epoch += 1;
-    this.announcedRate = this.#rate.value(now);
-    return {
-      span,
-      rows,
-      claimer: this.#context.peerId,
-      epoch: this.#epoch,
-      bytesDone,
-      rate: this.announcedRate,
-      state,
-      ...(state === "paused" && { pauseMs }),
-    };
-  }
-
-  #asClaim(own: OwnClaim, now: number): Contender {
-    return this.#contender(own.state, own.score, now);
-  }
-
-  #contender(state: OwnClaim["state"], score: number, now: number): Contender {
-    return { claim: { state, claimer: this.#context.peerId }, score, rate: this.#rate.value(now) };
   }
 }

@@ -1,5 +1,5 @@
 import type { Claim } from "@ckmesh/wire";
-import { type Contender, compareClaims } from "./claim-table.js";
+import { type Contender, compareClaims } from "./claim-contest.js";
 import { FASTER } from "./constants.js";
 import type { PacedSwarm, WanPacer } from "./wan-pacer.js";
 

@@ -1,5 +1,4 @@
 import type { Claim } from "@ckmesh/wire";
-import type { KnownClaim } from "./claim-table.js";
 import {
   BASE_DELAY_MS,
   BEST_RATE_MS,
@@ -19,6 +18,7 @@ import {
   WIRE_OVERHEAD,
   YIELD_RUN_MS,
 } from "./constants.js";
+import type { KnownClaim } from "./known-claim.js";
 import { RecentExtreme } from "./recent-extreme.js";
 import { SiteRate } from "./site-rate.js";
 import { type WanMover, wanShare } from "./wan-share.js";

@@ -1,4 +1,4 @@
-import { RATE_MS } from "./constants.js";
+import { RATE_MS, SPAN_BYTES } from "./constants.js";
 
 /** A shorter measure says little about a link that others share. */
 const MIN_MS = 1000;
@@ -34,8 +34,16 @@ export class WanRate {
 
   /** Bytes per second; 0 while unknown. */
   value(now: number): number {
-    return this.#ms < MIN_MS || now - this.#lastAt > RATE_MS
-      ? 0
-      : Math.round((this.#bytes * 1000) / this.#ms);
+    return this.#ms < MIN_MS ? 0 : this.#current(now);
+  }
+
+  /** As `value`, but known from the first span on: enough to say how soon the next claim is needed. */
+  early(now: number): number {
+    return this.#ms < MIN_MS && this.#bytes < SPAN_BYTES ? 0 : this.#current(now);
+  }
+
+  #current(now: number): number {
+    if (this.#ms === 0 || now - this.#lastAt > RATE_MS) return 0;
+    return Math.round((this.#bytes * 1000) / this.#ms);
   }
 }

@@ -1,6 +1,7 @@
 import type { Claim } from "@ckmesh/wire";
 import { describe, expect, it } from "vitest";
-import { ClaimTable, type Contender, compareClaims } from "../src/claim-table.js";
+import { type Contender, compareClaims } from "../src/claim-contest.js";
+import { ClaimTable } from "../src/claim-table.js";
 import {
   BAR_MS,
   CLAIM_VOID_MS,

@@ -2,21 +2,12 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { MAX_DATA_LINKS, SOURCE_MS, SOURCE_ROTATE_MS } from "../src/constants.js";
 import { DataLinks } from "../src/data-links.js";
 import { Link } from "../src/link.js";
+import { peerUp } from "./peer-up.js";
 
 let sources: DataLinks;
 
 function peer(n: number, rate = 1000): Link {
-  const up = {
-    type: "peer-up",
-    link: n,
-    peerId: String(n).padStart(64, "0"),
-    address: `10.0.0.${n + 1}`,
-    port: 7650,
-    inbound: false,
-    peerClass: "wired",
-    rttMs: 1,
-  } as const;
-  const link = new Link(up, 10, 0);
+  const link = new Link(peerUp(n), 10, 0);
   link.rate = rate;
   link.isUnchoked = true;
   return link;

@@ -6,6 +6,7 @@ import { HaveGossip } from "../src/have-gossip.js";
 import { Link } from "../src/link.js";
 import { RowTable } from "../src/row-table.js";
 import type { LinkId, SwarmEffect } from "../src/swarm-messages.js";
+import { peerUp } from "./peer-up.js";
 
 const ROWS = 100;
 const id = (n: number): string => n.toString(16).padStart(2, "0").repeat(32);
@@ -15,17 +16,7 @@ let sent: SwarmEffect[];
 let gossip: HaveGossip;
 
 function link(n: number): Link {
-  const up = {
-    type: "peer-up",
-    link: n,
-    peerId: id(n),
-    address: `10.0.0.${n}`,
-    port: 7650,
-    inbound: false,
-    peerClass: "wired",
-    rttMs: 1,
-  } as const;
-  const made = new Link(up, ROWS, 0);
+  const made = new Link(peerUp(n, { peerId: id(n) }), ROWS, 0);
   links.set(n, made);
   return made;
 }

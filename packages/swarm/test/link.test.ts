@@ -1,23 +1,11 @@
 import { KIB, MIB } from "@ckmesh/core";
 import { expect, it } from "vitest";
 import { Link } from "../src/link.js";
+import { peerUp } from "./peer-up.js";
 
 /** A link whose peer answered at a rate, bytes per second. */
 function linkAt(rate: number): Link {
-  const link = new Link(
-    {
-      type: "peer-up",
-      link: 1,
-      peerId: "a".repeat(64),
-      address: "10.0.0.1",
-      port: 1,
-      inbound: false,
-      peerClass: "wired",
-      rttMs: 1,
-    },
-    10,
-    0,
-  );
+  const link = new Link(peerUp(1), 10, 0);
   link.rate = rate;
   return link;
 }

@@ -5,6 +5,7 @@ import { MAX_LEAVING, MAX_LINKS, NEAR_DIAL_MS, NEAR_LINKS, RANDOM_REFRESH_MS } f
 import { Link } from "../src/link.js";
 import { Overlay } from "../src/overlay.js";
 import type { LinkId } from "../src/swarm-messages.js";
+import { peerUp } from "./peer-up.js";
 
 const SELF = 1_000_000;
 const peerId = (n: number): string => n.toString(16).padStart(16, "0").padEnd(64, "0");
@@ -13,17 +14,7 @@ let busy: Set<Link>;
 let overlay: Overlay;
 
 function link(n: number, address = `10.0.${n >> 8}.${n & 255}`): Link {
-  const up = {
-    type: "peer-up",
-    link: n,
-    peerId: peerId(n),
-    address,
-    port: 7650,
-    inbound: true,
-    peerClass: "wired",
-    rttMs: 1,
-  } as const;
-  return new Link(up, 10, 0);
+  return new Link(peerUp(n, { peerId: peerId(n), address }), 10, 0);
 }
 /** A full machine whose links are all far away in id order: every hundredth id from 100 on. */
 function full(): void {

@@ -1,10 +1,10 @@
-import { Bitfield, seededRandom } from "@ckmesh/core";
 import type { Claim } from "@ckmesh/wire";
 import { describe, expect, it } from "vitest";
 import { MAX_FETCH_BACKOFF_MS, MAX_PAUSE_MS, SETTLE_MS } from "../src/constants.js";
-import { type SwarmEffect, type SwarmEvent, SwarmMachine } from "../src/index.js";
+import type { SwarmEffect, SwarmEvent } from "../src/index.js";
+import { peerUp } from "./peer-up.js";
+import { indexOf, trustingMachine } from "./trusting-machine.js";
 
-const SELF = "80".repeat(32);
 const PEER = "40".repeat(32);
 const STRANGER = "20".repeat(32);
 const ROW = 65_536;
@@ -15,33 +15,9 @@ const ROWS = 1 + 4 * 32;
 class Solo {
   now = 0;
   readonly effects: SwarmEffect[] = [];
-  readonly machine: SwarmMachine;
+  readonly machine = trustingMachine({ rows: ROWS, have: indexOf(ROWS) });
 
   constructor() {
-    const have = new Bitfield(ROWS);
-    have.add(0);
-    this.machine = new SwarmMachine(
-      {
-        versionId: new Uint8Array(32),
-        peerId: SELF,
-        peerClass: "wired",
-        rows: ROWS,
-        sections: [{ lengths: Uint32Array.of(100), wanted: true }],
-        hashesRows: { first: 0, count: 1 },
-        have,
-        swarming: true,
-        allowLoopback: false,
-        peerPort: 7650,
-        random: seededRandom(1),
-        epoch: 1,
-        sign: (claim) => ({ ...claim, key: new Uint8Array(32), signature: new Uint8Array(64) }),
-        verify: () => true,
-        signPromise: (promise) => ({ ...promise, key: new Uint8Array(32), signature: new Uint8Array(64) }),
-        verifyPromise: () => true,
-      },
-      0,
-    );
-    this.step({ type: "networks", own: ["10.0.0.0/24"], site: [] });
     this.step({ type: "frames", lengths: new Uint32Array(ROWS - 1).fill(ROW) });
   }
 
@@ -61,16 +37,7 @@ class Solo {
   }
 
   meet(): void {
-    this.step({
-      type: "peer-up",
-      link: 1,
-      peerId: PEER,
-      address: "10.0.0.2",
-      port: 7650,
-      inbound: true,
-      peerClass: "wired",
-      rttMs: 1,
-    });
+    this.step(peerUp(1, { peerId: PEER }));
     this.step({ type: "message", link: 1, message: { type: "have-none" } });
   }
 

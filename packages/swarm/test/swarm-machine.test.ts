@@ -1,55 +1,15 @@
-import { Bitfield, seededRandom } from "@ckmesh/core";
+import { Bitfield } from "@ckmesh/core";
 import { describe, expect, it } from "vitest";
 import { MAX_EMPTY_TURNS, MAX_LINKS, SPARE_LINKS } from "../src/constants.js";
-import { type SwarmEffect, SwarmMachine } from "../src/index.js";
+import type { SwarmEffect, SwarmEvent } from "../src/index.js";
+import { peerUp } from "./peer-up.js";
+import { indexOf, trustingMachine as machine, SELF } from "./trusting-machine.js";
 
-const SELF = "80".repeat(32);
-const peerId = (n: number): string => n.toString(16).padStart(64, "0");
+const peerId = (n: number): string => peerUp(n).peerId;
 
-function machine(
-  over: { rows?: number; have?: Bitfield; swarming?: boolean; gate?: boolean } = {},
-): SwarmMachine {
-  const rows = over.rows ?? 5;
-  const made = new SwarmMachine(
-    {
-      versionId: new Uint8Array(32),
-      peerId: SELF,
-      peerClass: "wired",
-      rows,
-      sections: [{ lengths: Uint32Array.of(100), wanted: true }],
-      hashesRows: { first: 0, count: 1 },
-      have: over.have ?? new Bitfield(rows),
-      swarming: over.swarming ?? true,
-      allowLoopback: false,
-      peerPort: 7650,
-      random: seededRandom(1),
-      epoch: 1,
-      sign: (claim) => ({ ...claim, key: new Uint8Array(32), signature: new Uint8Array(64) }),
-      verify: () => true,
-      signPromise: (promise) => ({ ...promise, key: new Uint8Array(32), signature: new Uint8Array(64) }),
-      verifyPromise: () => true,
-    },
-    0,
-  );
-  if (over.gate === false) made.step({ type: "origin-gate", open: false }, 0);
-  made.step({ type: "networks", own: ["10.0.0.0/24"], site: [] }, 0);
-  return made;
-}
-const up = (
-  link: number,
-  id: string,
-  over: { inbound?: boolean; rttMs?: number; address?: string } = {},
-): Parameters<SwarmMachine["step"]>[0] => ({
-  type: "peer-up",
-  link,
-  peerId: id,
-  address: over.address ?? `10.0.0.${(link % 250) + 1}`,
-  port: 7650,
-  inbound: over.inbound ?? true,
-  peerClass: "wired",
-  rttMs: over.rttMs ?? 1,
-});
-const badPiece = (link: number): Parameters<SwarmMachine["step"]>[0] => ({
+const up = (link: number, id: string, over: Parameters<typeof peerUp>[1] = {}): SwarmEvent =>
+  peerUp(link, { peerId: id, ...over });
+const badPiece = (link: number): SwarmEvent => ({
   type: "piece",
   link,
   row: 0,
@@ -67,7 +27,7 @@ const promised = (effects: readonly SwarmEffect[]): unknown[] =>
   );
 
 /** Peer `n` promises `count` frames, from the first on. */
-const promise = (n: number, epoch: number, count: number): Parameters<SwarmMachine["step"]>[0] => ({
+const promise = (n: number, epoch: number, count: number): SwarmEvent => ({
   type: "message",
   link: n,
   message: {
@@ -85,9 +45,7 @@ const promise = (n: number, epoch: number, count: number): Parameters<SwarmMachi
 
 /** How the link ends of a peer that takes requests and gives five turns without a byte. */
 function ends(delivers: boolean): string[] {
-  const have = new Bitfield(5);
-  have.add(0);
-  const m = machine({ have });
+  const m = machine({ have: indexOf(5) });
   m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9) }, 1);
   m.step(up(1, peerId(1)), 2);
   m.step({ type: "message", link: 1, message: { type: "have-all" } }, 3);
@@ -115,9 +73,7 @@ describe("SwarmMachine", () => {
   });
 
   it("promises a peer the rows that local data will deliver, and what came of it when that ends", () => {
-    const have = new Bitfield(5);
-    have.add(0);
-    const m = machine({ have });
+    const m = machine({ have: indexOf(5) });
     const local = new Bitfield(5);
     for (const row of [1, 2, 4]) local.add(row);
     m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9), local }, 1);
@@ -132,9 +88,7 @@ describe("SwarmMachine", () => {
   });
 
   it("promises what two others do only when one of them no longer does", () => {
-    const have = new Bitfield(5);
-    have.add(0);
-    const m = machine({ have });
+    const m = machine({ have: indexOf(5) });
     for (const n of [1, 2, 3]) m.step(up(n, peerId(n)), 1);
     m.step(promise(1, 1, 4), 2);
     m.step(promise(2, 1, 4), 2);
@@ -145,9 +99,7 @@ describe("SwarmMachine", () => {
   });
 
   it("fetches nothing over the WAN that a peer promises, until that peer is gone", () => {
-    const have = new Bitfield(5);
-    have.add(0);
-    const m = machine({ have });
+    const m = machine({ have: indexOf(5) });
     m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9) }, 1);
     m.step(up(1, peerId(1)), 2);
     m.step({ type: "message", link: 1, message: { type: "have-none" } }, 3);
@@ -157,9 +109,7 @@ describe("SwarmMachine", () => {
   });
 
   it("takes a fetch back when a peer promises its rows", () => {
-    const have = new Bitfield(5);
-    have.add(0);
-    const m = machine({ have });
+    const m = machine({ have: indexOf(5) });
     m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9) }, 1);
     expect(types(m.step({ type: "tick" }, 5000))).toContain("fetch");
     m.step(up(1, peerId(1)), 5001);
@@ -168,9 +118,7 @@ describe("SwarmMachine", () => {
   });
 
   it("claims no row that a source beside the swarm may bring, but asks peers for it", () => {
-    const have = new Bitfield(5);
-    have.add(0);
-    const m = machine({ have });
+    const m = machine({ have: indexOf(5) });
     m.step({ type: "beside", rows: Bitfield.full(5), isSure: false }, 0);
     m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9) }, 1);
     expect(types(m.step({ type: "tick" }, 5000))).toEqual([]);
@@ -196,10 +144,8 @@ describe("SwarmMachine", () => {
   });
 
   it("neither claims nor asks for rows that local data will deliver", () => {
-    const have = new Bitfield(5);
-    have.add(0);
     const local = Bitfield.full(5);
-    const m = machine({ have, swarming: false });
+    const m = machine({ have: indexOf(5), swarming: false });
     const effects = [
       ...m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9), local }, 1),
       ...m.step({ type: "tick" }, 5000),

@@ -10,6 +10,7 @@ import {
 import { Link } from "../src/link.js";
 import type { LinkId, SwarmEffect } from "../src/swarm-messages.js";
 import { UploadSlots } from "../src/upload-slots.js";
+import { peerUp } from "./peer-up.js";
 
 let links: Map<LinkId, Link>;
 let sent: SwarmEffect[];
@@ -17,17 +18,7 @@ let slots: UploadSlots;
 
 function peers(count: number): Link[] {
   return Array.from({ length: count }, (_, n) => {
-    const up = {
-      type: "peer-up",
-      link: n,
-      peerId: String(n).padStart(64, "0"),
-      address: `10.0.0.${n + 1}`,
-      port: 7650,
-      inbound: false,
-      peerClass: "wired",
-      rttMs: 1,
-    } as const;
-    const link = new Link(up, 10, 0);
+    const link = new Link(peerUp(n), 10, 0);
     links.set(n, link);
     slots.interested(link, true, 0);
     return link;

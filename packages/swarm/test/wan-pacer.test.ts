@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { ClaimTable, type KnownClaim } from "../src/claim-table.js";
+import { ClaimTable } from "../src/claim-table.js";
 import { MAX_MOVING_CLAIMS, MOVER_LINGER_MS, SITE_RATE_MS, WIRE_OVERHEAD } from "../src/constants.js";
 import { type WanLimit, WanPacer } from "../src/index.js";
+import type { KnownClaim } from "../src/known-claim.js";
 import { WanLane } from "../src/wan-lane.js";
 import type { PacedSwarm } from "../src/wan-pacer.js";
 

@@ -6,13 +6,13 @@ import type { RandomAccessFile } from "./random-access-file.js";
 const STEP_BYTES = MIB;
 
 /**
- * The hash of a pack while it fills: follows the first byte that is missing, so that little is left to hash when the
- * last one has come. Bytes are read back: what is proven is what lies on the disk.
+ * The hash of a pack. While one fills it follows the first byte that is missing, so that little is left to hash when
+ * the last one has come. Bytes are read back: what is proven is what lies on the disk.
  */
-export class RunningPackHash {
+export class PackHash {
   readonly #file: () => RandomAccessFile;
   readonly #start: number;
-  #buffer: Buffer | undefined;
+  readonly #buffers: Buffer[] = [];
   #hash: Hash;
   #position: number;
   #target: number;
@@ -45,7 +45,7 @@ export class RunningPackHash {
   }
 
   /**
-   * Hashes what is left up to the end of the pack and compares.
+   * Hashes what is left up to the end of the pack and compares. One step is read while the other is hashed.
    * @param stopped why to stop, looked at between steps
    * @throws {AppError} what `stopped` returns; ERR_STORE_CORRUPT
    */
@@ -55,21 +55,30 @@ export class RunningPackHash {
     onProgress?: (bytesDone: number) => void,
   ): Promise<boolean> {
     await this.#running;
-    while (this.#position < pack.length) {
+    const read = (turn: number, offset: number): Promise<Uint8Array> =>
+      this.#read(turn % 2, offset, Math.min(STEP_BYTES, pack.length - offset));
+    let next = this.#position < pack.length ? read(0, this.#position) : undefined;
+    for (let turn = 1; next !== undefined; turn++) {
       const err = stopped();
-      if (err !== undefined) throw err;
-      await this.#step(Math.min(STEP_BYTES, pack.length - this.#position));
-      onProgress?.(this.#position);
+      if (err !== undefined) {
+        await next.catch(() => {}); // its failure no longer matters
+        throw err;
+      }
+      const bytes = await next;
+      const end = this.#position + bytes.byteLength;
+      next = end < pack.length ? read(turn, end) : undefined;
+      this.#take(bytes);
+      onProgress?.(end);
     }
-    if (this.#buffer !== undefined) rowBlocks.give(this.#buffer);
-    this.#buffer = undefined;
+    for (const buffer of this.#buffers.splice(0)) rowBlocks.give(buffer);
     return equalBytes(this.#hash.copy().digest(), pack.sha256);
   }
 
   /** Never rejects: what cannot be read now is read again by `isRight`, which tells. */
   async #follow(): Promise<void> {
     try {
-      while (this.#target - this.#position >= STEP_BYTES) await this.#step(STEP_BYTES);
+      while (this.#target - this.#position >= STEP_BYTES)
+        this.#take(await this.#read(0, this.#position, STEP_BYTES));
     } catch {
       this.#target = this.#position;
     } finally {
@@ -77,11 +86,15 @@ export class RunningPackHash {
     }
   }
 
-  async #step(length: number): Promise<void> {
-    this.#buffer ??= rowBlocks.take(STEP_BYTES);
-    const bytes = this.#buffer.subarray(0, length);
-    await this.#file().readInto(bytes, this.#position);
+  async #read(buffer: number, offset: number, length: number): Promise<Uint8Array> {
+    this.#buffers[buffer] ??= rowBlocks.take(STEP_BYTES);
+    const bytes = this.#buffers[buffer].subarray(0, length);
+    await this.#file().readInto(bytes, offset);
+    return bytes;
+  }
+
+  #take(bytes: Uint8Array): void {
     this.#hash.update(bytes);
-    this.#position += length;
+    this.#position += bytes.byteLength;
   }
 }
