@@ -19,8 +19,8 @@ const START_TIMEOUT_MS = 60_000;
 const FUZZ_TIMEOUT_MS = 150_000;
 const MUTATIONS = 10_000;
 const LANES = 8;
-/** Of each address this many, then another address of loopback: a lock would end the looking. */
-const TOKENS_PER_ADDRESS = 400;
+/** Of each address this many, then another one of loopback: from 100 wrong ones on, an address is locked. */
+const TOKENS_PER_ADDRESS = 90;
 /** What a heap may move between two looks; what leaks per token would be more than 5000 x 4 KiB. */
 const MAX_GROWTH_MIB = 20;
 const SEED = 4;
@@ -69,11 +69,14 @@ afterAll(async () => {
 
 /** Connections from ever new addresses of loopback, for one lane of tokens. */
 class Lane {
+  readonly #network: number;
   readonly #n: number;
   #connection: RawConnection | undefined;
   #sent = 0;
 
-  constructor(n: number) {
+  /** @param network of loopback, so that addresses are new: 127.network.n.x */
+  constructor(network: number, n: number) {
+    this.#network = network;
     this.#n = n;
   }
 
@@ -85,7 +88,7 @@ class Lane {
     this.#connection?.close();
     const address = 1 + Math.floor(this.#sent / TOKENS_PER_ADDRESS);
     this.#sent += 1;
-    const localAddress = `127.9.${this.#n}.${address}`;
+    const localAddress = `127.${this.#network}.${this.#n}.${address}`;
     this.#connection = await RawConnection.open({ url: origin.httpUrl, localAddress });
     return this.#connection;
   }
@@ -97,11 +100,15 @@ class Lane {
 
 type Send = (connection: RawConnection, n: number) => Promise<number>;
 
+/** The loopback network that was used last; 127.8 is for connections of the test itself. */
+let networks = 8;
+
 /** Sends what belongs to each number below `count`, over several connections; returns how often each status came. */
 async function sendAll(count: number, send: Send): Promise<ReadonlyMap<number, number>> {
   const statuses = new Map<number, number>();
   let next = 0;
-  const lanes = Array.from({ length: LANES }, (_, n) => new Lane(n + 1));
+  networks += 1;
+  const lanes = Array.from({ length: LANES }, (_, n) => new Lane(networks, n + 1));
   await Promise.all(
     lanes.map(async (lane) => {
       while (next < count) {

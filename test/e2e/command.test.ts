@@ -45,11 +45,7 @@ describe("help", () => {
 
   it("does not name what is not there yet", async () => {
     const { stdout } = await runCkmesh(["--help"]);
-    for (const later of ["delta", "upload", "doctor"])
-      expect(stdout).not.toMatch(new RegExp(`^ {2}${later}`, "m"));
-    const client = await runCkmesh(["client", "run", "--help"]);
-    for (const later of ["--negotiate", "--ntlm", "--cert", "--key"])
-      expect(client.stdout).not.toContain(`${later} `);
+    for (const later of ["delta", "upload"]) expect(stdout).not.toMatch(new RegExp(`^ {2}${later}`, "m"));
   });
 });
 
