@@ -35,7 +35,6 @@ export type {
 export { Accounts, parseAccounts, type StoredAccount } from "./local/accounts.js";
 export { LocalJudge } from "./local/local-judge.js";
 export { makeStoredAccount } from "./local/stored-account.js";
-export { WorkQueue } from "./local/work-queue.js";
 export { type LocalGroup, LocalGroups, parseLocalGroups } from "./local-groups.js";
 export { Lockout } from "./lockout.js";
 export { parseLogonName } from "./logon-name.js";
@@ -59,3 +58,4 @@ export {
   wrapNtlmAnswer,
   wrapNtlmNegotiate,
 } from "./spnego/spnego-client.js";
+export { WorkQueue } from "./work-queue.js";

@@ -15,7 +15,7 @@ export interface LogonName {
 export interface PasswordJudge {
   /**
    * undefined = wrong password or no such account; both take the same time.
-   * @throws {AppError} ERR_AUTH_UNAVAILABLE
+   * @throws {AppError} ERR_AUTH_UNAVAILABLE; ERR_RATE_LIMITED when too many checks wait
    */
   check(name: LogonName, password: string): Promise<Identity | undefined>;
 }
@@ -33,7 +33,7 @@ export interface NtlmResponse {
 export interface NtlmJudge {
   /**
    * undefined = wrong password or no such account; both take the same time.
-   * @throws {AppError} ERR_AUTH_UNAVAILABLE
+   * @throws {AppError} ERR_AUTH_UNAVAILABLE; ERR_RATE_LIMITED when too many checks wait
    */
   judge(
     response: NtlmResponse,
@@ -44,7 +44,7 @@ export interface KerberosJudge {
   /**
    * @param token all that came with `Negotiate`: SPNEGO around Kerberos
    * @returns undefined when the ticket is not accepted; `reply` is the token of the answer
-   * @throws {AppError} ERR_AUTH_UNAVAILABLE
+   * @throws {AppError} ERR_AUTH_UNAVAILABLE; ERR_RATE_LIMITED when too many checks wait
    */
   accept(
     token: Uint8Array,

@@ -3,9 +3,9 @@ import type { Identity } from "../identity.js";
 import type { LogonName, NtlmJudge, NtlmResponse, PasswordJudge } from "../judges.js";
 import { parseLogonName } from "../logon-name.js";
 import { ntlmV2Key, parseV2Response, sessionBaseKey, v2Proof } from "../ntlm/ntlm-v2.js";
+import { WorkQueue } from "../work-queue.js";
 import { type Account, Accounts } from "./accounts.js";
 import { NOBODY, verifyPassword } from "./password-hash.js";
-import { WorkQueue } from "./work-queue.js";
 
 /** Each check of a password takes 32 MiB and a thread of the pool that also reads files. */
 const MAX_CHECKS_AT_ONCE = 2;

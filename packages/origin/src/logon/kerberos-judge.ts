@@ -1,5 +1,5 @@
 import { createRequire } from "node:module";
-import type { KerberosJudge } from "@ckmesh/auth";
+import { type KerberosJudge, WorkQueue } from "@ckmesh/auth";
 import { AppError, describeError, type Logger } from "@ckmesh/core";
 import type { DomainNames } from "./domain-names.js";
 
@@ -48,11 +48,11 @@ export function openKerberosJudge(options: KerberosJudgeOptions): KerberosJudge 
     );
     return undefined;
   }
-  const turns = new Turns();
+  const queue = new WorkQueue(MAX_CHECKS_AT_ONCE, MAX_CHECKS_WAITING);
   return {
     accept: async (token) => {
       const base64 = Buffer.from(token).toString("base64");
-      const accepted = await turns.run(() => {
+      const accepted = await queue.run(() => {
         useKeytab(keytab); // A reload that failed may have named another one.
         return acceptToken(library, base64, logger);
       });
@@ -120,28 +120,4 @@ async function acceptToken(
     principal: username,
     ...(typeof reply === "string" && reply !== "" && { reply: Buffer.from(reply, "base64") }),
   };
-}
-
-/** Lets few run at once, the others wait, in bounds. */
-class Turns {
-  readonly #waiting: (() => void)[] = [];
-  #running = 0;
-
-  async run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#running >= MAX_CHECKS_AT_ONCE) {
-      if (this.#waiting.length >= MAX_CHECKS_WAITING)
-        throw new AppError("ERR_AUTH_UNAVAILABLE", "too many Kerberos tickets to check at once");
-      // Whoever ends hands its place over: #running stays as it is.
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    } else {
-      this.#running += 1;
-    }
-    try {
-      return await work();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#running -= 1;
-      else next();
-    }
-  }
 }

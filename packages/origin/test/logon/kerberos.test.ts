@@ -68,7 +68,7 @@ describe("the Kerberos judge", () => {
     );
     const accepted = outcomes.flatMap((o) => (o.status === "fulfilled" ? [o.value] : []));
     expect(accepted).toEqual(Array.from({ length: 66 }, (_, i) => `user${i}`));
-    expect(outcomes[69]).toMatchObject({ reason: { code: "ERR_AUTH_UNAVAILABLE" } });
+    expect(outcomes[69]).toMatchObject({ reason: { code: "ERR_RATE_LIMITED" } });
   });
 
   it("with keys that cannot be used is unavailable: that is no wrong ticket", async () => {

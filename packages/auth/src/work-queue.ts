@@ -16,7 +16,7 @@ export class WorkQueue {
   async run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#running >= this.#atOnce) {
       if (this.#waiting.length >= this.#maxWaiting) {
-        throw new AppError("ERR_RATE_LIMITED", "too many passwords to check at once; try again", {
+        throw new AppError("ERR_RATE_LIMITED", "too many logons to check at once; try again", {
           details: { retryMs: 2000 },
         });
       }
