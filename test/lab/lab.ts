@@ -84,21 +84,24 @@ export async function withLab<T>(
   const prefix = nextPrefix();
   await labCommand(prefix, ["up", "--quiet", ...upArguments(options)]);
   const children: ChildProcess[] = [];
+  const ended = new AbortController();
   try {
     const used = use(makeLab(prefix, children));
-    return await (signal === undefined ? used : Promise.race([used, aborted(signal)]));
+    return await (signal === undefined ? used : Promise.race([used, aborted(signal, ended.signal)]));
   } finally {
+    ended.abort();
     // Children first: `down` counts on nobody reaping them.
     await Promise.all(children.map(endChild));
     await labCommand(prefix, ["down"]);
   }
 }
 
-function aborted(signal: AbortSignal): Promise<never> {
+/** Rejects when `signal` says so; forgotten by it when `ended` does. */
+function aborted(signal: AbortSignal, ended: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     const abort = (): void => reject(signal.reason instanceof Error ? signal.reason : new Error("aborted"));
     if (signal.aborted) abort();
-    else signal.addEventListener("abort", abort, { once: true });
+    else signal.addEventListener("abort", abort, { once: true, signal: ended });
   });
 }
 
