@@ -15,9 +15,10 @@ import { decodeHead, encodePackHeader, type FrameTable, HEAD_BYTES, type SignedH
 import { ByteGate } from "./byte-gate.js";
 import { Checkpoint } from "./checkpoint.js";
 import { decodeHaveMap } from "./have-map.js";
+import { HeldRows } from "./held-rows.js";
 import { PackHash } from "./pack-hash.js";
 import { RandomAccessFile } from "./random-access-file.js";
-import { ROW_SOURCES, type RowSource, type SourceBytes, sourceCode } from "./row-source.js";
+import { type RowSource, type SourceBytes, sourceCode } from "./row-source.js";
 import { RowTable } from "./row-table.js";
 import { SourceNotes } from "./source-notes.js";
 import { fileErrorCode, onDisk } from "./store-error.js";
@@ -50,8 +51,7 @@ export class VersionFiles {
   readonly table: RowTable;
   readonly paths: VersionPaths;
   readonly #options: VersionFilesOptions;
-  readonly #have: Bitfield;
-  readonly #sources: Uint8Array;
+  readonly #held: HeldRows;
   readonly #writes = new ByteGate(WRITE_WINDOW_BYTES);
   readonly #checkpoint: Checkpoint;
   #pack: RandomAccessFile | undefined;
@@ -64,8 +64,6 @@ export class VersionFiles {
   readonly #packHash: PackHash;
   /** All frames before this row are held. */
   #firstMissing: number;
-  /** Bytes held, by source code. */
-  readonly #totals = new Float64Array(ROW_SOURCES.length + 1);
 
   private constructor(options: VersionFilesOptions) {
     this.#options = options;
@@ -73,8 +71,7 @@ export class VersionFiles {
     const { head } = this.signed;
     this.table = new RowTable(head);
     this.paths = versionPaths(options.folder, head.name, head.version);
-    this.#have = new Bitfield(this.table.layout.rows);
-    this.#sources = new Uint8Array(this.table.layout.rows);
+    this.#held = new HeldRows(this.table.layout.rows, (row) => this.table.length(row));
     this.#packHash = new PackHash(() => this.#file("pack"), this.table.packHeaderLength);
     this.#firstMissing = this.table.layout.pieceRows;
     this.#checkpoint = new Checkpoint({
@@ -82,7 +79,7 @@ export class VersionFiles {
       versionId: this.signed.id,
       clock: options.clock,
       logger: options.logger,
-      have: () => this.#have.clone(),
+      have: () => this.#held.have.clone(),
       sync: async () => {
         await this.#notes?.flush();
         await this.#index?.sync();
@@ -112,7 +109,7 @@ export class VersionFiles {
 
   /** Rows held, each with a right hash when it was stored. Live: changes as rows come; do not change it. */
   get have(): Bitfield {
-    return this.#have;
+    return this.#held.have;
   }
 
   get frames(): FrameTable | undefined {
@@ -121,15 +118,7 @@ export class VersionFiles {
 
   /** Bytes of the rows held, by how they came: each row counts once. */
   get bytes(): SourceBytes {
-    const [lost, previous, delta, host, peers, origin] = this.#totals;
-    return {
-      previous: previous ?? 0,
-      delta: delta ?? 0,
-      host: host ?? 0,
-      peers: peers ?? 0,
-      // A row whose note was lost in a power failure: the WAN figure is never too small.
-      origin: (origin ?? 0) + (lost ?? 0),
-    };
+    return this.#held.bytes;
   }
 
   /**
@@ -165,10 +154,10 @@ export class VersionFiles {
   async write(run: Run, bytes: Uint8Array, source: RowSource): Promise<void> {
     const { file, offset, length } = this.table.locate(run);
     if (length !== bytes.byteLength) throw new Error(`unreachable: ${bytes.byteLength} bytes for ${length}`);
-    if (this.#isComplete || this.#have.hasAll(run.first, run.count)) return;
+    if (this.#isComplete || this.#held.have.hasAll(run.first, run.count)) return;
     await this.#writes.run(length, () => this.#file(file).write(offset, bytes));
     this.#notes?.set(run.first, run.count, sourceCode(source));
-    for (let row = run.first; row < run.first + run.count; row++) this.#take(row, sourceCode(source));
+    for (let row = run.first; row < run.first + run.count; row++) this.#held.take(row, sourceCode(source));
     this.#checkpoint.wrote(length);
     if (this.table.frames === undefined) await this.#learn();
     else this.#hashOn();
@@ -180,9 +169,9 @@ export class VersionFiles {
    * @returns the rows dropped
    */
   async recheck(runs: readonly Run[]): Promise<readonly Run[]> {
-    const lost = new Bitfield(this.#have.length);
+    const lost = new Bitfield(this.#held.have.length);
     for (const run of runs) {
-      for (const held of this.#have.runs(true, run.first, run.count)) {
+      for (const held of this.#held.have.runs(true, run.first, run.count)) {
         await this.#scan(held, (row, isGood) => {
           if (!isGood) lost.add(row);
         });
@@ -190,7 +179,7 @@ export class VersionFiles {
     }
     if (lost.count === 0) return [];
     for (const { first, count } of lost.runs()) {
-      for (let row = first; row < first + count; row++) this.#drop(row);
+      for (let row = first; row < first + count; row++) this.#held.drop(row);
     }
     if (lost.next(this.table.layout.pieceRows, true) < lost.length) {
       this.#firstMissing = this.table.layout.pieceRows;
@@ -217,7 +206,7 @@ export class VersionFiles {
     options: { signal?: AbortSignal; onProgress?: (bytesDone: number) => void } = {},
   ): Promise<void> {
     if (this.#isComplete) return;
-    if (!this.#have.isFull) throw new Error("unreachable: finish of a version with missing rows");
+    if (!this.#held.have.isFull) throw new Error("unreachable: finish of a version with missing rows");
     const stopped = (): AppError | undefined =>
       options.signal?.aborted === true
         ? new AppError("ERR_ABORTED", "the check of the pack was stopped")
@@ -302,8 +291,8 @@ export class VersionFiles {
     const notes = await this.#openNotes();
     this.#notes = notes;
     // A pair that somebody put there came neither from a peer nor from the origin.
-    if (notes.isEmpty) notes.set(0, this.#have.length, sourceCode("previous"));
-    for (let row = 0; row < this.#have.length; row++) this.#take(row, notes.code(row));
+    if (notes.isEmpty) notes.set(0, this.#held.have.length, sourceCode("previous"));
+    for (let row = 0; row < this.#held.have.length; row++) this.#held.take(row, notes.code(row));
     return true;
   }
 
@@ -318,12 +307,12 @@ export class VersionFiles {
     const codeOf = (row: number): number => this.#notes?.code(row) ?? 0;
     const keep = (run: Run): Promise<void> =>
       this.#scan(run, (row, isGood) => {
-        if (isGood) this.#take(row, codeOf(row));
+        if (isGood) this.#held.take(row, codeOf(row));
       });
     const { pieceRows, frameRows } = this.table.layout;
     this.#keepFrames = async () => {
       for (const held of saved.runs(true, pieceRows, frameRows)) {
-        for (let row = held.first; row < held.first + held.count; row++) this.#take(row, codeOf(row));
+        for (let row = held.first; row < held.first + held.count; row++) this.#held.take(row, codeOf(row));
       }
       const written = await this.#pack?.allocatedBytes();
       if (written === undefined || written <= EMPTY_PACK_BYTES) return;
@@ -392,7 +381,7 @@ export class VersionFiles {
   /** The hash of the pack follows what is whole from its beginning on. */
   #hashOn(): void {
     const { rows } = this.table.layout;
-    const next = this.#have.next(this.#firstMissing, false);
+    const next = this.#held.have.next(this.#firstMissing, false);
     if (next === this.#firstMissing) return;
     this.#firstMissing = next;
     const { pack } = this.signed.head;
@@ -400,7 +389,7 @@ export class VersionFiles {
   }
 
   #holds(run: Run | undefined): run is Run {
-    return run !== undefined && this.#have.hasAll(run.first, run.count);
+    return run !== undefined && this.#held.have.hasAll(run.first, run.count);
   }
 
   /** Hashes the known rows of a run where they lie. Holes (all zero) are not worth a hash. */
@@ -432,23 +421,6 @@ export class VersionFiles {
     this.#index = await RandomAccessFile.open(this.paths.indexPartial, "write");
     this.#isComplete = false;
     this.#checkpoint.start();
-  }
-
-  #take(row: number, code: number): void {
-    if (!this.#have.add(row)) return;
-    this.#sources[row] = code <= ROW_SOURCES.length ? code : 0;
-    this.#count(row, 1);
-  }
-
-  #drop(row: number): void {
-    if (!this.#have.delete(row)) return;
-    this.#count(row, -1);
-    this.#sources[row] = 0;
-  }
-
-  #count(row: number, sign: 1 | -1): void {
-    const code = this.#sources[row] ?? 0;
-    this.#totals[code] = (this.#totals[code] ?? 0) + sign * this.table.length(row);
   }
 
   #file(file: "index" | "pack"): RandomAccessFile {
