@@ -123,7 +123,10 @@ export function diskFull(cause?: unknown): BitsFault {
 
 /** What was uploaded is no longer there ([MC-BUP] 3.2.5.2.7). */
 export function uploadVanished(cause?: unknown): BitsFault {
-  return new BitsFault("ERR_FILE_NOT_FOUND", "the uploaded bytes are no longer there", { status: 404, cause });
+  return new BitsFault("ERR_FILE_NOT_FOUND", "the uploaded bytes are no longer there", {
+    status: 404,
+    cause,
+  });
 }
 
 /** A fault of ours that may pass: the client comes again later. */

@@ -39,11 +39,11 @@ export {
   SessionTable,
   type SessionTableLimits,
 } from "./session-table.js";
-export type {
-  UploadAction,
-  UploadEvent,
-  UploadPlan,
-  UploadRecord,
-  UploadState,
-  UploadStep,
+export {
+  beginUpload,
+  stepUpload,
+  type UploadState,
+  type UploadStep,
+  uploadRecord,
 } from "./upload-machine.js";
+export type { UploadAction, UploadEvent, UploadPlan, UploadRecord } from "./upload-messages.js";

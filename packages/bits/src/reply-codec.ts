@@ -126,7 +126,8 @@ function decodeMissing(header: string | undefined): readonly [number, number] | 
   if (header === undefined) return undefined;
   const m = /^(\d{1,16})-(\d{1,16})$/.exec(header);
   const [first, last] = [decimal(m?.[1]), decimal(m?.[2])];
-  if (first === undefined || last === undefined || first > last) throw invalid("a run of missing bytes that is none");
+  if (first === undefined || last === undefined || first > last)
+    throw invalid("a run of missing bytes that is none");
   return [first, last];
 }
 

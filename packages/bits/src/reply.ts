@@ -3,10 +3,7 @@ import type { ErrorCode } from "@ckmesh/core";
 /** What an Ack says; `encodeReply` and `decodeReply` turn it into an HTTP answer and back. */
 export type BitsReply =
   /** To Ping, Close-Session and Cancel-Session. */
-  | { readonly type: "ack" }
-  | CreatedReply
-  | ReceivedReply
-  | RefusedReply;
+  { readonly type: "ack" } | CreatedReply | ReceivedReply | RefusedReply;
 
 export interface CreatedReply {
   readonly type: "created";

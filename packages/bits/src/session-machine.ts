@@ -52,7 +52,7 @@ export type SessionEvent =
   /** The intake has taken the file. */
   | { readonly type: "published" }
   | { readonly type: "cancel" }
-  /** Storing, filling or closing went wrong. `ends`: the file is gone, as after a refusal by the intake. */
+  /** Storing, filling or closing went wrong. `ends`: so does the session, as after a refusal by the intake. */
   | { readonly type: "failed"; readonly fault: BitsFault; readonly ends: boolean }
   /** The session expired or is one too many. */
   | { readonly type: "drop" };
@@ -66,7 +66,9 @@ export type SessionEffect =
   | { readonly type: "fill"; readonly received: number; readonly total: number }
   /** Make the file durable and hand it over; then `published` or `failed`. */
   | { readonly type: "publish"; readonly total: number }
-  /** Delete the data file and the record. */
+  /** Delete the record: the file is the intake's now. */
+  | { readonly type: "forget" }
+  /** Delete the record, and of the data file what is there. */
   | { readonly type: "discard" }
   | { readonly type: "reply"; readonly reply: BitsReply };
 
@@ -118,7 +120,7 @@ export function stepSession(state: SessionState, event: SessionEvent, limits: Fr
     case "close":
       return ended(state) ?? close(inPhase(state, "idle"));
     case "published":
-      return end(inPhase(state, "closing"), { type: "reply", reply: { type: "ack" } });
+      return end(inPhase(state, "closing"), { type: "forget" }, { type: "reply", reply: { type: "ack" } });
     case "cancel":
       return (
         ended(state) ??
@@ -127,7 +129,9 @@ export function stepSession(state: SessionState, event: SessionEvent, limits: Fr
     case "failed":
       return failed(inPhase(state, "storing", "filling", "closing"), event.fault, event.ends);
     case "drop":
-      return state.phase === "ended" ? { state, effects: [] } : end(inPhase(state, "idle"), { type: "discard" });
+      return state.phase === "ended"
+        ? { state, effects: [] }
+        : end(inPhase(state, "idle"), { type: "discard" });
   }
 }
 
@@ -136,7 +140,8 @@ function begin(state: SessionState, fragment: Fragment, now: number, limits: Fra
   const bytes = fragmentLength(fragment);
   const { first, last, total } = fragment;
   if (total > limits.maxUploadBytes) return refused(state, uploadTooLarge(total, limits.maxUploadBytes));
-  if (bytes > limits.maxFragmentBytes) return refused(state, fragmentTooLarge(bytes, limits.maxFragmentBytes));
+  if (bytes > limits.maxFragmentBytes)
+    return refused(state, fragmentTooLarge(bytes, limits.maxFragmentBytes));
   if (state.total !== undefined && total !== state.total) {
     return refused(state, invalidPacket(`the total changed from ${state.total} to ${total}`));
   }
@@ -153,13 +158,15 @@ function begin(state: SessionState, fragment: Fragment, now: number, limits: Fra
 
 function wrote(state: SessionState, bytes: number, now: number): SessionStep {
   const received = state.received + bytes;
-  if (bytes < 0 || received > state.end) throw new Error("unreachable: more was written than the fragment has");
+  if (bytes < 0 || received > state.end)
+    throw new Error("unreachable: more was written than the fragment has");
   return { state: { ...state, received, progressAt: now }, effects: [] };
 }
 
 function stored(state: SessionState): SessionStep {
   const { received, total } = state;
-  if (received !== state.end || total === undefined) throw new Error("unreachable: a fragment was not written whole");
+  if (received !== state.end || total === undefined)
+    throw new Error("unreachable: a fragment was not written whole");
   return { state: { ...state, phase: "filling" }, effects: [{ type: "fill", received, total }] };
 }
 
@@ -188,8 +195,9 @@ function close(state: SessionState): SessionStep {
 }
 
 function failed(state: SessionState, fault: BitsFault, ends: boolean): SessionStep {
-  if (ends) return end(state, { type: "reply", reply: refusal(fault) });
-  return refused(idle(state), fault);
+  if (ends) return end(state, { type: "discard" }, { type: "reply", reply: refusal(fault) });
+  if (state.phase !== "closing") return refused(idle(state), fault);
+  return { state: idle(state), effects: [{ type: "reply", reply: refusal(fault) }] };
 }
 
 function refused(state: SessionState, fault: BitsFault): SessionStep {

@@ -1,4 +1,5 @@
 import { sessionNotFound, tooManySessions } from "./bits-fault.js";
+import type { PacketHead } from "./packet.js";
 import type { BitsReply } from "./reply.js";
 import { sessionKey } from "./session-id.js";
 
@@ -32,7 +33,7 @@ export interface DueSession {
   readonly why: "expired" | "surplus";
 }
 
-/** Where a message's session stands. `ended`: a repeated Close is answered as the first was. */
+/** Where a packet's session stands. `ended`: a repeated Close is answered as the first was. */
 export type SessionStanding =
   | { readonly state: "open"; readonly session: OpenSession }
   | { readonly state: "ended"; readonly reply: BitsReply };
@@ -45,6 +46,8 @@ export const MAX_ENDED = 1000;
 export const SURPLUS_FACTOR = 2;
 /** Retry-After of a refused Create-Session. */
 const RETRY_AFTER_SECONDS = 60;
+
+type SessionPacket = Extract<PacketHead, { readonly sessionId: string }>;
 
 interface Ended extends SessionOwner {
   readonly reply: BitsReply;
@@ -91,18 +94,17 @@ export class SessionTable {
   }
 
   /**
-   * The session of a packet.
-   * @param id as the client wrote it
+   * The session of a packet; `ended` for a repeated Close only.
    * @throws {BitsFault} 500 with BG_E_SESSION_NOT_FOUND when there is none of this owner
    */
-  find(id: string, owner: SessionOwner, now: number): SessionStanding {
-    const key = sessionKey(id);
+  find(packet: SessionPacket, owner: SessionOwner, now: number): SessionStanding {
+    const key = sessionKey(packet.sessionId);
     if (key === undefined) throw sessionNotFound();
     const session = this.#open.get(key);
     if (session !== undefined && isOwnedBy(session, owner) && !this.isExpired(session, now)) {
       return { state: "open", session };
     }
-    const ended = this.#ended.get(key);
+    const ended = packet.type === "close" ? this.#ended.get(key) : undefined;
     if (ended !== undefined && isOwnedBy(ended, owner) && now < ended.until) {
       return { state: "ended", reply: ended.reply };
     }

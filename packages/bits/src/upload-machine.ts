@@ -15,7 +15,7 @@ const LAST_WAIT_MS = 60_000;
 export const MAX_NEW_SESSIONS = 5;
 /** Answers in a session that bring no byte more than an earlier one and do not move on either. */
 export const MAX_STALE_ANSWERS = 32;
-/** Cancel-Session is sent so often; after that the session ends by its time-out. */
+/** Cancel-Session is tried so often; after that the session ends by its time-out. */
 export const MAX_CANCEL_TRIES = 3;
 
 /** What may pass when there was no reply. */
@@ -99,7 +99,12 @@ export function uploadRecord({ phase, sessionId, received }: UploadState): Uploa
 }
 
 /** Advances an upload by one event. `random` spreads the waits of many clients. */
-export function stepUpload(plan: UploadPlan, state: UploadState, event: UploadEvent, random: Random): UploadStep {
+export function stepUpload(
+  plan: UploadPlan,
+  state: UploadState,
+  event: UploadEvent,
+  random: Random,
+): UploadStep {
   if (state.phase === "ended") throw new Error("unreachable: the upload has ended");
   switch (event.type) {
     case "reply":
@@ -116,7 +121,13 @@ export function stepUpload(plan: UploadPlan, state: UploadState, event: UploadEv
   }
 }
 
-function answered(plan: UploadPlan, state: UploadState, reply: BitsReply, now: number, random: Random): UploadStep {
+function answered(
+  plan: UploadPlan,
+  state: UploadState,
+  reply: BitsReply,
+  now: number,
+  random: Random,
+): UploadStep {
   const packet = packetOf(state);
   switch (reply.type) {
     case "ack":
@@ -126,7 +137,7 @@ function answered(plan: UploadPlan, state: UploadState, reply: BitsReply, now: n
     case "created":
       return created(plan, state, reply, now);
     case "received":
-      return received(plan, state, reply.received, reply.missing, now);
+      return moveOn(plan, state, reply.received, reply.missing, now);
     case "refused":
       break;
   }
@@ -135,7 +146,7 @@ function answered(plan: UploadPlan, state: UploadState, reply: BitsReply, now: n
     case "newSession":
       return newSession(state, verdict.error);
     case "resync":
-      return received(plan, state, verdict.received, undefined, now);
+      return moveOn(plan, state, verdict.received, undefined, now);
     case "smaller":
       return smaller(plan, state, verdict.error, now);
     case "retry":
@@ -193,7 +204,7 @@ function created(plan: UploadPlan, state: UploadState, reply: CreatedReply, now:
 }
 
 /** Goes on where the server says, be it behind or ahead of what was sent ([MC-BUP] 3.1.5.1.4). */
-function received(
+function moveOn(
   plan: UploadPlan,
   state: UploadState,
   next: number,
@@ -204,7 +215,10 @@ function received(
   if (sent === undefined) throw new Error("unreachable: no fragment was sent");
   const isRun = missing === undefined || (missing[1] >= next && missing[1] < plan.totalBytes);
   if (next > plan.totalBytes || !isRun) {
-    return fail(state, new AppError("ERR_ORIGIN_INVALID", "the server wants bytes that the file does not have"));
+    return fail(
+      state,
+      new AppError("ERR_ORIGIN_INVALID", "the server wants bytes that the file does not have"),
+    );
   }
   const isStale = next <= sent.fragment.first;
   const staleAnswers = next > state.highest ? 0 : state.staleAnswers + (isStale ? 1 : 0);
@@ -251,13 +265,22 @@ function retry(
 ): UploadStep {
   const failures = state.failures + 1;
   const failingSince = state.failures === 0 ? now : state.failingSince;
-  if (state.givenUp !== undefined && state.givenUp.tries >= MAX_CANCEL_TRIES) return fail(state, reason);
+  const tries = (state.givenUp?.tries ?? 0) + 1;
+  if (state.givenUp !== undefined && tries >= MAX_CANCEL_TRIES) return fail(state, reason);
   const usual = Math.min(LAST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(state.failures, 16));
   const until = now + Math.max(afterMs, usual * (0.5 + random.next()));
   // A wait that ends after the patience does is not begun.
   if (until - failingSince > (plan.patienceMs ?? PATIENCE_MS)) return fail(state, reason);
   return {
-    state: { ...state, phase: "waiting", failures, failingSince, isProbe: true, sent: undefined },
+    state: {
+      ...state,
+      phase: "waiting",
+      failures,
+      failingSince,
+      isProbe: true,
+      sent: undefined,
+      givenUp: state.givenUp === undefined ? undefined : { ...state.givenUp, tries },
+    },
     action: { type: "wait", until, reason },
   };
 }
@@ -272,7 +295,7 @@ function giveUp(state: UploadState, error?: AppError): UploadStep {
 
 function givenUp(state: UploadState): UploadStep {
   const error = state.givenUp?.error;
-  return error === undefined ? finish(state, { type: "cancelled" }) : fail(state, error);
+  return finish(state, error === undefined ? { type: "cancelled" } : { type: "failed", error });
 }
 
 function ping(state: UploadState): UploadStep {
@@ -280,14 +303,13 @@ function ping(state: UploadState): UploadStep {
 }
 
 function send(state: UploadState, phase: UploadState["phase"], packet: BitsPacket): UploadStep {
-  const given = state.givenUp;
-  const counted = packet.type === "cancel" && given !== undefined ? { ...given, tries: given.tries + 1 } : given;
   const sent = packet.type === "fragment" ? state.sent : undefined;
-  return { state: { ...state, phase, sent, givenUp: counted }, action: { type: "send", packet } };
+  return { state: { ...state, phase, sent }, action: { type: "send", packet } };
 }
 
+/** What made the upload be given up says more than why the server could not be told. */
 function fail(state: UploadState, error: AppError): UploadStep {
-  return finish(state, { type: "failed", error });
+  return finish(state, { type: "failed", error: state.givenUp?.error ?? error });
 }
 
 function finish(state: UploadState, action: UploadAction): UploadStep {

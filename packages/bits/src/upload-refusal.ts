@@ -59,10 +59,13 @@ function isPassing(status: number, hresult: number | undefined): boolean {
 function codeFor({ status, hresult, code }: RefusedReply): ErrorCode {
   if (code !== undefined && SAME_HERE.has(code)) return code;
   if (hresult === HRESULT.tooLarge || status === 413) return "ERR_UPLOAD_TOO_LARGE";
-  if (hresult === HRESULT.diskFull || hresult === DISK_FULL_OF_TABLE || status === 507) return "ERR_STORE_FULL";
+  if (hresult === HRESULT.diskFull || hresult === DISK_FULL_OF_TABLE || status === 507)
+    return "ERR_STORE_FULL";
   if (status === 401 || status === 407) return "ERR_AUTH_REQUIRED";
   if (status === 403) return "ERR_AUTH_FORBIDDEN";
   if (status === 404 || status === 405 || status === 501) return "ERR_UPLOAD_DISABLED";
+  // Microsoft Learn has 409 where [MC-BUP] has 403 for a file that may not be overwritten.
+  if (status === 409) return "ERR_IMAGE_EXISTS";
   if (status === 429) return "ERR_RATE_LIMITED";
   return status >= 500 ? "ERR_ORIGIN_BUSY" : "ERR_UPLOAD_REFUSED";
 }
@@ -73,7 +76,7 @@ const MEANING: Partial<Readonly<Record<ErrorCode, string>>> = {
   ERR_STORE_FULL: "the server has no space left",
   ERR_AUTH_REQUIRED: "the server wants other credentials",
   ERR_AUTH_FORBIDDEN: "no right to upload there, or the file exists and may not be overwritten",
-  ERR_IMAGE_EXISTS: "the server has this version",
+  ERR_IMAGE_EXISTS: "the server has this file, and it may not be overwritten",
   ERR_IMAGE_NAME_INVALID: "the server takes no file of this name",
   ERR_INDEX_INVALID: "the server does not accept the index",
   ERR_PACK_INVALID: "the server found that the pack does not belong to its index",
@@ -87,7 +90,9 @@ const MEANING: Partial<Readonly<Record<ErrorCode, string>>> = {
 
 function refusalError(code: ErrorCode, packet: BitsPacket["type"], reply: RefusedReply): AppError {
   const hresult = reply.hresult === undefined ? undefined : `0x${reply.hresult.toString(16).toUpperCase()}`;
-  const facts = [`${packet}: status ${reply.status}`, hresult].filter((fact) => fact !== undefined).join(", ");
+  const facts = [`${packet}: status ${reply.status}`, hresult]
+    .filter((fact) => fact !== undefined)
+    .join(", ");
   return new AppError(code, `${MEANING[code] ?? "the server refused the upload"} (${facts})`, {
     details: {
       packet,
