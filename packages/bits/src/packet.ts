@@ -1,10 +1,19 @@
 /** A request of the BITS upload protocol, checked ([MC-BUP] 2.2). */
 export type BitsPacket =
   | { readonly type: "ping" }
-  | { readonly type: "create"; readonly protocols: readonly string[] }
+  | { readonly type: "create" }
   | { readonly type: "fragment"; readonly sessionId: string; readonly fragment: Fragment }
   | { readonly type: "close"; readonly sessionId: string }
   | { readonly type: "cancel"; readonly sessionId: string };
+
+/** What a request is, before its rights, length, session and details are looked at ([MC-BUP] 3.2.5.2.3). */
+export type PacketHead =
+  | { readonly type: "ping" | "create" }
+  | {
+      readonly type: "fragment" | "close" | "cancel";
+      /** As the client wrote it; the Ack repeats it. */
+      readonly sessionId: string;
+    };
 
 /** Bytes `first` to `last` of a file of `total` bytes. */
 export interface Fragment {
