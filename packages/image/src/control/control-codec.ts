@@ -122,6 +122,9 @@ function parseRecord(value: unknown): ControlRecord {
   };
   requireAscending("withdrawn", record.withdrawn);
   requireAscending("rollouts", record.rollouts);
+  if (record.rollouts.some(({ since }) => since > record.serial)) {
+    throw invalid("a rollout was decided by a later record than this one");
+  }
   return record;
 }
 
@@ -154,6 +157,7 @@ function parseRollout(value: unknown): Rollout {
   }
   return {
     version: fields.int("version", 1, MAX),
+    since: fields.int("since", 1, MAX),
     rings,
     approved: fields.int("approved", 0, rings.length),
     isHeld: fields.boolean("isHeld"),
@@ -203,9 +207,10 @@ function toPlain(record: ControlRecord): object {
 }
 
 function plainRollout(rollout: Rollout): object {
-  const { version, rings, approved, isHeld, failureLimit, prefetchAt, activateAt } = rollout;
+  const { version, since, rings, approved, isHeld, failureLimit, prefetchAt, activateAt } = rollout;
   return {
     version,
+    since,
     rings: rings.map(({ percent, groups }) => ({
       ...(percent !== undefined && { percent }),
       ...(groups !== undefined && { groups }),

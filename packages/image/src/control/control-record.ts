@@ -31,6 +31,11 @@ export interface Withdrawal {
 /** Who may have a version, and when. */
 export interface Rollout {
   readonly version: number;
+  /**
+   * Serial of the record that last decided about this version. What clients reported before it does not count any
+   * more, and it ends a hold of the origin's own.
+   */
+  readonly since: number;
   /** One after the other; after the last one everybody. Empty: everybody from the beginning. */
   readonly rings: readonly Ring[];
   /** Rings that were found good, 0 to `rings.length`: rings 0 to `approved` may have it, then everybody. */

@@ -28,6 +28,7 @@ const RECORD: ControlRecord = {
   rollouts: [
     {
       version: 6,
+      since: 7,
       rings: [{ percent: 0.5, groups: ["pilot"] }, { percent: 25 }],
       approved: 1,
       isHeld: false,
@@ -110,6 +111,7 @@ describe("decodeControl", () => {
     ["a version twice", { withdrawn: [{ version: 3 }, { version: 3 }] }],
     ["versions in descending order", { rollouts: [rollout, { ...rollout, version: 5 }] }],
     ["going back to a newer version", { withdrawn: [{ version: 3, backTo: 3 }] }],
+    ["a rollout that a later record decided", { rollouts: [{ ...rollout, since: 8 }] }],
     ["more approvals than rings", { rollouts: [{ ...rollout, approved: 3 }] }],
     ["a ring of nothing", { rollouts: [{ ...rollout, rings: [{}], approved: 0 }] }],
     ["more than all clients", { rollouts: [{ ...rollout, rings: [{ percent: 101 }], approved: 0 }] }],

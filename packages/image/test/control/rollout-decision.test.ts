@@ -15,7 +15,7 @@ const CLIENTS: readonly Follower[] = Array.from({ length: 2000 }, (_, i) => ({
   id: i.toString(16).padStart(64, "0"),
   groups: i % 100 === 0 ? ["pilot"] : [],
 }));
-const OPEN = { version: 5, rings: [], approved: 0, isHeld: false } satisfies Rollout;
+const OPEN = { version: 5, since: 1, rings: [], approved: 0, isHeld: false } satisfies Rollout;
 const [SOMEBODY] = CLIENTS;
 
 function recordOf(change: Partial<ControlRecord>): ControlRecord {
