@@ -16,7 +16,13 @@ export {
   SECTOR_BYTES,
 } from "./constants.js";
 export { containerSegments } from "./container.js";
-export { checkControlTrust, decodeControl, encodeControl, hasControlMagic } from "./control/control-codec.js";
+export {
+  checkControlSuccession,
+  checkControlTrust,
+  decodeControl,
+  encodeControl,
+  hasControlMagic,
+} from "./control/control-codec.js";
 export { controlFileName, parseControlFileName } from "./control/control-name.js";
 export {
   type ControlRecord,

@@ -42,10 +42,7 @@ export function checkSignatures(thing: SignedThing, policy: TrustPolicy): void {
   const { what, advice, message, signatures } = thing;
   if (policy.publishers.length === 0) {
     if (policy.signature === "whenConfigured") return;
-    throw refuse(
-      what,
-      "signatures are required, but no publisher key is configured; add one to publishers",
-    );
+    throw refuse(what, "signatures are required, but no publisher key is configured; add one to publishers");
   }
   const known = signatures.filter(({ key }) => policy.publishers.some((p) => equalBytes(p, key)));
   if (known.length === 0) {

@@ -1,5 +1,5 @@
 import type { KeyObject } from "node:crypto";
-import { AppError, decodeMsgpack, encodeMsgpack, Fields, isAppError } from "@ckmesh/core";
+import { AppError, decodeMsgpack, encodeMsgpack, equalBytes, Fields, isAppError } from "@ckmesh/core";
 import { parseImageName } from "../image-name.js";
 import { checkSignatures, encodeSignatures, parseSignatures, type TrustPolicy } from "../signatures.js";
 import {
@@ -103,6 +103,21 @@ export function checkControlTrust(
   );
 }
 
+/**
+ * Requires that a record may take the place of the one in force. The same one may come again.
+ * @throws {AppError} ERR_CONTROL_OUTDATED with `details.serial` of the one in force
+ */
+export function checkControlSuccession(current: SignedControl | undefined, next: SignedControl): void {
+  if (current === undefined || next.record.serial > current.record.serial) return;
+  const { name, serial } = current.record;
+  if (next.record.serial === serial && equalBytes(next.recordBytes, current.recordBytes)) return;
+  throw new AppError(
+    "ERR_CONTROL_OUTDATED",
+    `control record ${next.record.serial} of ${name} is not newer than ${serial}, which is in force`,
+    { details: { serial } },
+  );
+}
+
 function controlSigningBytes(name: string, recordBytes: Uint8Array): Uint8Array {
   return Buffer.concat([CONTEXT, Buffer.from(name, "utf8"), recordBytes]);
 }
@@ -173,7 +188,8 @@ function parseRing(value: unknown): Ring {
     ...(fields.has("percent") && { percent: fields.number("percent", 0, 100) }),
     ...(fields.has("groups") && { groups: fields.strings("groups", MAX_RING_GROUPS, MAX_GROUP_LENGTH) }),
   };
-  if (ring.percent === undefined && ring.groups === undefined) throw invalid("a ring needs percent or groups");
+  if (ring.percent === undefined && ring.groups === undefined)
+    throw invalid("a ring needs percent or groups");
   return ring;
 }
 
@@ -197,13 +213,17 @@ function toPlain(record: ControlRecord): object {
     serial,
     createdAt,
     requires,
-    withdrawn: withdrawn.map(({ version, reason, backTo }) => ({
-      version,
-      ...(reason !== undefined && { reason }),
-      ...(backTo !== undefined && { backTo }),
-    })),
+    withdrawn: withdrawn.map(plainWithdrawal),
     rollouts: rollouts.map(plainRollout),
   };
+}
+
+function plainWithdrawal({ version, reason, backTo }: Withdrawal): object {
+  return { version, ...(reason !== undefined && { reason }), ...(backTo !== undefined && { backTo }) };
+}
+
+function plainRing({ percent, groups }: Ring): object {
+  return { ...(percent !== undefined && { percent }), ...(groups !== undefined && { groups }) };
 }
 
 function plainRollout(rollout: Rollout): object {
@@ -211,10 +231,7 @@ function plainRollout(rollout: Rollout): object {
   return {
     version,
     since,
-    rings: rings.map(({ percent, groups }) => ({
-      ...(percent !== undefined && { percent }),
-      ...(groups !== undefined && { groups }),
-    })),
+    rings: rings.map(plainRing),
     approved,
     isHeld,
     ...(failureLimit !== undefined && {

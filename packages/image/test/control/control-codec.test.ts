@@ -1,9 +1,10 @@
 import { generateKeyPairSync } from "node:crypto";
-import { encodeMsgpack, isAppError } from "@ckmesh/core";
+import { encodeMsgpack } from "@ckmesh/core";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   type ControlRecord,
+  checkControlSuccession,
   checkControlTrust,
   controlFileName,
   decodeControl,
@@ -13,6 +14,7 @@ import {
   nextControlSerial,
   parseControlFileName,
   publicKeyBytes,
+  type SignedControl,
 } from "../../src/index.js";
 import { outcome } from "../outcome.js";
 
@@ -49,6 +51,15 @@ function rawControl(record: unknown): Uint8Array {
   return Buffer.concat([prefix, body]);
 }
 
+/** With a key that this version does not know, to fill it. */
+function filled(length: number): Uint8Array {
+  return rawControl({ ...RECORD, later: "x".repeat(length) });
+}
+
+function unsignedOf(change: Partial<ControlRecord>): SignedControl {
+  return decodeControl(encodeControl({ ...RECORD, ...change }, []));
+}
+
 describe("decodeControl", () => {
   it("gives back what encodeControl wrote, and the same bytes again", () => {
     const bytes = encodeControl(RECORD, [alice]);
@@ -70,11 +81,8 @@ describe("decodeControl", () => {
     const prefix = Buffer.from(encodeControl(RECORD, []).subarray(0, 16));
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), fc.boolean(), (tail, hasPrefix) => {
-        try {
-          decodeControl(hasPrefix ? Buffer.concat([prefix, tail]) : tail);
-        } catch (err) {
-          if (!isAppError(err)) throw err;
-        }
+        const read = outcome(() => decodeControl(hasPrefix ? Buffer.concat([prefix, tail]) : tail));
+        expect(read).toMatch(/^(?:ok|ERR_CONTROL_INVALID|ERR_FORMAT_UNSUPPORTED)$/);
       }),
     );
   });
@@ -97,7 +105,6 @@ describe("decodeControl", () => {
   });
 
   it("takes 64 KiB and refuses one byte more", () => {
-    const filled = (length: number) => rawControl({ ...RECORD, later: "x".repeat(length) });
     const rest = MAX_CONTROL_BYTES - filled(60_000).length;
     expect(filled(60_000 + rest)).toHaveLength(MAX_CONTROL_BYTES);
     expect(decodeControl(filled(60_000 + rest)).record.serial).toBe(7);
@@ -150,9 +157,28 @@ describe("checkControlTrust", () => {
     expect(() => checkControlTrust(signed, nobody, false)).toThrow(code("ERR_SIGNATURE_INVALID"));
   });
 
-  it("refuses a signature under another record, and one of the same bytes for another purpose", () => {
-    const forged = { ...unsigned, signatures: decodeControl(encodeControl({ ...RECORD, serial: 8 }, [alice])).signatures };
+  it("refuses a signature that was made for another record", () => {
+    const forged = {
+      ...unsigned,
+      signatures: decodeControl(encodeControl({ ...RECORD, serial: 8 }, [alice])).signatures,
+    };
     expect(() => checkControlTrust(forged, ofAlice, true)).toThrow(code("ERR_SIGNATURE_INVALID"));
+  });
+});
+
+describe("checkControlSuccession", () => {
+  it("takes a higher serial and the same record once more", () => {
+    expect(outcome(() => checkControlSuccession(undefined, unsignedOf({})))).toBe("ok");
+    expect(outcome(() => checkControlSuccession(unsignedOf({}), unsignedOf({ serial: 8 })))).toBe("ok");
+    expect(outcome(() => checkControlSuccession(unsignedOf({}), unsignedOf({})))).toBe("ok");
+  });
+
+  it("refuses an older record, and another one with the same serial, with ERR_CONTROL_OUTDATED", () => {
+    const outdated = expect.objectContaining({ code: "ERR_CONTROL_OUTDATED", details: { serial: 8 } });
+    expect(() => checkControlSuccession(unsignedOf({ serial: 8 }), unsignedOf({}))).toThrow(outdated);
+    expect(() =>
+      checkControlSuccession(unsignedOf({ serial: 8 }), unsignedOf({ serial: 8, withdrawn: [] })),
+    ).toThrow(outdated);
   });
 });
 
