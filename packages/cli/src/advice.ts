@@ -25,6 +25,8 @@ const ADVICE: Partial<Readonly<Record<ErrorCode, string>>> = {
   ERR_UPLOAD_DISABLED: "check the URL given to --to; the server's administrator can enable uploads there",
   ERR_UPLOAD_REFUSED: "the server's log says why; its administrator can read it",
   ERR_UPLOAD_TOO_LARGE: "the server's administrator can raise BITSMaximumUploadSize",
+  ERR_CONTROL_INVALID: "write the control record anew with `ckmesh image`",
+  ERR_CONTROL_OUTDATED: "somebody else changed the rollout meanwhile: look at it, then run the command again",
   ERR_RATE_LIMITED: "the origin is busy; try again later",
   ERR_ORIGIN_BUSY: "the origin is busy; try again later",
   ERR_TICKET_INVALID: "origin and tracker need the same --fleet-key-file, and right clocks",

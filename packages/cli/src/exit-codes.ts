@@ -32,6 +32,7 @@ const EXIT_OF: Partial<Readonly<Record<ErrorCode, ExitCode>>> = {
   ERR_PACK_INVALID: EXIT.verification,
   ERR_SIGNATURE_INVALID: EXIT.verification,
   ERR_VERSION_REFUSED: EXIT.verification,
+  ERR_CONTROL_INVALID: EXIT.verification,
   ERR_FRAME_HASH_MISMATCH: EXIT.verification,
   ERR_STORE_CORRUPT: EXIT.verification,
   ERR_STORE_BUSY: EXIT.busy,

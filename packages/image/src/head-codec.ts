@@ -1,4 +1,4 @@
-import { type KeyObject, sign } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { AppError, decodeMsgpack, encodeMsgpack, Fields, isAppError, sha256, toHex } from "@ckmesh/core";
 import {
   FORMAT,
@@ -14,21 +14,18 @@ import { parseImageName } from "./image-name.js";
 import {
   type CodecEntry,
   DISK_FORMATS,
-  type HeadSignature,
   type IndexHead,
   SECTION_KINDS,
   type Section,
   type SignedHead,
 } from "./index-head.js";
 import { checkLayout } from "./section-layout.js";
-import { headSigningBytes, publicKeyBytes } from "./trust.js";
+import { encodeSignatures, parseSignatures } from "./signatures.js";
+import { headSigningBytes } from "./trust.js";
 
 const MAGIC = Buffer.from("CKMI", "latin1");
 /** Magic, u16 format, u16 reserved, u32 head bytes, u32 signatures bytes. */
 const PREFIX_BYTES = 16;
-const KEY_BYTES = 32;
-const SIGNATURE_BYTES = 64;
-const SIGNATURE_RECORD_BYTES = KEY_BYTES + SIGNATURE_BYTES;
 const MAX = Number.MAX_SAFE_INTEGER;
 /** Features that a head may require of this reader: none yet. */
 const FEATURES: ReadonlySet<string> = new Set();
@@ -48,9 +45,7 @@ export function encodeHead(
 ): { bytes: Uint8Array; id: Uint8Array } {
   checkLayout(head);
   const headBytes = encodeMsgpack(toPlain(head));
-  const message = headSigningBytes(head.name, headBytes);
-  const signatures = signers.flatMap((key) => [publicKeyBytes(key), sign(null, message, key)]);
-  const signatureBytes = Buffer.concat(signatures);
+  const signatureBytes = encodeSignatures(headSigningBytes(head.name, headBytes), signers);
   if (
     signers.length > MAX_SIGNATURES ||
     PREFIX_BYTES + headBytes.length + signatureBytes.length > HEAD_BYTES
@@ -99,17 +94,8 @@ export function decodeHead(bytes: Uint8Array): SignedHead {
   checkLayout(head);
   const id = sha256(headBytes);
   const signatures = parseSignatures(own.subarray(PREFIX_BYTES + headLength, end));
+  if (signatures === undefined) throw invalid("its signatures have a wrong length");
   return { head, id, idHex: toHex(id), headBytes, signatures };
-}
-
-function parseSignatures(bytes: Uint8Array): readonly HeadSignature[] {
-  if (bytes.length % SIGNATURE_RECORD_BYTES !== 0 || bytes.length > MAX_SIGNATURES * SIGNATURE_RECORD_BYTES) {
-    throw invalid("its signatures have a wrong length");
-  }
-  return Array.from({ length: bytes.length / SIGNATURE_RECORD_BYTES }, (_, i) => {
-    const record = bytes.subarray(i * SIGNATURE_RECORD_BYTES, (i + 1) * SIGNATURE_RECORD_BYTES);
-    return { key: record.subarray(0, KEY_BYTES), signature: record.subarray(KEY_BYTES) };
-  });
 }
 
 function parseHead(value: unknown): IndexHead {

@@ -1,3 +1,5 @@
+import type { PublisherSignature } from "./signatures.js";
+
 /** The sections of an index, in the order in which they follow its head. */
 export const SECTION_KINDS = [
   "hashes",
@@ -63,12 +65,5 @@ export interface SignedHead {
   readonly idHex: string;
   /** The msgpack bytes of the head, as signed. */
   readonly headBytes: Uint8Array;
-  readonly signatures: readonly HeadSignature[];
-}
-
-export interface HeadSignature {
-  /** Ed25519 public key, 32 bytes. */
-  readonly key: Uint8Array;
-  /** 64 bytes. */
-  readonly signature: Uint8Array;
+  readonly signatures: readonly PublisherSignature[];
 }

@@ -16,6 +16,34 @@ export {
   SECTOR_BYTES,
 } from "./constants.js";
 export { containerSegments } from "./container.js";
+export {
+  checkControlSuccession,
+  checkControlTrust,
+  decodeControl,
+  encodeControl,
+  hasControlMagic,
+} from "./control/control-codec.js";
+export { controlFileName, parseControlFileName } from "./control/control-name.js";
+export {
+  type ControlRecord,
+  emptyControl,
+  type FailureLimit,
+  MAX_CONTROL_BYTES,
+  nextControlSerial,
+  type Ring,
+  type Rollout,
+  rolloutOf,
+  type SignedControl,
+  type Withdrawal,
+  withdrawalOf,
+} from "./control/control-record.js";
+export {
+  type Clearance,
+  clearanceOf,
+  type Follower,
+  lowestAllowed,
+  ringPosition,
+} from "./control/rollout-decision.js";
 export { DiskExtents, type ExtentArrays } from "./disk-extents.js";
 export { type DiskFile, describeDiskFile } from "./disk-file.js";
 export { type DiskShape, diskPages, diskSectors, gridPad, pageBytes } from "./disk-grid.js";
@@ -35,7 +63,8 @@ export { checkPackHeader, encodePackHeader, hasPackMagic } from "./pack-header.j
 export { PieceHashes } from "./piece-hashes.js";
 export { RowLayout } from "./row-layout.js";
 export { SectorMapCursor, SectorMapWriter } from "./sector-map.js";
+export { publicKeyBytes, type TrustPolicy } from "./signatures.js";
 export { deriveSwarmKeys } from "./swarm-keys.js";
-export { checkTrust, publicKeyBytes, type TrustPolicy } from "./trust.js";
+export { checkTrust } from "./trust.js";
 export { fixedVhdFooter, MAX_VHD_BYTES, VHD_SECTOR_BYTES } from "./vhd.js";
 export { checkZstdFrame } from "./zstd-frame.js";
