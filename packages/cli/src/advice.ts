@@ -21,6 +21,7 @@ const ADVICE: Partial<Readonly<Record<ErrorCode, string>>> = {
     "check that it is the right file; if a newer ckmesh made it, update this one; other disk formats: convert to raw or VHD",
   ERR_SIGNATURE_INVALID: "add the publisher's public key to `publishers`, or find out who made this version",
   ERR_VERSION_REFUSED: "publish the older content as a new version, or use `ckmesh client rollback`",
+  ERR_VERSION_IN_USE: "publish another version or withdraw this one first; --force deletes it all the same",
   ERR_RATE_LIMITED: "the origin is busy; try again later",
   ERR_ORIGIN_BUSY: "the origin is busy; try again later",
   ERR_TICKET_INVALID: "origin and tracker need the same --fleet-key-file, and right clocks",

@@ -59,7 +59,8 @@ export function addApiRoutes(app: FastifyInstance, options: ApiRoutesOptions): v
   });
 }
 
-function describeVersion(version: PublishedVersion): object {
+/** A version for the catalogue and for admins. */
+export function describeVersion(version: PublishedVersion): object {
   const { pack, index, framesIndex } = version;
   return {
     version: version.version,

@@ -5,9 +5,10 @@ import { TLSSocket } from "node:tls";
 import { AppError, describeError, type ErrorCode, type Logger } from "@ckmesh/core";
 import { formatListen, type ListenAddress } from "@ckmesh/runtime";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import type { Access } from "./access.js";
+import type { Access, Visitor } from "./access.js";
 import { AnswerTurns } from "./answer-turns.js";
 import { isApiPath, needOf } from "./api/api-paths.js";
+import { addImageRoutes, type ImageRoutesOptions } from "./api/image-routes.js";
 import { guardWrite, MAX_WRITE_BYTES } from "./api/write-guard.js";
 import { type ApiRoutesOptions, addApiRoutes } from "./api-routes.js";
 import { drainBody } from "./drain-body.js";
@@ -25,6 +26,7 @@ export interface ListenerParts {
   readonly recorder: RequestRecorder;
   readonly files: FileRouteOptions;
   readonly api: Omit<ApiRoutesOptions, "visitorOf">;
+  readonly images: Omit<ImageRoutesOptions, "visitorOf">;
   /** Nothing to wait for, or a look at the accounts file under way. */
   readonly refreshAccounts: () => Promise<void> | undefined;
   readonly upgrades: ReadonlyMap<string, UpgradeHandler>;
@@ -137,14 +139,13 @@ function buildApp(parts: ListenerParts, tls: ListenerTls | undefined): FastifyIn
   app.setNotFoundHandler((request, reply) => {
     throw refusedMethod(request, reply, SAFE_METHODS);
   });
-  addApiRoutes(app, {
-    ...parts.api,
-    visitorOf: (request) => {
-      const { visitor } = parts.recorder.of(request);
-      if (visitor === undefined) throw new Error("unreachable: a request that nobody was asked about");
-      return visitor;
-    },
-  });
+  const visitorOf = (request: IncomingMessage): Visitor => {
+    const { visitor } = parts.recorder.of(request);
+    if (visitor === undefined) throw new Error("unreachable: a request that nobody was asked about");
+    return visitor;
+  };
+  addApiRoutes(app, { ...parts.api, visitorOf });
+  addImageRoutes(app, { ...parts.images, visitorOf });
   const fileRoute = createFileRoute(parts.files);
   app.get(FILE_ROUTE, (request, reply) => fileRoute(request, reply, targetOf(request)));
   return app;

@@ -12,7 +12,10 @@ export const MAX_WRITE_BYTES = 128 * 1024;
  */
 export function guardWrite({ headers }: IncomingMessage): void {
   if (headers["x-ckmesh"] !== "1") {
-    throw new RequestError("ERR_REQUEST_INVALID", "requests that change something need the header X-Ckmesh: 1");
+    throw new RequestError(
+      "ERR_REQUEST_INVALID",
+      "requests that change something need the header X-Ckmesh: 1",
+    );
   }
   if (headers.origin !== undefined && !isOwnOrigin(headers.origin, headers.host)) {
     throw new RequestError("ERR_AUTH_FORBIDDEN", "pages of another site may change nothing here");
