@@ -14,6 +14,7 @@ const ADVICE: Partial<Readonly<Record<ErrorCode, string>>> = {
     "check the name: `ckmesh client status` lists what is here, /ckmesh/catalogue of the origin what is there",
   ERR_IMAGE_NAME_INVALID: 'choose a name without spaces and without "<>|\\/:*?',
   ERR_IMAGE_EXISTS: "nothing is overwritten: write to another file, and pack new content as the next version",
+  ERR_VERSION_IN_USE: "publish another version or withdraw this one first; --force deletes it all the same",
   ERR_INDEX_INVALID: "copy the .index again from its source, or pack the disk again",
   ERR_PACK_INVALID: "copy the .ckm again from its source, or pack the disk again",
   ERR_DISK_INVALID: "give a raw disk or a fixed or dynamic VHD file",

@@ -25,22 +25,10 @@ export interface ApiRoutesOptions {
   readonly metricsText: (() => Promise<string>) | undefined;
 }
 
-/** Paths that reach the routes below; everything else is the virtual directory's. */
-const API_PATH = /^\/(?:ckmesh\/(?:catalogue|ticket|api\/status)|healthz|metrics)$/;
-/** Paths that need no credentials: they say nothing of images or users. */
-const OPEN_PATH = /^\/(?:healthz|metrics)$/;
 const PEER_ID_BYTES = 32;
 const TicketQuery = Type.Object({ peer: Type.String({ pattern: `^[0-9a-fA-F]{${PEER_ID_BYTES * 2}}$` }) });
 
-export function isApiPath(path: string): boolean {
-  return API_PATH.test(path);
-}
-
-export function isOpenPath(path: string): boolean {
-  return OPEN_PATH.test(path);
-}
-
-/** Catalogue, tickets, status, health and metrics. All are read only. */
+/** Catalogue, tickets, status, health and metrics: all are read only. `api-paths.ts` says what each path needs. */
 export function addApiRoutes(app: FastifyInstance, options: ApiRoutesOptions): void {
   const typed = app.withTypeProvider<TypeBoxTypeProvider>();
   app.get("/healthz", () => ({ status: "ok" }));
@@ -71,7 +59,8 @@ export function addApiRoutes(app: FastifyInstance, options: ApiRoutesOptions): v
   });
 }
 
-function describeVersion(version: PublishedVersion): object {
+/** A version for the catalogue and for admins. */
+export function describeVersion(version: PublishedVersion): object {
   const { pack, index, framesIndex } = version;
   return {
     version: version.version,

@@ -14,7 +14,20 @@ interface PublishEntry {
   readonly by: "folder";
 }
 
-export type AuditEntry = PublishEntry | LogonEntry;
+/** A version that somebody deleted. */
+interface DeleteEntry {
+  readonly action: "delete";
+  readonly image: string;
+  readonly version: number;
+  readonly id: string;
+  readonly by: "api";
+  readonly user: string;
+  readonly address: string;
+  /** Clients followed it. */
+  readonly isForced: boolean;
+}
+
+export type AuditEntry = PublishEntry | DeleteEntry | LogonEntry;
 
 /** One JSON line per change of what is published and per logon, in `audit.ndjson` of the state folder. */
 export class AuditLog {

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, describeError, Fields, type Logger } from "@ckmesh/core";
+import { fileKey } from "./served-path.js";
 
 /** What is remembered of a version that was published. */
 export interface RememberedVersion {
@@ -47,6 +48,18 @@ export class CatalogueCache {
   /** @param key of `fileKey(NAME_n)` */
   get(key: string): RememberedVersion | undefined {
     return this.#versions.get(key);
+  }
+
+  /** The highest number that a version of an image ever had here; 0 for none. */
+  highest(name: string): number {
+    const prefix = `${fileKey(name)}_`;
+    let highest = 0;
+    for (const key of this.#versions.keys()) {
+      if (!key.startsWith(prefix)) continue;
+      const digits = key.slice(prefix.length);
+      if (/^\d+$/.test(digits)) highest = Math.max(highest, Number(digits));
+    }
+    return highest;
   }
 
   /** Remembers and saves; resolves when it is on the disk. */

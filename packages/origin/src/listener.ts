@@ -5,9 +5,12 @@ import { TLSSocket } from "node:tls";
 import { AppError, describeError, type ErrorCode, type Logger } from "@ckmesh/core";
 import { formatListen, type ListenAddress } from "@ckmesh/runtime";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import type { Access } from "./access.js";
+import type { Access, Visitor } from "./access.js";
 import { AnswerTurns } from "./answer-turns.js";
-import { type ApiRoutesOptions, addApiRoutes, isApiPath, isOpenPath } from "./api-routes.js";
+import { isApiPath, needOf } from "./api/api-paths.js";
+import { addImageRoutes, type ImageRoutesOptions } from "./api/image-routes.js";
+import { guardWrite, MAX_WRITE_BYTES } from "./api/write-guard.js";
+import { type ApiRoutesOptions, addApiRoutes } from "./api-routes.js";
 import { drainBody } from "./drain-body.js";
 import { certificateEntrance, type Entrance, plainEntrance, tlsEntrance } from "./entrance.js";
 import { createFileRoute, type FileRouteOptions, isExpectedFailure } from "./file-route.js";
@@ -23,6 +26,7 @@ export interface ListenerParts {
   readonly recorder: RequestRecorder;
   readonly files: FileRouteOptions;
   readonly api: Omit<ApiRoutesOptions, "visitorOf">;
+  readonly images: Omit<ImageRoutesOptions, "visitorOf">;
   /** Nothing to wait for, or a look at the accounts file under way. */
   readonly refreshAccounts: () => Promise<void> | undefined;
   readonly upgrades: ReadonlyMap<string, UpgradeHandler>;
@@ -58,7 +62,10 @@ const LINGER_MS = 2000;
 const FILE_ROUTE = "/-/file";
 const RETRY_AFTER_SECONDS = "5";
 const HOP_HEADERS = new Set(["connection", "upgrade", "http2-settings"]);
-const METHODS = new Set(["GET", "HEAD"]);
+/** An image name of 160 bytes, every one of them encoded, with room to spare. */
+const MAX_PARAM_CHARS = 1024;
+/** Methods that change nothing. */
+const SAFE_METHODS = new Set(["GET", "HEAD"]);
 
 /**
  * Opens one listener, http or https, HTTP/1.1 only.
@@ -110,6 +117,8 @@ function buildApp(parts: ListenerParts, tls: ListenerTls | undefined): FastifyIn
     connectionTimeout: IDLE_TIMEOUT_MS,
     forceCloseConnections: "idle",
     return503OnClosing: false,
+    bodyLimit: MAX_WRITE_BYTES,
+    routerOptions: { caseSensitive: false, maxParamLength: MAX_PARAM_CHARS },
     rewriteUrl: (request: IncomingMessage): string => routerUrl(request.url ?? "/"),
     clientErrorHandler: (err: Error & { code?: string }, socket: Socket) =>
       answerUnreadable(parts, err, socket),
@@ -118,6 +127,8 @@ function buildApp(parts: ListenerParts, tls: ListenerTls | undefined): FastifyIn
     tls === undefined
       ? fastify({ ...options, http: limits })
       : fastify({ ...options, https: { ...limits, ...tlsServerOptions(tls) } });
+  // Bodies are JSON: a page of another site can send plain text without asking.
+  app.removeContentTypeParser("text/plain");
   const entrance = entranceOf(tls);
   const turns = new AnswerTurns();
   app.addHook("onRequest", async (request, reply) => {
@@ -126,16 +137,15 @@ function buildApp(parts: ListenerParts, tls: ListenerTls | undefined): FastifyIn
   });
   app.setErrorHandler((err, request, reply) => sendFailure(parts, err, request, reply));
   app.setNotFoundHandler((request, reply) => {
-    throw refusedMethod(request, reply);
+    throw refusedMethod(request, reply, SAFE_METHODS);
   });
-  addApiRoutes(app, {
-    ...parts.api,
-    visitorOf: (request) => {
-      const { visitor } = parts.recorder.of(request);
-      if (visitor === undefined) throw new Error("unreachable: a request that nobody was asked about");
-      return visitor;
-    },
-  });
+  const visitorOf = (request: IncomingMessage): Visitor => {
+    const { visitor } = parts.recorder.of(request);
+    if (visitor === undefined) throw new Error("unreachable: a request that nobody was asked about");
+    return visitor;
+  };
+  addApiRoutes(app, { ...parts.api, visitorOf });
+  addImageRoutes(app, { ...parts.images, visitorOf });
   const fileRoute = createFileRoute(parts.files);
   app.get(FILE_ROUTE, (request, reply) => fileRoute(request, reply, targetOf(request)));
   return app;
@@ -160,27 +170,33 @@ async function admit(
       headers: { "Retry-After": RETRY_AFTER_SECONDS, Connection: "close" },
     });
   }
-  if (!isOpenPath(pathOf(targetOf(request)))) {
+  const { need, isPossible, methods } = needOf(request.method, pathOf(targetOf(request)));
+  if (need !== "open") {
     await parts.refreshAccounts();
     const visitor = await parts.access.identify(request.raw, entrance);
     facts.visitor = visitor;
     if (entrance.isStale(request.raw.socket)) reply.raw.setHeader("Connection", "close");
     // On the bare response: answers with a file go past fastify.
     for (const [name, value] of Object.entries(visitor.headers)) reply.raw.setHeader(name, value);
-    await parts.access.require("read", visitor);
+    const isAdmin = need === "change" && (await parts.access.isGranted("admin", visitor));
+    if (!isAdmin) await parts.access.require(need, visitor);
   }
-  if (!METHODS.has(request.method)) throw refusedMethod(request, reply);
+  if (!isPossible) throw refusedMethod(request, reply, methods);
+  if (!SAFE_METHODS.has(request.method)) guardWrite(request.raw);
 }
 
 /** 405. */
-function refusedMethod(request: FastifyRequest, reply: FastifyReply): RequestError {
+function refusedMethod(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  methods: Iterable<string>,
+): RequestError {
   reply.header("Connection", "close");
+  const possible = [...methods];
   return new RequestError(
     "ERR_METHOD_NOT_ALLOWED",
-    `${request.method} is not possible here; GET and HEAD are`,
-    {
-      headers: { Allow: "GET, HEAD" },
-    },
+    `${request.method} is not possible here; ${possible.join(", ").replace(/, (?=[^,]*$)/, " and ")} are`,
+    { headers: { Allow: possible.join(", ") } },
   );
 }
 
@@ -309,8 +325,7 @@ function pathOf(target: string): string {
 
 function routerUrl(url: string): string {
   const target = originForm(url);
-  const path = pathOf(target).toLowerCase();
-  return isApiPath(path) ? path + target.slice(path.length) : FILE_ROUTE;
+  return isApiPath(pathOf(target)) ? target : FILE_ROUTE;
 }
 
 function listenError(cause: unknown, listen: ListenAddress): AppError {

@@ -35,11 +35,11 @@ export async function stampOf(path: string): Promise<FileStamp> {
 
 /** Where our indexes of foreign packs lie, and the key that their secrets come from. */
 export class OpaqueIndexes {
-  readonly #folder: string;
+  readonly folder: string;
   readonly #key: Uint8Array;
 
   private constructor(folder: string, key: Uint8Array) {
-    this.#folder = folder;
+    this.folder = folder;
     this.#key = key;
   }
 
@@ -51,7 +51,7 @@ export class OpaqueIndexes {
   }
 
   pathOf(name: string, version: number): string {
-    return join(this.#folder, indexFileName(name, version));
+    return join(this.folder, indexFileName(name, version));
   }
 
   /** Of a version's swarm; always the same, so that indexing the same pack again gives the same version id. */

@@ -5,6 +5,7 @@ import type { CatalogueCache } from "./catalogue-cache.js";
 import { type FolderPair, pairFingerprint, scanFolder } from "./folder-scan.js";
 import { pairKind } from "./opaque-pack.js";
 import { type ProvenPair, type ProvePairOptions, provePair } from "./prove-pair.js";
+import { fileKey } from "./served-path.js";
 import { versionOf } from "./version-of.js";
 
 interface PublishNews {
@@ -12,6 +13,13 @@ interface PublishNews {
   readonly isNew: boolean;
   /** The alias stands for another version than before; not told for what a restart publishes again. */
   readonly hasAliasMoved: boolean;
+}
+
+interface RemovalNews {
+  /** Undefined when the alias stands for the same version as before, or for none. */
+  readonly aliasMovedTo: PublishedVersion | undefined;
+  /** By `takeOut`, not because its files changed or went. */
+  readonly isDeleted: boolean;
 }
 
 /** Why something in the folder is not published. */
@@ -42,7 +50,7 @@ export interface PublishGateOptions extends ProvePairOptions {
   readonly logger: Logger;
   /** After the catalogue changed. */
   readonly onPublished: (version: PublishedVersion, news: PublishNews) => void;
-  readonly onRemoved: (version: PublishedVersion, aliasMovedTo: PublishedVersion | undefined) => void;
+  readonly onRemoved: (version: PublishedVersion, news: RemovalNews) => void;
 }
 
 /** What is known of one pair: seen → settled → checked → published or refused; any change starts anew. */
@@ -81,6 +89,7 @@ export class PublishGate {
   readonly #candidates = new Map<string, Candidate>();
   readonly #refusals = new Map<string, Refusal>();
   #unusable = new Map<string, Refusal>();
+  readonly #leftAlone = new Set<string>();
   readonly #stop = new AbortController();
   #cancelTimer: (() => void) | undefined;
   #queue: string[] = [];
@@ -141,12 +150,26 @@ export class PublishGate {
       this.#folderError = undefined;
       this.#noteUnusable(scan.unusable);
       for (const key of this.#candidates.keys()) if (!scan.pairs.has(key)) this.#forget(key);
-      for (const [key, pair] of scan.pairs) this.#look(key, pair);
+      for (const [key, pair] of scan.pairs) if (!this.#leftAlone.has(key)) this.#look(key, pair);
     } catch (err) {
       const reason = withoutFolder(describeError(err), root);
       if (this.#folderError !== reason) logger.error({ root, err }, "image folder cannot be read");
       this.#folderError = reason;
     }
+  }
+
+  /**
+   * Takes a version out of the catalogue, and does not look at its files until the returned function was called:
+   * whoever calls it deletes them meanwhile.
+   */
+  takeOut(name: string, version: number): () => Promise<void> {
+    const key = fileKey(`${name}_${version}`);
+    this.#leftAlone.add(key);
+    this.#forget(key, true);
+    return async () => {
+      await this.#scanning; // It may have seen the files when they were still there.
+      this.#leftAlone.delete(key);
+    };
   }
 
   /** Looks at refused pairs again: what spoke against them may be gone. What is published stays so. */
@@ -268,7 +291,7 @@ export class PublishGate {
   }
 
   /** Forgets a pair that changed or went; takes it out of the catalogue. */
-  #forget(key: string): void {
+  #forget(key: string, isDeleted = false): void {
     const { catalogue, logger } = this.#options;
     const candidate = this.#candidates.get(key);
     this.#candidates.delete(key);
@@ -279,7 +302,10 @@ export class PublishGate {
     if (published === undefined) return;
     const hasAliasMoved = catalogue.remove(name, version);
     logger.info({ image: name, version }, "image version is no longer published");
-    this.#options.onRemoved(published, hasAliasMoved ? catalogue.newest(name) : undefined);
+    this.#options.onRemoved(published, {
+      aliasMovedTo: hasAliasMoved ? catalogue.newest(name) : undefined,
+      isDeleted,
+    });
   }
 
   #noteUnusable(unusable: ReadonlyMap<string, string>): void {

@@ -12,6 +12,8 @@ import {
 import { formatListen, readKeyFile } from "@ckmesh/runtime";
 import type { FairQueueLimits } from "@ckmesh/swarm";
 import { issueTicket, TICKET_LIFETIME_MS } from "@ckmesh/wire";
+import { DeletionJournal } from "./api/deletion-journal.js";
+import { ImageRemover } from "./api/image-remover.js";
 import { AuditLog } from "./audit-log.js";
 import { Catalogue, type PublishedVersion } from "./catalogue.js";
 import { CatalogueCache } from "./catalogue-cache.js";
@@ -100,13 +102,16 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     for (const listener of listeners) listener(published);
   };
   const gauges = catalogueGauges(metrics, catalogue);
+  const cache = await CatalogueCache.load(stateDir, logger);
+  const opaqueIndexes = await OpaqueIndexes.open(stateDir);
+  const journal = new DeletionJournal(stateDir, [root, opaqueIndexes.folder], logger);
   const gate = new PublishGate({
     root,
     ...config.publish,
     publishers: () => publishers,
     catalogue,
-    cache: await CatalogueCache.load(stateDir, logger),
-    opaqueIndexes: await OpaqueIndexes.open(stateDir),
+    cache,
+    opaqueIndexes,
     verify: verifyInWorker,
     clock,
     logger: deps.logger.child({ component: "gate" }),
@@ -115,12 +120,13 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
       if (isNew) audit.write({ action: "publish", ...auditFacts(version) }, clock.wall());
       if (isNew || hasAliasMoved) announce({ image: version.name, version: version.version });
     },
-    onRemoved: (version, movedTo) => {
+    onRemoved: (version, { aliasMovedTo, isDeleted }) => {
       gauges();
       const { pack, index, framesIndex } = version;
       for (const file of [pack, index, framesIndex]) if (file !== undefined) openFiles.evict(file);
-      audit.write({ action: "unpublish", ...auditFacts(version) }, clock.wall());
-      if (movedTo !== undefined) announce({ image: movedTo.name, version: movedTo.version });
+      // A deletion has a line of its own, which says whose it was.
+      if (!isDeleted) audit.write({ action: "unpublish", ...auditFacts(version) }, clock.wall());
+      if (aliasMovedTo !== undefined) announce({ image: aliasMovedTo.name, version: aliasMovedTo.version });
     },
   });
   const upgrades = new Map<string, UpgradeHandler>();
@@ -148,12 +154,19 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
       startedAt: clock.wall(),
       metricsText: metrics.text,
     },
+    images: {
+      catalogue,
+      cache,
+      openFiles,
+      remover: new ImageRemover({ catalogue, gate, journal, audit, clock, logger }),
+    },
     refreshAccounts: () => live.refresh(),
     upgrades,
     isClosing: () => isClosing,
     maxConnections: config.limits.maxConnections,
     logger,
   };
+  await journal.resume();
   await gate.start();
   let opened: readonly Listener[];
   try {

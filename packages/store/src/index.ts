@@ -27,4 +27,4 @@ export { storedSourceBytes } from "./stored-source-bytes.js";
 export { type UnpackFormat, type UnpackOptions, type UnpackResult, unpackImage } from "./unpack-image.js";
 export { type VerifyOptions, type VerifyResult, verifyImage } from "./verify-image.js";
 export { VersionFiles } from "./version-files.js";
-export { writeAtomic } from "./write-atomic.js";
+export { syncFolder, writeAtomic } from "./write-atomic.js";

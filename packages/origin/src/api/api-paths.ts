@@ -1,0 +1,48 @@
+import type { Right } from "@ckmesh/auth";
+
+/** `open`: nobody is asked who they are. `change` is also given by `admin`. */
+type Need = "open" | Extract<Right, "read" | "change">;
+
+interface ApiPath {
+  /** Of the path without its query, upper and lower case alike. */
+  readonly pattern: RegExp;
+  /** What a method needs; HEAD needs what GET does. Methods that are not here are refused. */
+  readonly needs: Readonly<Record<string, Need>>;
+}
+
+/** Every path that is no file of the virtual directory. The routes themselves are added elsewhere. */
+const API_PATHS: readonly ApiPath[] = [
+  // They say nothing of images or users.
+  { pattern: /^\/(?:healthz|metrics)$/i, needs: { GET: "open" } },
+  { pattern: /^\/ckmesh\/(?:catalogue|ticket|api\/status)$/i, needs: { GET: "read" } },
+  { pattern: /^\/ckmesh\/api\/images$/i, needs: { GET: "change" } },
+  { pattern: /^\/ckmesh\/api\/images\/[^/]+$/i, needs: { GET: "change", DELETE: "change" } },
+  { pattern: /^\/ckmesh\/api\/images\/[^/]+\/versions\/[^/]+$/i, needs: { GET: "change", DELETE: "change" } },
+];
+/** Of the virtual directory. */
+const FILES: Readonly<Record<string, Need>> = { GET: "read" };
+
+/** True for paths that reach the routes of the API; everything else is the virtual directory's. */
+export function isApiPath(path: string): boolean {
+  return API_PATHS.some(({ pattern }) => pattern.test(path));
+}
+
+export interface RequestNeed {
+  readonly need: Need;
+  /** False: refuse it, to whoever has what `need` says. */
+  readonly isPossible: boolean;
+  /** For the header `Allow`. */
+  readonly methods: readonly string[];
+}
+
+/** What a request needs, whatever its path and method. */
+export function needOf(method: string, path: string): RequestNeed {
+  const needs = API_PATHS.find(({ pattern }) => pattern.test(path))?.needs ?? FILES;
+  const known = method === "HEAD" ? "GET" : method;
+  const need = Object.hasOwn(needs, known) ? needs[known] : undefined;
+  return {
+    need: need ?? (needs["GET"] === "open" ? "open" : "read"),
+    isPossible: need !== undefined,
+    methods: Object.keys(needs).flatMap((name) => (name === "GET" ? ["GET", "HEAD"] : [name])),
+  };
+}
