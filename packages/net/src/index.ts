@@ -1,6 +1,9 @@
 export { Identity, verifySignature } from "./identity.js";
 export { LanAnnouncer, type LanAnnouncerOptions } from "./lan-announcer.js";
 export type { LinkLimits } from "./link-limits.js";
+export type { RequestBody } from "./origin/lane.js";
+export type { OriginAnswer } from "./origin/origin-answer.js";
+export { type OriginCall, OriginCalls } from "./origin/origin-calls.js";
 export {
   type HeadAnswer,
   type HeadConditions,
@@ -9,7 +12,7 @@ export {
   type RangeRequest,
 } from "./origin/origin-http.js";
 export type { OriginLinkOptions } from "./origin/origin-link.js";
-export { OriginProbe, type ProbeAnswer, probeConnection, type TlsFacts } from "./origin/origin-probe.js";
+export { OriginProbe, probeConnection, type TlsFacts } from "./origin/origin-probe.js";
 export { bareHost, proxyFor } from "./origin/proxy.js";
 export type { PeerLink, PeerLinkHandler } from "./peer-link.js";
 export {

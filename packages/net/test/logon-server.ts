@@ -21,7 +21,7 @@ import {
   parseAccounts,
   tlsServerEndPoint,
 } from "@ckmesh/auth";
-import { serveFile, start } from "./origin-fixtures.js";
+import { type Handler, serveFile, start } from "./origin-fixtures.js";
 import { testCertificate } from "./test-certificate.js";
 
 export interface LogonServerOptions {
@@ -35,6 +35,8 @@ export interface LogonServerOptions {
   readonly requireMic?: boolean;
   /** Looks at each request first; true: it has answered. */
   readonly before?: (request: IncomingMessage, response: ServerResponse) => boolean;
+  /** Answers those who are logged on; default: with a file. */
+  readonly serve?: Handler;
 }
 
 export const USER = "branch7";
@@ -135,7 +137,7 @@ export class LogonServer {
     switch (outcome.type) {
       case "user":
         this.users.push(outcome.identity.name);
-        serveFile(request, response);
+        (this.#options.serve ?? serveFile)(request, response);
         return;
       case "continue":
         response.writeHead(401, { "www-authenticate": outcome.challenge }).end();

@@ -3,10 +3,10 @@ import { AppError, type Clock, describeError, type Logger, type Random } from "@
 import { decodeHead, hasIndexMagic } from "@ckmesh/image";
 import {
   bareHost,
+  type OriginAnswer,
   OriginHttp,
   type OriginLinkOptions,
   OriginProbe,
-  type ProbeAnswer,
   probeConnection,
   proxyFor,
 } from "@ckmesh/net";
@@ -284,7 +284,7 @@ class Doctor {
     );
   }
 
-  async #ask(check: CheckName, options: OriginLinkOptions): Promise<ProbeAnswer | undefined> {
+  async #ask(check: CheckName, options: OriginLinkOptions): Promise<OriginAnswer | undefined> {
     const probe = new OriginProbe(options);
     try {
       return await this.#guard(check, (signal) =>
@@ -320,7 +320,7 @@ function problemOf(err: unknown, method: Method): string {
   return texts.length === 0 ? message : texts.join("; ");
 }
 
-function factsOf(answer: ProbeAnswer): FileAnswer {
+function factsOf(answer: OriginAnswer): FileAnswer {
   return { status: answer.status, header: (name) => answer.headers(name)[0], length: answer.bytes.length };
 }
 

@@ -1,8 +1,8 @@
+import type { Readable } from "node:stream";
 import { AppError, type ByteRange, type Clock, rangeLength } from "@ckmesh/core";
-import type { Dispatcher } from "undici";
 import type { AnswerHead } from "./origin-error.js";
 
-export type OriginBody = Dispatcher.ResponseData["body"];
+export type OriginBody = Readable;
 
 /** Hears of every part of a body as it arrives. */
 export type BodyMeter = (bytes: number) => void;
@@ -78,7 +78,7 @@ export async function streamBody(
 }
 
 /** Bytes of an error page that are read to keep its connection. */
-export const MAX_ERROR_PAGE_BYTES = 64 * 1024;
+const MAX_ERROR_PAGE_BYTES = 64 * 1024;
 /** A page takes no longer, ms: an origin that sends a byte now and then would hold a request for ever. */
 const ERROR_PAGE_MS = 15_000;
 

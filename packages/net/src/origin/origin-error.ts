@@ -160,7 +160,7 @@ export function errorOfFailure(err: unknown, what: string, signal: AbortSignal |
   }
   const advice = TLS_ADVICE[code];
   const why = advice ?? describeError(err);
-  return new AppError("ERR_ORIGIN_UNREACHABLE", `cannot fetch ${what} from the origin: ${why}`, {
+  return new AppError("ERR_ORIGIN_UNREACHABLE", `no answer from the origin to ${what}: ${why}`, {
     cause: err,
     details: { cause: code },
   });

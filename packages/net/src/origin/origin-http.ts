@@ -1,13 +1,6 @@
 import type { ClientLogon, PasswordCredentials } from "@ckmesh/auth";
 import { AppError, type ByteRange, Fields, type Logger, parseContentRange } from "@ckmesh/core";
-import {
-  collectBody,
-  MAX_ERROR_PAGE_BYTES,
-  streamBody,
-  tooLong,
-  truncated,
-  wrongRange,
-} from "./origin-body.js";
+import { collectBody, streamBody, tooLong, truncated, wrongRange } from "./origin-body.js";
 import { type OriginLinkOptions, openOriginLink } from "./origin-link.js";
 import { OriginRequests } from "./origin-requests.js";
 
@@ -80,7 +73,7 @@ export class OriginHttp {
     this.#options = options;
     const { clock, logger } = options;
     const maxRequests = options.maxConnections ?? 6;
-    const { lanes, logon, basePath } = openOriginLink({ ...options, maxConnections: maxRequests });
+    const { lanes, logon, basePath } = openOriginLink({ ...options, maxConnections: maxRequests }, "get");
     this.#basePath = basePath;
     this.#logon = logon;
     this.#requests = new OriginRequests({
@@ -115,7 +108,7 @@ export class OriginHttp {
       conditions.signal,
       async (head, body, what) => {
         if (head.status === 304) {
-          await body.dump({ limit: MAX_ERROR_PAGE_BYTES });
+          body.resume(); // there is none
           return { status: "unchanged" };
         }
         let total = parseLength(head.header("content-length"));

@@ -1,51 +1,40 @@
-import type { Socket } from "node:net";
-import { TLSSocket } from "node:tls";
-import { type ClientLogon, type LogonStep, RequestLogon, tlsServerEndPoint } from "@ckmesh/auth";
+import { type ClientLogon, type LogonStep, RequestLogon } from "@ckmesh/auth";
 import { AppError, type Clock, describeError, isAppError } from "@ckmesh/core";
-import { Client, type Dispatcher } from "undici";
 import { ConnectionGate } from "../connection-gate.js";
 import type { TicketSource } from "./kerberos-tickets.js";
+import type { Lane, LaneRequest, Opener, RawAnswer } from "./lane.js";
 import { readErrorPage } from "./origin-body.js";
 import { errorOfLogon } from "./origin-error.js";
-import type { OriginSockets } from "./origin-socket.js";
 import { bareHost } from "./proxy.js";
-
-/** Kerberos replies are larger than the 16 KiB that Node takes by itself. */
-const MAX_HEADER_BYTES = 65_536;
-/**
- * An unused connection is kept for this long where the server does not say, ms: a logon costs up to four round trips,
- * and stock servers keep them for 5 (Node, Apache; both say so) to 120 s.
- */
-const KEEP_ALIVE_MS = 15_000;
 
 export interface OriginLanesOptions {
   readonly url: URL;
   readonly lanes: number;
-  readonly sockets: OriginSockets;
-  /** Paths go to a proxy in their absolute form (RFC 9112 §3.2.2), with this. */
-  readonly proxyAuthorization?: string;
-  readonly isPlainProxied: boolean;
+  readonly makeLane: () => Lane;
   /** Absent: no credentials, a 401 is an answer like any other. */
   readonly logon?: ClientLogon;
   readonly tickets: TicketSource;
   readonly clock: Clock;
-  readonly headTimeoutMs: number;
-  readonly bodyTimeoutMs: number;
-}
-
-export interface LaneRequest {
-  readonly path: string;
-  readonly headers: Readonly<Record<string, string>>;
-  /** For messages. */
-  readonly what: string;
-  readonly signal: AbortSignal | undefined;
 }
 
 export interface LaneAnswer {
-  readonly answer: Dispatcher.ResponseData;
+  readonly answer: RawAnswer;
   /** Gives the connection back; the body must have been read, dropped or destroyed. */
   readonly release: () => void;
 }
+
+/** A lane, and what was seen on it. The numbers are of connections. */
+interface LaneState {
+  readonly lane: Lane;
+  isBusy: boolean;
+  /** Where a ticket was accepted. */
+  ticketOn?: number;
+  /** Where credentials were accepted, or none were asked for. */
+  openOn?: number;
+}
+
+/** Servers that go on asking on a connection that is logged on get the next try with the body and all. */
+const MAX_OPENINGS = 2;
 
 /**
  * Connections to the origin, each with one request at a time, so that the steps of a logon and the requests that
@@ -54,7 +43,7 @@ export interface LaneAnswer {
  */
 export class OriginLanes {
   readonly #options: OriginLanesOptions;
-  readonly #lanes: Lane[] = [];
+  readonly #lanes: LaneState[] = [];
   /** Of those who send a password that may be wrong. */
   readonly #turns = new ConnectionGate(1);
   #isClosed = false;
@@ -64,21 +53,25 @@ export class OriginLanes {
   }
 
   /**
-   * Sends a GET. The caller makes sure that there are never more at a time than lanes.
-   * @throws {AppError} ERR_AUTH_REQUIRED when the logon failed; else what undici or the socket throws
+   * Sends a request. The caller makes sure that there are never more at a time than lanes.
+   * @throws {AppError} ERR_AUTH_REQUIRED when the logon failed; else what the lane or the socket throws
    */
-  async get(request: LaneRequest): Promise<LaneAnswer> {
-    const lane = this.#take();
+  async send(request: LaneRequest): Promise<LaneAnswer> {
+    const state = this.#take();
     try {
-      const answer = await this.#exchange(lane, request);
+      const { opener } = request;
+      const answer =
+        opener === undefined || this.#options.logon === undefined
+          ? await this.#exchange(state, request)
+          : await this.#sendOpened(state, request, opener);
       return {
         answer,
         release: () => {
-          lane.isBusy = false;
+          state.isBusy = false;
         },
       };
     } catch (err) {
-      lane.isBusy = false;
+      state.isBusy = false;
       throw err;
     }
   }
@@ -86,26 +79,58 @@ export class OriginLanes {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#turns.close();
-    await Promise.all(this.#lanes.map((lane) => lane.client.destroy()));
+    await Promise.all(this.#lanes.map(({ lane }) => lane.close()));
   }
 
   /** A connection that is up already goes first. */
-  #take(): Lane {
+  #take(): LaneState {
     if (this.#isClosed) throw new AppError("ERR_ABORTED", "the connection to the origin was closed");
-    const free = this.#lanes.filter((lane) => !lane.isBusy);
-    let lane = free.find((each) => each.isConnected) ?? free[0];
-    if (lane === undefined) {
+    const free = this.#lanes.filter((each) => !each.isBusy);
+    let state = free.find(({ lane }) => lane.isConnected) ?? free[0];
+    if (state === undefined) {
       if (this.#lanes.length >= this.#options.lanes) throw new Error("unreachable: more requests than lanes");
-      lane = new Lane(this.#options);
-      this.#lanes.push(lane);
+      state = { lane: this.#options.makeLane(), isBusy: false };
+      this.#lanes.push(state);
     }
-    lane.isBusy = true;
-    return lane;
+    state.isBusy = true;
+    return state;
   }
 
-  async #exchange(lane: Lane, request: LaneRequest): Promise<Dispatcher.ResponseData> {
+  /** The logon is done with the opener; a connection may be lost, and with it the logon, before each request. */
+  async #sendOpened(state: LaneState, request: LaneRequest, opener: Opener): Promise<RawAnswer> {
+    const { lane } = state;
+    const { path, what, signal } = request;
+    for (let openings = 0; openings <= MAX_OPENINGS; openings += 1) {
+      if (!lane.isConnected || state.openOn !== lane.connection) {
+        const opened = await this.#exchange(state, { ...opener, path, what, signal });
+        if (opened.statusCode >= 300) return opened;
+        await this.#drop(opened);
+        state.openOn = lane.connection;
+      }
+      const authorization = await this.#authorizationAhead();
+      const answer = await send(lane, request, authorization);
+      if (answer.statusCode !== 401) return answer;
+      await this.#drop(answer);
+      delete state.openOn;
+      if (authorization === undefined) this.#noteForgotten(state);
+    }
+    return this.#exchange(state, request);
+  }
+
+  /** What goes with a request on a connection that is logged on. */
+  async #authorizationAhead(): Promise<string | undefined> {
     const { logon: shared, clock } = this.#options;
-    if (shared === undefined) return lane.send(request, undefined);
+    if (shared === undefined) return undefined;
+    const logon = new RequestLogon(shared);
+    let step = logon.first(clock.now());
+    if (step?.type === "get-ticket") step = await this.#ticket(logon);
+    return step?.type === "send" && !step.isBound ? step.authorization : undefined;
+  }
+
+  async #exchange(state: LaneState, request: LaneRequest): Promise<RawAnswer> {
+    const { logon: shared, clock } = this.#options;
+    const { lane } = state;
+    if (shared === undefined) return send(lane, request, undefined);
     const logon = new RequestLogon(shared);
     let hasTurn = false;
     /** A password that may be wrong is not sent by two requests at a time. */
@@ -133,18 +158,16 @@ export class OriginLanes {
         }
         const sent: Extract<LogonStep, { type: "send" }> | undefined =
           step?.type === "send" ? step : undefined;
-        const answer = await lane.send(request, sent?.authorization);
+        const answer = await send(lane, request, sent?.authorization);
         if (answer.statusCode !== 401) {
           logon.answered(isJudged(answer.statusCode));
-          if (sent?.stakes === "ticket") lane.ticketOn = lane.connection;
+          if (sent !== undefined) state.openOn = lane.connection;
+          if (sent?.stakes === "ticket") state.ticketOn = lane.connection;
           return answer;
         }
         const lines = challengeLines(answer);
-        const isClosing = /\bclose\b/i.test(String(answer.headers["connection"] ?? ""));
-        answer.body.on("error", () => {}); // after its end nobody else listens
-        await readErrorPage(answer.body, clock);
-        if (isClosing) lane.isConnected = false;
-        if (sent === undefined && lane.ticketOn === lane.connection) shared.forgotTicket();
+        await this.#drop(answer);
+        if (sent === undefined) this.#noteForgotten(state);
         step =
           isBound && lane.connection !== carrier
             ? logon.lost()
@@ -153,6 +176,17 @@ export class OriginLanes {
     } finally {
       if (hasTurn) this.#turns.leave();
     }
+  }
+
+  /** Reads an answer that nobody wants, so that its connection stays. */
+  async #drop({ body }: RawAnswer): Promise<void> {
+    body.on("error", () => {}); // after its end nobody else listens
+    await readErrorPage(body, this.#options.clock);
+  }
+
+  /** A request without credentials was refused. */
+  #noteForgotten({ lane, ticketOn }: LaneState): void {
+    if (ticketOn === lane.connection) this.#options.logon?.forgotTicket();
   }
 
   async #ticket(logon: RequestLogon): Promise<LogonStep | undefined> {
@@ -186,83 +220,10 @@ export class OriginLanes {
   }
 }
 
-/** One connection at a time, made again when it was lost. */
-class Lane {
-  readonly client: Client;
-  readonly #options: OriginLanesOptions;
-  isBusy = false;
-  isConnected = false;
-  /** The first error of the connection. */
-  #socketError: Error | undefined;
-  /** Counts the connections made. */
-  connection = 0;
-  /** The connection on which a ticket was accepted. */
-  ticketOn: number | undefined;
-  /** Of the connection, over TLS. */
-  channelBinding: Uint8Array | undefined;
-
-  constructor(options: OriginLanesOptions) {
-    this.#options = options;
-    const { url, sockets, headTimeoutMs, bodyTimeoutMs } = options;
-    this.client = new Client(url.origin, {
-      pipelining: 1,
-      maxHeaderSize: MAX_HEADER_BYTES,
-      headersTimeout: headTimeoutMs,
-      bodyTimeout: bodyTimeoutMs,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      connect: (_, callback) => {
-        sockets.open((err, socket) => {
-          if (socket === undefined) {
-            callback(err ?? new Error("unreachable: no socket"), null);
-            return;
-          }
-          this.#opened(socket);
-          callback(null, socket);
-        });
-      },
-    });
-    this.client.on("disconnect", () => {
-      this.isConnected = false;
-    });
-  }
-
-  async send(
-    { path, headers, signal }: LaneRequest,
-    authorization: string | undefined,
-  ): Promise<Dispatcher.ResponseData> {
-    const { url, isPlainProxied, proxyAuthorization } = this.#options;
-    try {
-      return await this.client.request({
-        path: isPlainProxied ? `${url.origin}${path}` : path,
-        method: "GET",
-        headers: {
-          // No compression: ranges are of the file.
-          "accept-encoding": "identity",
-          "user-agent": "ckmesh",
-          ...headers,
-          ...(authorization !== undefined && { authorization }),
-          ...(isPlainProxied &&
-            proxyAuthorization !== undefined && { "proxy-authorization": proxyAuthorization }),
-        },
-        ...(signal !== undefined && { signal }),
-      });
-    } catch (err) {
-      // After a TLS alert undici says only that the other side closed.
-      const isClosed = err instanceof Error && "code" in err && err.code === "UND_ERR_SOCKET";
-      throw isClosed && this.#socketError !== undefined ? this.#socketError : err;
-    }
-  }
-
-  #opened(socket: Socket): void {
-    this.connection += 1;
-    this.isConnected = true;
-    this.#socketError = undefined;
-    socket.on("error", (err) => {
-      this.#socketError ??= err;
-    });
-    const certificate = socket instanceof TLSSocket ? socket.getPeerX509Certificate() : undefined;
-    this.channelBinding = certificate === undefined ? undefined : tlsServerEndPoint(certificate.raw);
-  }
+async function send(lane: Lane, request: LaneRequest, authorization: string | undefined): Promise<RawAnswer> {
+  const answer = await lane.send(request, authorization);
+  if (/\bclose\b/i.test(String(answer.headers["connection"] ?? ""))) lane.closing();
+  return answer;
 }
 
 /** Whether the server looked at the credentials before it gave this answer: overload and redirects come before that. */
@@ -272,7 +233,7 @@ function isJudged(status: number): boolean {
 
 const JUDGED: ReadonlySet<number> = new Set([304, 403, 404, 410, 412, 416]);
 
-function challengeLines({ headers }: Dispatcher.ResponseData): readonly string[] {
+function challengeLines({ headers }: RawAnswer): readonly string[] {
   const value = headers["www-authenticate"];
   return value === undefined ? [] : typeof value === "string" ? [value] : value;
 }

@@ -1,5 +1,7 @@
 import type { ClientLogon } from "@ckmesh/auth";
 import type { Clock } from "@ckmesh/core";
+import { CallLane } from "./call-lane.js";
+import { GetLane } from "./get-lane.js";
 import { KerberosTickets, type TicketSource } from "./kerberos-tickets.js";
 import { OriginLanes } from "./origin-lanes.js";
 import { createLogon, type LogonSettings } from "./origin-logon.js";
@@ -39,24 +41,30 @@ export interface OriginLink {
 
 /**
  * Connects nothing yet.
+ * @param kind "get": for GETs at full speed; "call": for any method
  * @throws {AppError} ERR_CONFIG_INVALID when the URL, the credentials or the proxy cannot be used
  */
-export function openOriginLink(options: OriginLinkOptions): OriginLink {
+export function openOriginLink(options: OriginLinkOptions, kind: "get" | "call"): OriginLink {
   const url = parseOriginUrl(options.baseUrl);
   const { sockets, proxy } = openSockets(url, options);
   const isPlainProxied = proxy !== undefined && url.protocol === "http:";
   const logon = createLogon(url, isPlainProxied, options);
-  const lanes = new OriginLanes({
+  const { clock, headTimeoutMs = 15_000, bodyTimeoutMs = 20_000 } = options;
+  const place = {
     url,
-    lanes: options.maxConnections ?? 6,
     sockets,
     isPlainProxied,
     ...(proxy?.authorization !== undefined && { proxyAuthorization: proxy.authorization }),
+    clock,
+    headTimeoutMs,
+  };
+  const lanes = new OriginLanes({
+    url,
+    lanes: options.maxConnections ?? 6,
+    makeLane: () => (kind === "get" ? new GetLane({ ...place, bodyTimeoutMs }) : new CallLane(place)),
     ...(logon !== undefined && { logon }),
     tickets: options.tickets ?? new KerberosTickets(),
-    clock: options.clock,
-    headTimeoutMs: options.headTimeoutMs ?? 15_000,
-    bodyTimeoutMs: options.bodyTimeoutMs ?? 20_000,
+    clock,
   });
   return { lanes, logon, basePath: url.pathname.replace(/\/+$/, "") };
 }

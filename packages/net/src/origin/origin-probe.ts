@@ -1,21 +1,9 @@
 import { TLSSocket } from "node:tls";
-import { offeredSchemes } from "@ckmesh/auth";
-import { AppError } from "@ckmesh/core";
+import { type OriginAnswer, readAnswer } from "./origin-answer.js";
 import { errorOfFailure } from "./origin-error.js";
 import type { OriginLanes } from "./origin-lanes.js";
 import { type OriginLinkOptions, openOriginLink, openSockets } from "./origin-link.js";
 import { parseOriginUrl } from "./origin-url.js";
-
-/** An answer as it came, whatever its status. */
-export interface ProbeAnswer {
-  readonly status: number;
-  /** All values of a header, by lower-case name. */
-  headers(name: string): readonly string[];
-  /** Ways to log on that it offers, lower case. */
-  readonly offered: readonly string[];
-  /** The beginning of the body. */
-  readonly bytes: Uint8Array;
-}
 
 /** Of a body. */
 const MAX_BYTES = 64 * 1024;
@@ -27,7 +15,7 @@ export class OriginProbe {
 
   /** @throws {AppError} as `OriginHttp` */
   constructor(options: OriginLinkOptions) {
-    const { lanes, basePath } = openOriginLink({ ...options, maxConnections: 1 });
+    const { lanes, basePath } = openOriginLink({ ...options, maxConnections: 1 }, "get");
     this.#lanes = lanes;
     this.basePath = basePath;
   }
@@ -41,28 +29,11 @@ export class OriginProbe {
     path: string,
     headers: Readonly<Record<string, string>>,
     signal: AbortSignal,
-  ): Promise<ProbeAnswer> {
+  ): Promise<OriginAnswer> {
     try {
-      const { answer, release } = await this.#lanes.get({ path, headers, what: path, signal });
+      const { answer, release } = await this.#lanes.send({ path, headers, what: path, signal });
       try {
-        const parts: Uint8Array[] = [];
-        let length = 0;
-        for await (const part of answer.body) {
-          if (!(part instanceof Uint8Array)) throw new AppError("ERR_ORIGIN_INVALID", `no bytes of ${path}`);
-          parts.push(part);
-          length += part.length;
-          if (length >= MAX_BYTES) break;
-        }
-        const valuesOf = (name: string): readonly string[] => {
-          const value = answer.headers[name];
-          return value === undefined ? [] : typeof value === "string" ? [value] : value;
-        };
-        return {
-          status: answer.statusCode,
-          headers: valuesOf,
-          offered: offeredSchemes(valuesOf("www-authenticate")),
-          bytes: Buffer.concat(parts).subarray(0, MAX_BYTES),
-        };
+        return await readAnswer(answer, MAX_BYTES, path);
       } finally {
         release();
       }

@@ -1,7 +1,7 @@
 import { AppError, type Clock, type Logger } from "@ckmesh/core";
 import { isSiteLabel } from "@ckmesh/wire";
-import type { Dispatcher } from "undici";
 import { ConnectionGate } from "../connection-gate.js";
+import type { RawAnswer } from "./lane.js";
 import { ConsumerFailure, type OriginBody, readErrorPage } from "./origin-body.js";
 import { type AnswerHead, asksForCertificate, errorOfAnswer, errorOfFailure } from "./origin-error.js";
 import type { OriginLanes } from "./origin-lanes.js";
@@ -70,7 +70,7 @@ export class OriginRequests {
     let body: OriginBody | undefined;
     let release: (() => void) | undefined;
     try {
-      const lane = await this.#options.lanes.get({
+      const lane = await this.#options.lanes.send({
         path,
         headers: { ...siteHeader(this.#options.site?.()), ...headers },
         what,
@@ -122,7 +122,7 @@ export class OriginRequests {
   }
 }
 
-function headOf(answer: Dispatcher.ResponseData): AnswerHead {
+function headOf(answer: RawAnswer): AnswerHead {
   return {
     status: answer.statusCode,
     header(name) {
