@@ -10,6 +10,8 @@ export const HRESULT = {
   tooLarge: 0x80200020,
   /** ERROR_DISK_FULL. */
   diskFull: 0x80070070,
+  /** The application behind the server did not answer in time ([MC-BUP] 3.3.6.1). */
+  notificationTimeout: 0x80070112,
 } as const;
 
 export type Hresult = (typeof HRESULT)[keyof typeof HRESULT];

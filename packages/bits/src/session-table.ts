@@ -164,6 +164,14 @@ export class SessionTable {
     ];
   }
 
+  /** Unix ms: when the first session expires unless its client goes on; undefined without sessions. */
+  nextExpiry(): number | undefined {
+    let oldest: number | undefined;
+    for (const { progressedAt } of this.#open.values())
+      oldest = Math.min(oldest ?? progressedAt, progressedAt);
+    return oldest === undefined ? undefined : oldest + this.#limits().timeoutMs;
+  }
+
   /** False for a session that is gone. */
   isExpired({ sessionId }: Pick<OpenSession, "sessionId">, now: number): boolean {
     const session = this.#open.get(keyOf(sessionId));

@@ -113,6 +113,7 @@ export function stepUpload(
       if (!PASSING.has(event.error.code) || !state.isHeard) return fail(state, event.error);
       return retry(plan, state, event.error, 0, event.now, random);
     case "wake":
+      if (state.phase !== "waiting") throw new Error(`unreachable: awake while ${state.phase}`);
       return ping(state);
     case "changed":
       return giveUp(state, new AppError("ERR_UPLOAD_CONFLICT", "the file changed while it was uploaded"));
@@ -133,8 +134,10 @@ function answered(
     case "ack":
       if (packet === "ping") return proceed(plan, state, now);
       if (packet === "close") return finish(state, { type: "done" });
-      return givenUp(state);
+      if (packet === "cancel") return givenUp(state);
+      throw new Error(`unreachable: a plain Ack to ${packet}`);
     case "created":
+      if (packet !== "create") throw new Error(`unreachable: a session created by ${packet}`);
       return created(plan, state, reply, now);
     case "received":
       return moveOn(plan, state, reply.received, reply.missing, now);
