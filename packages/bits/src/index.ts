@@ -4,6 +4,7 @@ export {
   contentLengthMissing,
   diskFull,
   ERROR_CONTEXT,
+  fragmentTooLarge,
   invalidPacket,
   refusal,
   serverFailed,

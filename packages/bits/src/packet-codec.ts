@@ -6,6 +6,8 @@ import { BITS_PROTOCOL, namesBitsProtocol } from "./protocol-list.js";
 
 /** Windows' limit for the value of one header field ([MC-BUP] <2>), in bytes. */
 export const MAX_HEADER_VALUE_BYTES = 4096;
+/** A Kerberos token of a user in many groups is longer; the limit of the whole head holds. */
+const UNLIMITED_FIELDS: ReadonlySet<string> = new Set(["authorization", "proxy-authorization"]);
 
 const TYPES: ReadonlyMap<string, BitsPacket["type"]> = new Map([
   ["ping", "ping"],
@@ -30,6 +32,7 @@ const NAMES: Readonly<Record<BitsPacket["type"], string>> = {
  */
 export function parsePacketHead(headers: HeaderFields): PacketHead {
   for (const [name, value] of Object.entries(headers)) {
+    if (UNLIMITED_FIELDS.has(name)) continue;
     for (const one of typeof value === "string" ? [value] : (value ?? [])) {
       if (one.length > MAX_HEADER_VALUE_BYTES) throw invalidPacket(`the value of ${name} is too long`);
     }

@@ -15,7 +15,7 @@ export type RefusalVerdict =
   | { readonly type: "retry"; readonly error: AppError; readonly afterMs: number }
   | { readonly type: "fatal"; readonly error: AppError };
 
-/** ERROR_HANDLE_DISK_FULL's HRESULT, which [MC-BUP]'s table has for a full disk. */
+/** [MC-BUP] 2.2.1.2 has this code, with status 500, for a full disk; with 408 it is `HRESULT.notificationTimeout`. */
 const DISK_FULL_OF_TABLE = 0x80070112;
 
 /** Codes of our own servers that mean the same to the user here. */
@@ -59,8 +59,9 @@ function isPassing(status: number, hresult: number | undefined): boolean {
 function codeFor({ status, hresult, code }: RefusedReply): ErrorCode {
   if (code !== undefined && SAME_HERE.has(code)) return code;
   if (hresult === HRESULT.tooLarge || status === 413) return "ERR_UPLOAD_TOO_LARGE";
-  if (hresult === HRESULT.diskFull || hresult === DISK_FULL_OF_TABLE || status === 507)
-    return "ERR_STORE_FULL";
+  if (hresult === HRESULT.diskFull || status === 507) return "ERR_STORE_FULL";
+  if (hresult === DISK_FULL_OF_TABLE && status === 500) return "ERR_STORE_FULL";
+  if (status === 408) return "ERR_TIMEOUT";
   if (status === 401 || status === 407) return "ERR_AUTH_REQUIRED";
   if (status === 403) return "ERR_AUTH_FORBIDDEN";
   if (status === 404 || status === 405 || status === 501) return "ERR_UPLOAD_DISABLED";
@@ -84,6 +85,7 @@ const MEANING: Partial<Readonly<Record<ErrorCode, string>>> = {
   ERR_VERSION_REFUSED: "the server does not accept this version",
   ERR_FRAME_HASH_MISMATCH: "the bytes that the server received are not those of the index",
   ERR_UPLOAD_DISABLED: "uploads are not enabled at this URL",
+  ERR_TIMEOUT: "the server gave up waiting",
   ERR_RATE_LIMITED: "the server wants fewer requests",
   ERR_ORIGIN_BUSY: "the server cannot handle the upload now",
 };

@@ -92,6 +92,11 @@ describe("packets", () => {
     expect(faultOf(() => parsePacketHead({ ...ping, "x-other": ["", `${value}x`] }))).toMatchObject(INVALID);
   });
 
+  it("may have credentials of any length", () => {
+    const authorization = `Negotiate ${"A".repeat(60_000)}`;
+    expect(parse({ "bits-packet-type": "Ping", authorization }, 0)).toEqual({ type: "ping" });
+  });
+
   it("are found well-formed before their length, session and range are looked at", () => {
     const headers = {
       "bits-packet-type": "Fragment",

@@ -11,6 +11,7 @@ import {
   diskFull,
   encodeReply,
   ERROR_CONTEXT,
+  fragmentTooLarge,
   type HeaderFields,
   invalidPacket,
   refusal,
@@ -21,7 +22,7 @@ import {
   uploadTooLarge,
   uploadVanished,
 } from "../src/index.js";
-import { fragmentTooLarge, outOfStep } from "../src/bits-fault.js";
+import { outOfStep } from "../src/bits-fault.js";
 import { codeOf } from "./thrown.js";
 
 const SESSION = "{0B6CF2A0-1D52-4D39-A1B4-3C0C9A2F77E1}";

@@ -360,6 +360,13 @@ describe("a refusal that may pass", () => {
     });
   });
 
+  it("names a time-out of the application behind the server, whose code is one of the disk's too", () => {
+    expect(sendingRig().refused(408, { hresult: HRESULT.notificationTimeout }).action).toMatchObject({
+      type: "wait",
+      reason: { code: "ERR_TIMEOUT" },
+    });
+  });
+
   it("goes on where it was when there is space again", () => {
     const rig = sendingRig().received(500_000).refused(500, { hresult: HRESULT.diskFull, received: 510_000 });
     rig.wait();
