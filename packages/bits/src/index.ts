@@ -17,7 +17,7 @@ export {
 export { fragmentLength } from "./content-range.js";
 export { HEADER, type HeaderFields } from "./header-names.js";
 export { HRESULT, type Hresult } from "./hresult.js";
-export type { BitsAnswer, BitsPacket, Fragment, PacketHead } from "./packet.js";
+export type { BitsAnswer, BitsPacket, Fragment, PacketHead, SessionPacketHead } from "./packet.js";
 export { encodePacket, parsePacket, parsePacketHead, requireContentLength } from "./packet-codec.js";
 export type { BitsReply, CreatedReply, HostId, ReceivedReply, RefusedReply } from "./reply.js";
 export { decodeReply, encodeReply, MAX_REPLY_URL_LENGTH } from "./reply-codec.js";

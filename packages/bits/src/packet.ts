@@ -7,13 +7,13 @@ export type BitsPacket =
   | { readonly type: "cancel"; readonly sessionId: string };
 
 /** What a request is, before its rights, length, session and details are looked at ([MC-BUP] 3.2.5.2.3). */
-export type PacketHead =
-  | { readonly type: "ping" | "create" }
-  | {
-      readonly type: "fragment" | "close" | "cancel";
-      /** As the client wrote it; the Ack repeats it. */
-      readonly sessionId: string;
-    };
+export type PacketHead = { readonly type: "ping" } | { readonly type: "create" } | SessionPacketHead;
+
+/** A packet of a session, whose id is as the client wrote it: the Ack repeats it. */
+export type SessionPacketHead =
+  | { readonly type: "fragment"; readonly sessionId: string }
+  | { readonly type: "close"; readonly sessionId: string }
+  | { readonly type: "cancel"; readonly sessionId: string };
 
 /** Bytes `first` to `last` of a file of `total` bytes. */
 export interface Fragment {

@@ -1,5 +1,5 @@
 import { sessionNotFound, tooManySessions } from "./bits-fault.js";
-import type { PacketHead } from "./packet.js";
+import type { SessionPacketHead } from "./packet.js";
 import type { BitsReply } from "./reply.js";
 import { sessionKey } from "./session-id.js";
 
@@ -46,8 +46,6 @@ export const MAX_ENDED = 1000;
 export const SURPLUS_FACTOR = 2;
 /** Retry-After of a refused Create-Session. */
 const RETRY_AFTER_SECONDS = 60;
-
-type SessionPacket = Extract<PacketHead, { readonly sessionId: string }>;
 
 interface Ended extends SessionOwner {
   readonly reply: BitsReply;
@@ -97,7 +95,7 @@ export class SessionTable {
    * The session of a packet; `ended` for a repeated Close only.
    * @throws {BitsFault} 500 with BG_E_SESSION_NOT_FOUND when there is none of this owner
    */
-  find(packet: SessionPacket, owner: SessionOwner, now: number): SessionStanding {
+  find(packet: SessionPacketHead, owner: SessionOwner, now: number): SessionStanding {
     const key = sessionKey(packet.sessionId);
     if (key === undefined) throw sessionNotFound();
     const session = this.#open.get(key);

@@ -35,6 +35,14 @@ function tableWith(clock: VirtualClock, count: number, limits = LIMITS): Session
   return table;
 }
 
+/** One session that was closed just now. */
+function closed(): { table: SessionTable; clock: VirtualClock } {
+  const clock = new VirtualClock();
+  const table = tableWith(clock, 1);
+  table.end(id(0), ACK, clock.wall());
+  return { table, clock };
+}
+
 describe("a session is found", () => {
   it("by its user and URL, in any spelling of its id", () => {
     const clock = new VirtualClock();
@@ -207,13 +215,6 @@ describe("the limit of all sessions", () => {
 });
 
 describe("a session that was closed", () => {
-  function closed(): { table: SessionTable; clock: VirtualClock } {
-    const clock = new VirtualClock();
-    const table = tableWith(clock, 1);
-    table.end(id(0), ACK, clock.wall());
-    return { table, clock };
-  }
-
   it("answers a repeated Close of its owner as the first for 10 minutes, then not at all", () => {
     const { table, clock } = closed();
     const close = { type: "close", sessionId: id(0).toLowerCase() } as const;

@@ -1,12 +1,11 @@
 import { isAppError } from "@ckmesh/core";
-import { expect } from "vitest";
 import { BitsFault } from "../src/index.js";
 
 /** The fault that `run` throws. */
 export function faultOf(run: () => unknown): BitsFault {
   const err = thrownBy(run);
-  expect(err).toBeInstanceOf(BitsFault);
-  return err as BitsFault;
+  if (err instanceof BitsFault) return err;
+  throw new Error(`no fault but ${String(err)}`);
 }
 
 /** The code that `run` throws. */
@@ -22,4 +21,14 @@ function thrownBy(run: () => unknown): unknown {
     return err;
   }
   return undefined;
+}
+
+/** What `run` returns, or the AppError that it throws; anything else that it throws passes on. */
+export function outcomeOf<T>(run: () => T): T | Error {
+  try {
+    return run();
+  } catch (err) {
+    if (isAppError(err)) return err;
+    throw err;
+  }
 }

@@ -4,6 +4,7 @@ import {
   beginUpload,
   type BitsPacket,
   type BitsReply,
+  HRESULT,
   type RefusedReply,
   stepUpload,
   type UploadAction,
@@ -15,6 +16,9 @@ import {
 
 export const PLAN: UploadPlan = { totalBytes: 1_000_000, host: "origin.example.net" };
 export const SESSION = "{0B6CF2A0-1D52-4D39-A1B4-3C0C9A2F77E1}";
+
+/** A refusal that says that the session is unknown. */
+export const SESSION_GONE = { hresult: HRESULT.sessionNotFound };
 
 /** An upload machine on a virtual clock, moved step by step. */
 export class UploadRig {
@@ -77,6 +81,11 @@ export class UploadRig {
     ({ state: this.state, action: this.action } = stepUpload(this.plan, this.state, event, this.#random));
     return this;
   }
+}
+
+/** First and last byte of the fragment to be sent now. */
+export function rangeOf({ packet }: UploadRig): readonly [number, number] | undefined {
+  return packet?.type === "fragment" ? [packet.fragment.first, packet.fragment.last] : undefined;
 }
 
 /** With a session, and its first fragment to be sent. */
