@@ -40,11 +40,6 @@ export {
   SessionTable,
   type SessionTableLimits,
 } from "./session-table.js";
-export {
-  beginUpload,
-  stepUpload,
-  type UploadState,
-  type UploadStep,
-  uploadRecord,
-} from "./upload-machine.js";
+export { beginUpload, stepUpload, uploadRecord } from "./upload-machine.js";
 export type { UploadAction, UploadEvent, UploadPlan, UploadRecord } from "./upload-messages.js";
+export type { UploadState, UploadStep } from "./upload-state.js";
