@@ -1,6 +1,7 @@
 import { appendFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describeError, type Logger } from "@ckmesh/core";
+import type { UploadEntry } from "./bits/upload-audit.js";
 import type { LogonEntry } from "./logon/logon-audit.js";
 
 /** A change of what is published. */
@@ -27,9 +28,9 @@ interface DeleteEntry {
   readonly isForced: boolean;
 }
 
-export type AuditEntry = PublishEntry | DeleteEntry | LogonEntry;
+export type AuditEntry = PublishEntry | DeleteEntry | LogonEntry | UploadEntry;
 
-/** One JSON line per change of what is published and per logon, in `audit.ndjson` of the state folder. */
+/** One JSON line per change of what is published, per upload and per logon, in `audit.ndjson` of the state folder. */
 export class AuditLog {
   readonly #path: string;
   readonly #logger: Logger;

@@ -1,6 +1,7 @@
 import { Type } from "@ckmesh/runtime";
 import type { Static } from "typebox";
 import { authenticationDefaults, authenticationSchema } from "./config/authentication-schema.js";
+import { bitsDefaults, bitsSchema } from "./config/bits-schema.js";
 
 const Names = Type.Array(Type.String({ minLength: 1, maxLength: 256 }), { maxItems: 10_000 });
 
@@ -20,11 +21,7 @@ export const originConfigSchema = Type.Object({
   }),
   authentication: authenticationSchema,
   rights: Type.Object({ read: Names, change: Names, admin: Names }),
-  bits: Type.Object({
-    BITSUploadEnabled: Type.Boolean(),
-    BITSAllowOverwrites: Type.Boolean(),
-    BITSMaximumUploadSize: Type.String({ maxLength: 20 }),
-  }),
+  bits: bitsSchema,
   listen: Type.Optional(
     Type.String({ minLength: 1, maxLength: 300, description: "ADDR:PORT of the plain listener" }),
   ),
@@ -116,7 +113,7 @@ export const originConfigDefaults = {
   virtualDirectory: { name: "MEDVImages", directoryBrowse: false, publicCache: false },
   authentication: authenticationDefaults,
   rights: { read: ["Everyone"], change: [], admin: [] },
-  bits: { BITSUploadEnabled: false, BITSAllowOverwrites: false, BITSMaximumUploadSize: "" },
+  bits: bitsDefaults,
   trustedProxies: [],
   publishers: [],
   publish: { scanMs: 1000, settleMs: 3000 },

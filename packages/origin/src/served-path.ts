@@ -3,8 +3,8 @@ export type ServedPath =
   | { readonly type: "outside" }
   /** The virtual directory itself. */
   | { readonly type: "directory" }
-  /** `key` finds the file in the catalogue; it never becomes part of a path on disk. */
-  | { readonly type: "file"; readonly key: string };
+  /** `key` finds the file in the catalogue; it never becomes part of a path on disk. `segment`: as it was written. */
+  | { readonly type: "file"; readonly key: string; readonly segment: string };
 
 /** Longer names cannot be files of ours. */
 const MAX_NAME_LENGTH = 1024;
@@ -22,7 +22,7 @@ export function parseServedPath(target: string, directoryName: string): ServedPa
   if (directory?.toLowerCase() !== directoryName.toLowerCase()) return { type: "outside" };
   if (m[2] === undefined || m[2] === "") return { type: "directory" };
   const name = decode(m[2]);
-  return name === undefined ? { type: "outside" } : { type: "file", key: fileKey(name) };
+  return name === undefined ? { type: "outside" } : { type: "file", key: fileKey(name), segment: m[2] };
 }
 
 /** Names that differ only in case or in Unicode composition are one file. */

@@ -21,7 +21,7 @@ export type { Progress, WorkOptions } from "./progress.js";
 export { refuseExisting } from "./refuse-existing.js";
 export { NO_SOURCE_BYTES, type RowSource, type SourceBytes } from "./row-source.js";
 export { RowTable } from "./row-table.js";
-export { fileErrorCode } from "./store-error.js";
+export { fileErrorCode, storeError } from "./store-error.js";
 export { versionPaths } from "./store-layout.js";
 export { storedSourceBytes } from "./stored-source-bytes.js";
 export { type UnpackFormat, type UnpackOptions, type UnpackResult, unpackImage } from "./unpack-image.js";

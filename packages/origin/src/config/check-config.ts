@@ -1,5 +1,6 @@
 import { accessSync, constants } from "node:fs";
 import { AppError, describeError } from "@ckmesh/core";
+import { bitsSettings } from "../bits/bits-settings.js";
 import type { OriginConfig } from "../config-schema.js";
 
 /**
@@ -11,6 +12,7 @@ export function checkOriginConfig(config: OriginConfig): void {
   checkWindows(config);
   checkDomain(config);
   checkCertificates(config);
+  bitsSettings(config.bits);
 }
 
 function checkListeners({ tlsListen, certListen, tlsCert, tlsKey, authentication }: OriginConfig): void {

@@ -33,6 +33,13 @@ export interface UploadIntake {
   admit(target: UploadTarget, user: Identity): Promise<void>;
   /** A new session, or one found on disk at the start. */
   begin(upload: StagedUpload): UploadWatcher;
+  /**
+   * Whether a session that is not there any more was closed and its file taken, also before a restart.
+   * @throws {BitsFault} when the file was refused
+   */
+  wasClosed(sessionId: string): boolean;
+  /** Bytes of files that were closed and are not published yet. */
+  heldBytes(): number;
 }
 
 /** Follows one session. Calls come one at a time, in order. */

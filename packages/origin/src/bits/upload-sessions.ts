@@ -1,0 +1,347 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, readdir, truncate } from "node:fs/promises";
+import { join } from "node:path";
+import type { Identity } from "@ckmesh/auth";
+import {
+  type BitsReply,
+  formatSessionId,
+  type FragmentLimits,
+  type OpenSession,
+  type PacketHead,
+  SESSION_ID_BYTES,
+  SessionTable,
+  sessionKey,
+  sessionNotFound,
+} from "@ckmesh/bits";
+import type { Clock, Logger, Metrics } from "@ckmesh/core";
+import { fileErrorCode } from "@ckmesh/store";
+import { fileKey } from "../served-path.js";
+import type { UploadIntake, UploadTarget } from "../uploads/upload-intake.js";
+import type { BitsSettings } from "./bits-settings.js";
+import { SessionFolder } from "./session-folder.js";
+import type { Notified, SessionRecord } from "./session-record.js";
+import { requireSpace } from "./staging-space.js";
+import type { UploadAudit } from "./upload-audit.js";
+import { type SessionOutcome, type SessionParts, UploadSession } from "./upload-session.js";
+
+export interface UploadSessionsOptions {
+  /** Folder of what is not published yet; sessions lie in `sessions` below it. */
+  readonly stagingPath: string;
+  readonly settings: () => BitsSettings;
+  readonly intake: UploadIntake;
+  /** @throws {BitsFault} with the context of the application when it does not take the file */
+  readonly notify: (session: UploadSession) => Promise<Notified> | undefined;
+  readonly audit: UploadAudit;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+}
+
+/** A packet of a session. */
+export type SessionPacket = Extract<PacketHead, { readonly sessionId: string }>;
+
+/** Where a client's packet goes. */
+export type FoundSession =
+  | { readonly state: "open"; readonly session: UploadSession }
+  /** A Close that comes again is answered as the first was. */
+  | { readonly state: "ended"; readonly reply: BitsReply };
+
+/** What a client asks for when it creates a session. */
+export interface SessionRequest {
+  readonly user: Identity;
+  readonly target: UploadTarget;
+  /** As the client wrote it. */
+  readonly url: string;
+}
+
+/** Beyond the 13 MB of Windows by far; longer ones only make a broken connection cost more. */
+const MAX_FRAGMENT_BYTES = 64 * 1024 * 1024;
+/** Sessions of all users: what the origin looks after must have an end. */
+const MAX_SESSIONS = 10_000;
+/** A sweep that found nothing to do because packets were running comes again after this. */
+const RETRY_SWEEP_MS = 60_000;
+/** Longest that a timer of Node runs. */
+const MAX_TIMER_MS = 2_147_000_000;
+
+/** All uploads under way, on disk and in memory. */
+export class UploadSessions {
+  readonly #options: UploadSessionsOptions;
+  readonly #folder: string;
+  readonly #table: SessionTable;
+  readonly #sessions = new Map<string, UploadSession>();
+  readonly #parts: SessionParts;
+  readonly #gauge;
+  readonly #running = new Set<Promise<unknown>>();
+  #cleanedAt: number;
+  #cancelSweep: (() => void) | undefined;
+  #isClosed = false;
+
+  private constructor(options: UploadSessionsOptions) {
+    const { clock, logger, metrics, settings, notify } = options;
+    this.#options = options;
+    this.#folder = join(options.stagingPath, "sessions");
+    this.#cleanedAt = clock.now();
+    this.#table = new SessionTable(() => ({
+      timeoutMs: settings().sessionTimeoutMs,
+      perUser: settings().maxSessionsPerUser,
+      total: MAX_SESSIONS,
+    }));
+    this.#gauge = metrics.gauge("ckmesh_origin_upload_sessions", "Uploads under way");
+    const bytes = metrics.counter("ckmesh_origin_uploaded_bytes_total", "Bytes of uploads put on disk");
+    this.#parts = {
+      clock,
+      logger,
+      notify,
+      limits: (): FragmentLimits => ({
+        maxUploadBytes: settings().maxUploadBytes,
+        maxFragmentBytes: MAX_FRAGMENT_BYTES,
+      }),
+      requireSpace: (missingBytes) => this.#requireSpace(missingBytes),
+      received: (count) => bytes.add(count),
+    };
+  }
+
+  /** Finds the sessions that were under way when the origin ended, however it did. */
+  static async open(options: UploadSessionsOptions): Promise<UploadSessions> {
+    const sessions = new UploadSessions(options);
+    await mkdir(sessions.#folder, { recursive: true, mode: 0o700 });
+    for (const name of await readdir(sessions.#folder)) await sessions.#restore(name);
+    sessions.#changed();
+    return sessions;
+  }
+
+  /**
+   * Begins an upload.
+   * @returns its id, as it goes to the client
+   * @throws {BitsFault} 503 with too many sessions, 500 without space, and what the intake says
+   */
+  async create({ user, target, url }: SessionRequest): Promise<string> {
+    this.#table.admit(ownerName(user));
+    await this.#requireSpace(0);
+    await this.#options.intake.admit(target, user);
+    const sessionId = formatSessionId(randomBytes(SESSION_ID_BYTES));
+    const id = keyOf(sessionId);
+    const folder = new SessionFolder(this.#folder, id);
+    const record = { url, user, target, createdAt: Math.round(this.#options.clock.wall()) };
+    await folder.create(record);
+    this.#add(id, folder, record, { size: 0, changedAt: record.createdAt });
+    this.#changed();
+    return sessionId;
+  }
+
+  /**
+   * The session of a packet: nobody learns of another user's, nor of one of another URL.
+   * @throws {BitsFault} 500 with BG_E_SESSION_NOT_FOUND
+   */
+  find(packet: SessionPacket, user: Identity, target: UploadTarget): FoundSession {
+    const owner = { user: ownerName(user), url: fileKey(target.fileName) };
+    const standing = this.#table.find(packet, owner, this.#options.clock.wall());
+    if (standing.state === "ended") return standing;
+    const session = this.#sessions.get(keyOf(standing.session.sessionId));
+    if (session === undefined) throw sessionNotFound();
+    return { state: "open", session };
+  }
+
+  /** A Close that comes again after a restart. @throws {BitsFault} when that upload was refused */
+  wasClosed(sessionId: string): boolean {
+    const id = sessionKey(sessionId);
+    return id !== undefined && this.#options.intake.wasClosed(id);
+  }
+
+  /** Runs one packet of a session, and keeps account of it. */
+  async run(session: UploadSession, packet: () => Promise<SessionOutcome>): Promise<BitsReply> {
+    const { reply, hasEnded } = await this.#track(packet());
+    const now = this.#options.clock.wall();
+    if (reply.type !== "refused") this.#table.progressed(session.id, now);
+    if (hasEnded) this.#forget(session, reply);
+    return reply;
+  }
+
+  /**
+   * Ends an upload under way for somebody who may.
+   * @param id as `StagedUpload.sessionId` has it
+   * @returns false when there is no such upload
+   */
+  async drop(id: string): Promise<boolean> {
+    const session = this.#sessions.get(id);
+    if (session === undefined || !(await this.#track(session.drop()))) return false;
+    this.#forget(session, undefined);
+    return true;
+  }
+
+  /** The configuration has changed. */
+  settingsChanged(): void {
+    this.#changed();
+  }
+
+  /** Waits for the packets that run; their connections have been ended. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#cancelSweep?.();
+    await Promise.allSettled(this.#running);
+  }
+
+  get #heldBytes(): number {
+    let held = this.#options.intake.heldBytes();
+    for (const { received } of this.#sessions.values()) held += received;
+    return held;
+  }
+
+  #requireSpace(missingBytes: number): Promise<void> {
+    return requireSpace(this.#folder, { missingBytes, heldBytes: this.#heldBytes }, this.#options.settings());
+  }
+
+  async #restore(name: string): Promise<void> {
+    const { intake, logger } = this.#options;
+    const id = sessionKey(name);
+    if (id !== name) {
+      logger.warn({ file: name }, "something else lies among the upload sessions");
+      return;
+    }
+    const folder = new SessionFolder(this.#folder, id);
+    let record: SessionRecord | undefined;
+    try {
+      record = await folder.read();
+    } catch (err) {
+      logger.error({ err, session: id }, "the record of an upload session cannot be read");
+      // A damaged one is as good as none; one that the disk does not give may come back.
+      if (fileErrorCode(err) !== undefined) return;
+    }
+    const data = await folder.dataFacts();
+    if (record !== undefined && data !== undefined) {
+      if (data.size > (record.total ?? data.size)) await truncate(folder.dataPath, record.total);
+      this.#add(id, folder, record, data);
+      logger.info({ session: id, file: record.target.fileName, received: data.size }, "upload session found");
+      return;
+    }
+    if (record !== undefined && !isClosed(intake, id)) {
+      logger.warn({ session: id, file: record.target.fileName }, "the bytes of an upload session are gone");
+    }
+    // Never told of, cut short while it was deleted, or handed over just before the end.
+    await folder.remove();
+  }
+
+  #add(
+    id: string,
+    folder: SessionFolder,
+    record: SessionRecord,
+    data: { readonly size: number; readonly changedAt: number },
+  ): void {
+    const { target, user, total, createdAt } = record;
+    const received = Math.min(data.size, total ?? data.size);
+    const watcher = this.#options.intake.begin({
+      sessionId: id,
+      target,
+      user,
+      path: folder.dataPath,
+      received,
+      total,
+    });
+    this.#sessions.set(id, new UploadSession(id, folder, { record, received }, watcher, this.#parts));
+    const open: OpenSession = {
+      sessionId: id,
+      user: ownerName(user),
+      url: fileKey(target.fileName),
+      createdAt,
+      // Each fragment has changed the file.
+      progressedAt: Math.max(createdAt, data.changedAt),
+    };
+    this.#table.add(open);
+  }
+
+  /** @param reply to a Close; undefined for what no client ended */
+  #forget(session: UploadSession, reply: BitsReply | undefined): void {
+    if (reply === undefined) this.#table.remove(session.id);
+    else this.#table.end(session.id, reply, this.#options.clock.wall());
+    this.#sessions.delete(session.id);
+    this.#gauge.set(this.#sessions.size);
+  }
+
+  #changed(): void {
+    this.#gauge.set(this.#sessions.size);
+    this.#scheduleSweep(this.#nextSweepMs());
+  }
+
+  /** Until the first session could expire, and the cleanup task at the latest. */
+  #nextSweepMs(): number {
+    const { clock, settings } = this.#options;
+    const { cleanupMs } = settings();
+    const untilCleanup = this.#cleanedAt + cleanupMs - clock.now();
+    const expiresAt = this.#table.nextExpiry();
+    const untilExpiry = expiresAt === undefined ? untilCleanup : expiresAt - clock.wall();
+    return Math.max(0, Math.min(untilCleanup, untilExpiry, MAX_TIMER_MS));
+  }
+
+  #scheduleSweep(ms: number): void {
+    this.#cancelSweep?.();
+    if (this.#isClosed) return;
+    this.#cancelSweep = this.#options.clock.after(ms, () => {
+      void this.#track(this.#sweep());
+    });
+  }
+
+  /** Never throws. */
+  async #sweep(): Promise<void> {
+    const { clock, settings, logger } = this.#options;
+    const isCleanup = clock.now() - this.#cleanedAt >= settings().cleanupMs;
+    if (isCleanup) this.#cleanedAt = clock.now();
+    let isComplete = true;
+    for (const { session: due, why } of this.#table.due(clock.wall())) {
+      if (why === "surplus" && !isCleanup) continue;
+      const session = this.#sessions.get(due.sessionId);
+      if (session === undefined) continue;
+      // Whoever is sending has not expired; a surplus one is looked at next time.
+      if (session.isBusy) isComplete = false;
+      else await this.#end(session, why);
+    }
+    logger.debug({ sessions: this.#sessions.size }, "upload sessions swept");
+    this.#scheduleSweep(isComplete ? this.#nextSweepMs() : RETRY_SWEEP_MS);
+  }
+
+  async #end(session: UploadSession, why: "expired" | "surplus"): Promise<void> {
+    const { clock, audit, logger } = this.#options;
+    const isDue = (): boolean =>
+      why === "surplus" || this.#table.isExpired({ sessionId: session.id }, clock.wall());
+    if (!(await session.drop(isDue))) return;
+    this.#forget(session, undefined);
+    const { user, target } = session.record;
+    audit.write({
+      outcome: why === "expired" ? "expired" : "dropped",
+      user: user.name,
+      file: target.fileName,
+      session: session.id,
+      bytes: session.received,
+      ...(why === "surplus" && { reason: "more sessions than BITSNumberOfSessionsLimit" }),
+    });
+    logger.info({ session: session.id, file: target.fileName, why }, "upload session dropped");
+  }
+
+  async #track<T>(running: Promise<T>): Promise<T> {
+    this.#running.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(running);
+    }
+  }
+}
+
+/** Upper and lower case are one user, as in rights. */
+function ownerName({ name }: Identity): string {
+  return name.normalize("NFC").toLowerCase();
+}
+
+function keyOf(sessionId: string): string {
+  const key = sessionKey(sessionId);
+  if (key === undefined) throw new Error("unreachable: an id of ours");
+  return key;
+}
+
+/** A refusal is an end, too. */
+function isClosed(intake: UploadIntake, id: string): boolean {
+  try {
+    return intake.wasClosed(id);
+  } catch {
+    return true; // It was refused: the intake has told its user.
+  }
+}
