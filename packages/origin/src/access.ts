@@ -107,7 +107,7 @@ export class Access {
    *   credential can be given without TLS, or the client certificate is not good enough
    * @throws {AppError} ERR_RATE_LIMITED, also while account or address are locked; ERR_AUTH_UNAVAILABLE
    */
-  async identify(request: IncomingMessage, entrance: Entrance): Promise<Visitor> {
+  async identify(request: Pick<IncomingMessage, "socket" | "headers">, entrance: Entrance): Promise<Visitor> {
     const connection = this.#connectionOf(request.socket, entrance);
     if (entrance.certificateOf !== undefined) {
       const identity = await this.#byCertificate(request.socket, entrance.certificateOf, connection);
@@ -265,7 +265,7 @@ export class Access {
   }
 
   /** A hop that is not trusted may send the requests of several people on one connection. */
-  #isProxied({ headers }: IncomingMessage, address: string): boolean {
+  #isProxied({ headers }: Pick<IncomingMessage, "headers">, address: string): boolean {
     const isForwarded =
       headers.via !== undefined ||
       headers["x-forwarded-for"] !== undefined ||

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { Socket } from "node:net";
 import type { BitsAnswer } from "@ckmesh/bits";
 import type { Entrance } from "../entrance.js";
+import type { RequestFacts } from "../request-facts.js";
 
 /** A `BITS_POST` whose head was read and checked as HTTP. */
 export interface BitsRequest {
@@ -14,6 +15,8 @@ export interface BitsRequest {
   readonly contentLength: number | undefined;
   /** Aborted when the connection breaks. */
   readonly signal: AbortSignal;
+  /** For the request log; whoever answers fills it in. */
+  readonly facts: RequestFacts;
   /**
    * The next bytes of the body, valid until the next call; undefined after the last. Nothing more is read from the
    * socket than asked for here.
@@ -23,7 +26,7 @@ export interface BitsRequest {
 }
 
 /**
- * Answers one `BITS_POST`. Never throws for what a client does. What is left of the body is drained, or the connection
- * closed, by the caller.
+ * Answers one `BITS_POST`; the accounts were looked at just now. Never throws for what a client does, except what
+ * `read` throws. What is left of the body is drained, or the connection closed, by the caller.
  */
 export type BitsHandler = (request: BitsRequest, entrance: Entrance) => Promise<BitsAnswer>;
