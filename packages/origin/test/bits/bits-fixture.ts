@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import type { BitsAnswer } from "@ckmesh/bits";
 import { type Clock, noMetrics } from "@ckmesh/core";
 import { type OriginConfig, originConfigDefaults, originConfigSchema } from "@ckmesh/origin";
 import { createLogger, cryptoRandom, formatListen, loadConfig, systemClock } from "@ckmesh/runtime";
@@ -27,7 +28,7 @@ export interface BitsListener {
   /** What the request log was given. */
   readonly entries: readonly W3cEntry[];
   /** As when the origin stops: requests are answered 503 from now on. */
-  stop(): void;
+  readonly stop: () => void;
 }
 
 export interface BitsListenerOptions {
@@ -37,6 +38,11 @@ export interface BitsListenerOptions {
   readonly maxConnections?: number;
   /** What `/metrics` answers, which everybody may ask for. */
   readonly metricsText?: () => Promise<string>;
+}
+
+/** Answers without looking at the body. */
+export function answering(status: number, headers: BitsAnswer["headers"] = {}): BitsHandler {
+  return async () => ({ status, headers });
 }
 
 class RecordingLog extends W3cLog {
@@ -49,7 +55,7 @@ class RecordingLog extends W3cLog {
 
 /** A real listener on loopback as the origin opens it, with a handler of the test. */
 export async function openBitsListener(
-  handler: BitsHandler | ((live: LiveAccess) => BitsHandler) | undefined,
+  handler: BitsHandler | undefined,
   options: BitsListenerOptions = {},
 ): Promise<BitsListener> {
   const { scheme = "http", clock = systemClock } = options;
@@ -91,7 +97,7 @@ export async function openBitsListener(
     },
     refreshAccounts: () => live.refresh(),
     upgrades: new Map(),
-    bits: isMaker(handler) ? handler(live) : handler,
+    bits: handler,
     isClosing: () => isClosing,
     maxConnections: options.maxConnections ?? 1000,
     clock,
@@ -116,13 +122,6 @@ export async function openBitsListener(
       isClosing = true;
     },
   };
-}
-
-/** A handler has two parameters, a maker one. */
-function isMaker(
-  handler: BitsHandler | ((live: LiveAccess) => BitsHandler) | undefined,
-): handler is (live: LiveAccess) => BitsHandler {
-  return handler?.length === 1;
 }
 
 function configOf(flags: Readonly<Record<string, unknown>>): OriginConfig {

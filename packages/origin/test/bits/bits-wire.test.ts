@@ -9,7 +9,7 @@ import { get, packet, RawClient, TARGET } from "./raw-client.js";
 const HEALTH = get("/healthz");
 
 /** Reads all, and says how much it was and what. */
-const digest: BitsHandler = async (request, _entrance) => {
+const digest: BitsHandler = async (request) => {
   const hash = createHash("sha256");
   let size = 0;
   for (let chunk = await request.read(); chunk !== undefined; chunk = await request.read()) {
@@ -23,7 +23,7 @@ const digest: BitsHandler = async (request, _entrance) => {
 };
 
 /** Says which request it was. */
-const echo: BitsHandler = async ({ target }, _entrance) => ({ status: 200, headers: { "X-Target": target } });
+const echo: BitsHandler = async ({ target }) => ({ status: 200, headers: { "X-Target": target } });
 
 function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");

@@ -50,6 +50,10 @@ export class RawClient {
     return new RawClient(socket);
   }
 
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
   /** Resolves when the bytes are with the operating system. */
   write(data: string | Uint8Array): Promise<void> {
     return new Promise((resolve, reject) => {
