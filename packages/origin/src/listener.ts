@@ -2,7 +2,7 @@ import type { IncomingMessage, Server } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
-import { AppError, describeError, type ErrorCode, type Logger } from "@ckmesh/core";
+import { AppError, type Clock, describeError, type ErrorCode, type Logger } from "@ckmesh/core";
 import { formatListen, type ListenAddress } from "@ckmesh/runtime";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Access, Visitor } from "./access.js";
@@ -11,12 +11,17 @@ import { isApiPath, needOf } from "./api/api-paths.js";
 import { addImageRoutes, type ImageRoutesOptions } from "./api/image-routes.js";
 import { guardWrite, MAX_WRITE_BYTES } from "./api/write-guard.js";
 import { type ApiRoutesOptions, addApiRoutes } from "./api-routes.js";
+import { BitsConnections } from "./bits/bits-connections.js";
+import type { BitsHandler } from "./bits/bits-request.js";
 import { drainBody } from "./drain-body.js";
 import { certificateEntrance, type Entrance, plainEntrance, tlsEntrance } from "./entrance.js";
 import { createFileRoute, type FileRouteOptions, isExpectedFailure } from "./file-route.js";
+import { handBack } from "./hand-back.js";
 import { httpFailure, RequestError } from "./http-failure.js";
+import { endWith } from "./last-words.js";
 import { followTls, type ListenerTls, tlsServerOptions } from "./listener-tls.js";
 import type { RequestRecorder } from "./request-facts.js";
+import { originForm, pathOf } from "./request-target.js";
 import type { TlsFiles } from "./tls-options.js";
 
 export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
@@ -30,8 +35,11 @@ export interface ListenerParts {
   /** Nothing to wait for, or a look at the accounts file under way. */
   readonly refreshAccounts: () => Promise<void> | undefined;
   readonly upgrades: ReadonlyMap<string, UpgradeHandler>;
+  /** Answers `BITS_POST`; without it that is a request that cannot be read. */
+  readonly bits: BitsHandler | undefined;
   readonly isClosing: () => boolean;
   readonly maxConnections: number;
+  readonly clock: Clock;
   readonly logger: Logger;
 }
 
@@ -56,8 +64,6 @@ const REQUEST_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_MS = 65_000;
 /** A connection on which nothing moves in either direction. */
 const IDLE_TIMEOUT_MS = 60_000;
-/** How long a client may take to read that its request was refused for good. */
-const LINGER_MS = 2000;
 /** Where every request goes that is no API: the router never sees what the client wrote. */
 const FILE_ROUTE = "/-/file";
 const RETRY_AFTER_SECONDS = "5";
@@ -66,6 +72,12 @@ const HOP_HEADERS = new Set(["connection", "upgrade", "http2-settings"]);
 const MAX_PARAM_CHARS = 1024;
 /** Methods that change nothing. */
 const SAFE_METHODS = new Set(["GET", "HEAD"]);
+
+interface ListenerApp {
+  readonly app: FastifyInstance;
+  /** Connections that Node's server does not know of. */
+  readonly bits: BitsConnections | undefined;
+}
 
 /**
  * Opens one listener, http or https, HTTP/1.1 only.
@@ -76,7 +88,7 @@ export async function openListener(
   listen: ListenAddress,
   tls: ListenerTls | undefined,
 ): Promise<Listener> {
-  const app = buildApp(parts, tls);
+  const { app, bits } = buildApp(parts, tls);
   const { server } = app;
   const replaceTls = tls === undefined ? () => {} : followTls(server, tls);
   server.maxConnections = parts.maxConnections;
@@ -100,11 +112,11 @@ export async function openListener(
     setMaxConnections: (count) => {
       server.maxConnections = count;
     },
-    close: (drainMs) => closeApp(app, server, drainMs),
+    close: (drainMs) => closeApp(app, bits, drainMs),
   };
 }
 
-function buildApp(parts: ListenerParts, tls: ListenerTls | undefined): FastifyInstance {
+function buildApp(parts: ListenerParts, tls: ListenerTls | undefined): ListenerApp {
   const limits = {
     maxHeaderSize: MAX_HEADER_BYTES,
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -120,8 +132,9 @@ function buildApp(parts: ListenerParts, tls: ListenerTls | undefined): FastifyIn
     bodyLimit: MAX_WRITE_BYTES,
     routerOptions: { caseSensitive: false, maxParamLength: MAX_PARAM_CHARS },
     rewriteUrl: (request: IncomingMessage): string => routerUrl(request.url ?? "/"),
-    clientErrorHandler: (err: Error & { code?: string }, socket: Socket) =>
-      answerUnreadable(parts, err, socket),
+    clientErrorHandler: (err: Error & { code?: string }, socket: Socket) => {
+      if (bits?.take(err, socket) !== true) answerUnreadable(parts, err, socket);
+    },
   } as const;
   const app: FastifyInstance =
     tls === undefined
@@ -130,8 +143,12 @@ function buildApp(parts: ListenerParts, tls: ListenerTls | undefined): FastifyIn
   // Bodies are JSON: a page of another site can send plain text without asking.
   app.removeContentTypeParser("text/plain");
   const entrance = entranceOf(tls);
+  const { bits: handler } = parts;
+  const bits =
+    handler === undefined ? undefined : new BitsConnections(app.server, { ...parts, handler, entrance });
   const turns = new AnswerTurns();
   app.addHook("onRequest", async (request, reply) => {
+    bits?.keep(request.raw.socket, reply.raw);
     if (await turns.next(request.raw, reply.raw)) await admit(parts, request, reply, entrance);
     else reply.hijack(); // Nobody is there to be answered.
   });
@@ -148,7 +165,7 @@ function buildApp(parts: ListenerParts, tls: ListenerTls | undefined): FastifyIn
   addImageRoutes(app, { ...parts.images, visitorOf });
   const fileRoute = createFileRoute(parts.files);
   app.get(FILE_ROUTE, (request, reply) => fileRoute(request, reply, targetOf(request)));
-  return app;
+  return { app, bits };
 }
 
 function entranceOf(tls: ListenerTls | undefined): Entrance {
@@ -240,8 +257,7 @@ function ignoreUpgrade(server: Server, request: IncomingMessage, socket: Duplex,
     const name = rawHeaders[i] ?? "";
     if (!HOP_HEADERS.has(name.toLowerCase())) lines.push(`${name}: ${rawHeaders[i + 1] ?? ""}`);
   }
-  socket.unshift(Buffer.concat([Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1"), head]));
-  server.emit("encrypted" in socket ? "secureConnection" : "connection", socket);
+  handBack(server, socket, Buffer.concat([Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1"), head]));
 }
 
 /** What Node's parser refuses never becomes a request. */
@@ -285,19 +301,16 @@ function endWithFailure(socket: Socket, status: string, code: ErrorCode, message
   );
 }
 
-/**
- * The last words on a connection that Node does not look after any more. The other side may never close its
- * half: what it still sends is dropped, and soon the connection too.
- */
-function endWith(socket: Duplex, text: string): void {
-  const cut = setTimeout(() => socket.destroy(), LINGER_MS);
-  socket.once("close", () => clearTimeout(cut));
-  socket.end(text);
-  socket.resume();
-}
-
-async function closeApp(app: FastifyInstance, server: Server, drainMs: number): Promise<void> {
-  const cut = setTimeout(() => server.closeAllConnections(), drainMs);
+async function closeApp(
+  app: FastifyInstance,
+  bits: BitsConnections | undefined,
+  drainMs: number,
+): Promise<void> {
+  const cut = setTimeout(() => {
+    app.server.closeAllConnections();
+    bits?.destroy();
+  }, drainMs);
+  bits?.close();
   try {
     await app.close();
   } finally {
@@ -308,19 +321,6 @@ async function closeApp(app: FastifyInstance, server: Server, drainMs: number): 
 /** The target as the client wrote it, in origin form. */
 function targetOf(request: FastifyRequest): string {
   return originForm(request.originalUrl);
-}
-
-/** Takes scheme and host off the absolute form, which every server must accept (RFC 9112 §3.2.2). */
-function originForm(target: string): string {
-  const m = /^https?:\/\/[^/?#]*/i.exec(target);
-  if (m === null) return target;
-  const rest = target.slice(m[0].length);
-  return rest.startsWith("/") ? rest : `/${rest}`;
-}
-
-function pathOf(target: string): string {
-  const query = target.indexOf("?");
-  return query < 0 ? target : target.slice(0, query);
 }
 
 function routerUrl(url: string): string {

@@ -11,6 +11,18 @@ export interface RequestFacts {
   subStatus: number;
 }
 
+export type RecordedRequest = Pick<IncomingMessage, "socket" | "method" | "headers">;
+
+/** A request that is being written down. */
+export interface RequestEntry {
+  readonly facts: RequestFacts;
+  /**
+   * Call once, when the answer is out or nobody is there to read it.
+   * @param receivedBytes head and body; default: what the connection has read since
+   */
+  readonly end: (status: number, receivedBytes?: number) => void;
+}
+
 export interface RequestRecorderOptions {
   readonly clock: Clock;
   readonly metrics: Metrics;
@@ -46,19 +58,26 @@ export class RequestRecorder {
 
   /** Call once, before anything else is done with the request. */
   begin(request: IncomingMessage, response: ServerResponse, target: string): RequestFacts {
+    const entry = this.open(request, target);
+    this.#facts.set(request, entry.facts);
+    response.once("close", () => entry.end(response.statusCode));
+    return entry.facts;
+  }
+
+  /** For a request that Node's parser does not know; whoever answers it says when that is done. */
+  open(request: RecordedRequest, target: string): RequestEntry {
     const { clock } = this.#options;
     const facts: RequestFacts = { visitor: undefined, subStatus: 0 };
-    this.#facts.set(request, facts);
     const { socket } = request;
     const startedAt = clock.now();
     const [sentBefore, receivedBefore] = [socket.bytesWritten, socket.bytesRead];
     // Read now: a destroyed socket has no addresses any more.
     const { localAddress = "", localPort = 0, remoteAddress = "" } = socket;
     this.#underway.set((this.#count += 1));
-    response.once("close", () => {
+    const end = (status: number, receivedBytes = socket.bytesRead - receivedBefore): void => {
       const sentBytes = socket.bytesWritten - sentBefore;
       const ms = clock.now() - startedAt;
-      this.#requests.add(1, { status: `${Math.floor(response.statusCode / 100)}xx` });
+      this.#requests.add(1, { status: `${Math.floor(status / 100)}xx` });
       this.#bytes.add(sentBytes);
       this.#seconds.observe(ms / 1000);
       this.#options.log?.write({
@@ -69,18 +88,18 @@ export class RequestRecorder {
         user: facts.visitor?.identity?.name,
         clientAddress: plainAddress(remoteAddress),
         userAgent: request.headers["user-agent"],
-        status: response.statusCode,
+        status,
         subStatus: facts.subStatus,
         sentBytes,
-        receivedBytes: socket.bytesRead - receivedBefore,
+        receivedBytes,
         ms,
         site: siteLabelOf(request),
         span: spanOf(request),
       });
       this.#underway.set((this.#count -= 1));
       if (this.#count === 0) this.#whenIdle?.();
-    });
-    return facts;
+    };
+    return { facts, end };
   }
 
   /** Resolves when every request has been written down, after `limitMs` at the latest. */

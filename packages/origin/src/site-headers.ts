@@ -8,7 +8,7 @@ const SPAN_HEADER = "x-ckmesh-span";
 const MAX_ENCODED_LABEL = 9 * MAX_SITE_LABEL_LENGTH;
 
 /** The site label that a request names; undefined where it is none. Never throws: anybody may send anything. */
-export function siteLabelOf(request: IncomingMessage): string | undefined {
+export function siteLabelOf(request: Pick<IncomingMessage, "headers">): string | undefined {
   const text = request.headers[SITE_HEADER];
   if (typeof text !== "string" || text.length > MAX_ENCODED_LABEL) return undefined;
   try {
@@ -20,7 +20,7 @@ export function siteLabelOf(request: IncomingMessage): string | undefined {
 }
 
 /** The span that a request names; undefined where it is no number of one. */
-export function spanOf(request: IncomingMessage): number | undefined {
+export function spanOf(request: Pick<IncomingMessage, "headers">): number | undefined {
   const text = request.headers[SPAN_HEADER];
   if (typeof text !== "string" || !/^\d{1,8}$/.test(text)) return undefined;
   const span = Number(text);

@@ -162,8 +162,10 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     },
     refreshAccounts: () => live.refresh(),
     upgrades,
+    bits: undefined,
     isClosing: () => isClosing,
     maxConnections: config.limits.maxConnections,
+    clock,
     logger,
   };
   await journal.resume();
