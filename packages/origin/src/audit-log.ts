@@ -1,6 +1,7 @@
 import { appendFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describeError, type Logger } from "@ckmesh/core";
+import type { ControlAuditEntry } from "./control/control-audit.js";
 import type { LogonEntry } from "./logon/logon-audit.js";
 
 /** A change of what is published. */
@@ -27,7 +28,7 @@ interface DeleteEntry {
   readonly isForced: boolean;
 }
 
-export type AuditEntry = PublishEntry | DeleteEntry | LogonEntry;
+export type AuditEntry = PublishEntry | DeleteEntry | ControlAuditEntry | LogonEntry;
 
 /** One JSON line per change of what is published and per logon, in `audit.ndjson` of the state folder. */
 export class AuditLog {

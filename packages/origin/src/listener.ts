@@ -11,6 +11,7 @@ import { isApiPath, needOf } from "./api/api-paths.js";
 import { addImageRoutes, type ImageRoutesOptions } from "./api/image-routes.js";
 import { guardWrite, MAX_WRITE_BYTES } from "./api/write-guard.js";
 import { type ApiRoutesOptions, addApiRoutes } from "./api-routes.js";
+import { addControlRoutes, type ControlRoutesOptions } from "./control/control-routes.js";
 import { drainBody } from "./drain-body.js";
 import { certificateEntrance, type Entrance, plainEntrance, tlsEntrance } from "./entrance.js";
 import { createFileRoute, type FileRouteOptions, isExpectedFailure } from "./file-route.js";
@@ -27,6 +28,7 @@ export interface ListenerParts {
   readonly files: FileRouteOptions;
   readonly api: Omit<ApiRoutesOptions, "visitorOf">;
   readonly images: Omit<ImageRoutesOptions, "visitorOf">;
+  readonly controls: Omit<ControlRoutesOptions, "visitorOf">;
   /** Nothing to wait for, or a look at the accounts file under way. */
   readonly refreshAccounts: () => Promise<void> | undefined;
   readonly upgrades: ReadonlyMap<string, UpgradeHandler>;
@@ -146,6 +148,7 @@ function buildApp(parts: ListenerParts, tls: ListenerTls | undefined): FastifyIn
   };
   addApiRoutes(app, { ...parts.api, visitorOf });
   addImageRoutes(app, { ...parts.images, visitorOf });
+  addControlRoutes(app, { ...parts.controls, visitorOf });
   const fileRoute = createFileRoute(parts.files);
   app.get(FILE_ROUTE, (request, reply) => fileRoute(request, reply, targetOf(request)));
   return app;
