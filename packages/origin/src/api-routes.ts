@@ -6,6 +6,7 @@ import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
 import type { Access, Visitor } from "./access.js";
 import type { Catalogue, PublishedVersion, ServedFile } from "./catalogue.js";
+import type { OriginControls } from "./control/origin-controls.js";
 import { RequestError } from "./http-failure.js";
 import type { GateStatus } from "./publish-gate.js";
 import { plainAddress } from "./request-facts.js";
@@ -13,6 +14,7 @@ import type { SiteMap } from "./site-map.js";
 
 export interface ApiRoutesOptions {
   readonly catalogue: Catalogue;
+  readonly controls: Pick<OriginControls, "describe" | "status">;
   readonly access: Access;
   readonly gateStatus: () => GateStatus;
   readonly siteMap: () => SiteMap;
@@ -41,8 +43,12 @@ export function addApiRoutes(app: FastifyInstance, options: ApiRoutesOptions): v
     return {
       images: options.catalogue.list().map(({ name, versions }) => ({
         name,
-        newest: versions.at(-1)?.version,
-        versions: versions.map(describeVersion),
+        newest: options.catalogue.newest(name)?.version,
+        versions: versions.map((version) => ({
+          ...describeVersion(version),
+          withdrawn: options.catalogue.isWithdrawn(name, version.version),
+        })),
+        control: options.controls.describe(name),
       })),
     };
   });
@@ -115,6 +121,7 @@ async function describeStatus(options: ApiRoutesOptions, visitor: Visitor): Prom
             reason: r.reason,
             since: new Date(r.since).toISOString(),
           })),
+          rollouts: options.controls.status(),
           waiting,
           checking: checking ?? null,
           folderError: folderError ?? null,

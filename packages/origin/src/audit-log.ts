@@ -2,6 +2,7 @@ import { appendFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describeError, type Logger } from "@ckmesh/core";
 import type { UploadEntry } from "./bits/upload-audit.js";
+import type { ControlAuditEntry } from "./control/control-audit.js";
 import type { LogonEntry } from "./logon/logon-audit.js";
 
 /** A change of what is published. */
@@ -28,7 +29,7 @@ interface DeleteEntry {
   readonly isForced: boolean;
 }
 
-export type AuditEntry = PublishEntry | DeleteEntry | LogonEntry | UploadEntry;
+export type AuditEntry = PublishEntry | DeleteEntry | ControlAuditEntry | UploadEntry | LogonEntry;
 
 /** One JSON line per change of what is published, per upload and per logon, in `audit.ndjson` of the state folder. */
 export class AuditLog {

@@ -52,17 +52,19 @@ interface Image {
 export class Catalogue {
   readonly #images = new Map<string, Image>();
   readonly #files = new Map<string, FoundFile>();
+  /** By `fileKey(NAME)`: versions that the alias passes over, published or not. */
+  readonly #withdrawn = new Map<string, ReadonlySet<number>>();
 
   /** Adds a version, or takes it again with other stamps. True if the alias now stands for another version. */
   publish(version: PublishedVersion): boolean {
     const key = fileKey(version.name);
     const image: Image = this.#images.get(key) ?? { name: version.name, versions: new Map() };
-    const before = newestOf(image);
+    const before = this.#newestOf(image);
     this.#images.set(key, image);
     this.#forgetFiles(image);
     image.versions.set(version.version, version);
     this.#indexFiles(image);
-    return newestOf(image)?.id !== before?.id;
+    return this.#newestOf(image)?.id !== before?.id;
   }
 
   /** Takes a version away. True if the alias now stands for another version. */
@@ -70,13 +72,33 @@ export class Catalogue {
     const key = fileKey(name);
     const image = this.#images.get(key);
     if (image === undefined || !image.versions.has(version)) return false;
-    const before = newestOf(image);
+    const before = this.#newestOf(image);
     this.#forgetFiles(image);
     image.versions.delete(version);
     this.#indexFiles(image);
     if (image.versions.size === 0) this.#images.delete(key);
-    const after = newestOf(image);
+    const after = this.#newestOf(image);
     return after !== undefined && after.id !== before?.id;
+  }
+
+  /**
+   * Says which versions of an image the alias passes over. True if it now stands for another version.
+   * @param key of `fileKey(NAME)`
+   */
+  setWithdrawn(key: string, versions: ReadonlySet<number>): boolean {
+    const image = this.#images.get(key);
+    const before = image === undefined ? undefined : this.#newestOf(image);
+    if (versions.size === 0) this.#withdrawn.delete(key);
+    else this.#withdrawn.set(key, versions);
+    if (image === undefined) return false;
+    this.#forgetFiles(image);
+    this.#indexFiles(image);
+    const after = this.#newestOf(image);
+    return after !== undefined && after.id !== before?.id;
+  }
+
+  isWithdrawn(name: string, version: number): boolean {
+    return this.#withdrawn.get(fileKey(name))?.has(version) === true;
   }
 
   /** @param key of `fileKey` */
@@ -89,9 +111,10 @@ export class Catalogue {
     return this.#images.get(fileKey(name))?.name;
   }
 
+  /** What the alias stands for: withdrawn versions do not count. */
   newest(name: string): PublishedVersion | undefined {
     const image = this.#images.get(fileKey(name));
-    return image === undefined ? undefined : newestOf(image);
+    return image === undefined ? undefined : this.#newestOf(image);
   }
 
   get(name: string, version: number): PublishedVersion | undefined {
@@ -129,13 +152,23 @@ export class Catalogue {
     for (const version of image.versions.values()) {
       for (const [name, file] of namesOf(version)) this.#files.set(fileKey(name), { file, isAlias: false });
     }
-    const newest = newestOf(image);
+    const newest = this.#newestOf(image);
     if (newest === undefined) return;
     const prefix = packFileName(newest.name, newest.version);
     for (const [name, file] of namesOf(newest)) {
       const alias = `${image.name}.ckm${name.slice(prefix.length)}`;
       this.#files.set(fileKey(alias), { file, isAlias: true });
     }
+  }
+
+  #newestOf(image: Image): PublishedVersion | undefined {
+    const withdrawn = this.#withdrawn.get(fileKey(image.name));
+    let newest: PublishedVersion | undefined;
+    for (const version of image.versions.values()) {
+      if (withdrawn?.has(version.version) === true) continue;
+      if (newest === undefined || version.version > newest.version) newest = version;
+    }
+    return newest;
   }
 }
 
@@ -153,12 +186,4 @@ function namesOf(version: PublishedVersion): readonly (readonly [string, ServedF
     [indexFileName(name, n), index],
     ...(framesIndex === undefined ? [] : [[framesIndexFileName(name, n), framesIndex] as const]),
   ];
-}
-
-function newestOf(image: Image): PublishedVersion | undefined {
-  let newest: PublishedVersion | undefined;
-  for (const version of image.versions.values()) {
-    if (newest === undefined || version.version > newest.version) newest = version;
-  }
-  return newest;
 }

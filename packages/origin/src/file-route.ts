@@ -1,6 +1,7 @@
 import { isAppError, type Logger } from "@ckmesh/core";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Catalogue } from "./catalogue.js";
+import { answerControl, type ControlFiles, findControl } from "./control/control-answer.js";
 import { answerFile, type FileAnswer } from "./file-answer.js";
 import { RequestError, SUB_STATUS } from "./http-failure.js";
 import { listingPage } from "./listing-page.js";
@@ -12,6 +13,7 @@ import type { TransferGate } from "./transfer-gate.js";
 
 export interface FileRouteOptions {
   readonly catalogue: Catalogue;
+  readonly controls: ControlFiles;
   readonly openFiles: OpenFiles;
   readonly places: RequestPlaces;
   readonly transfers: TransferGate;
@@ -33,6 +35,11 @@ export function createFileRoute(options: FileRouteOptions) {
   ): Promise<string | undefined> => {
     const path = parseServedPath(target, options.directoryName);
     if (path.type === "directory" && options.directoryBrowse) return listing(reply, options);
+    const control = path.type === "file" ? findControl(options.controls, path.key) : undefined;
+    if (control !== undefined) {
+      answerControl(request, reply, control, options);
+      return undefined;
+    }
     const found = path.type === "file" ? options.catalogue.find(path.key) : undefined;
     if (found === undefined) throw notFound(target);
     const answer = answerFile(found, request.headers, options);

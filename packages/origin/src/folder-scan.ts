@@ -1,7 +1,7 @@
 import type { Stats } from "node:fs";
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { parseServedName } from "@ckmesh/image";
+import { parseControlFileName, parseServedName } from "@ckmesh/image";
 import type { FileStamp } from "./catalogue.js";
 import { fileKey } from "./served-path.js";
 
@@ -13,9 +13,17 @@ export interface FolderPair {
   readonly index?: FileStamp;
 }
 
+/** A file `NAME.control.index`. */
+export interface FolderControl {
+  readonly image: string;
+  readonly file: FileStamp;
+}
+
 export interface FolderScan {
   /** By `fileKey(NAME_n)`. */
   readonly pairs: ReadonlyMap<string, FolderPair>;
+  /** By `fileKey(NAME)`. */
+  readonly controls: ReadonlyMap<string, FolderControl>;
   /** Files that can never be published, with the reason. */
   readonly unusable: ReadonlyMap<string, string>;
 }
@@ -24,14 +32,23 @@ export interface FolderScan {
 const MAX_FILES = 200_000;
 
 /**
- * Lists the packs and indexes of a folder; sub-folders and other files do not count, links are refused.
+ * Lists the packs, indexes and control records of a folder; sub-folders and other files do not count, links are refused.
  * @throws {Error} of the file system when the folder cannot be read
  */
 export async function scanFolder(root: string): Promise<FolderScan> {
   const pairs = new Map<string, FolderPair>();
+  const controls = new Map<string, FolderControl>();
   const unusable = new Map<string, string>();
   const entries = await readdir(root);
   for (const fileName of entries.slice(0, MAX_FILES)) {
+    const image = parseControlFileName(fileName);
+    if (image !== undefined) {
+      const file = await controlOf(root, fileName, unusable); // oxlint-disable-line no-await-in-loop -- as below
+      const key = fileKey(image);
+      if (controls.has(key))
+        unusable.set(fileName, "another file bears the same name in upper or lower case");
+      else if (file !== undefined) controls.set(key, { image, file });
+    }
     if (!/\.ckm(?:\.index)?$/i.test(fileName)) continue;
     const served = parseServedName(fileName);
     if (served?.version === undefined) {
@@ -44,7 +61,7 @@ export async function scanFolder(root: string): Promise<FolderScan> {
     const stats = await statOrGone(path); // oxlint-disable-line no-await-in-loop -- one at a time spares network shares
     if (stats === undefined) continue;
     if (!stats.isFile()) {
-      unusable.set(fileName, stats.isSymbolicLink() ? "a symbolic link; copy the file itself" : "not a file");
+      unusable.set(fileName, whyNoFile(stats));
       continue;
     }
     const key = fileKey(`${served.name}_${served.version}`);
@@ -57,7 +74,24 @@ export async function scanFolder(root: string): Promise<FolderScan> {
     const stamp = { path, size, mtimeMs, ino };
     pairs.set(key, { ...pair, ...(served.kind === "pack" ? { pack: stamp } : { index: stamp }) });
   }
-  return { pairs, unusable };
+  return { pairs, controls, unusable };
+}
+
+async function controlOf(
+  root: string,
+  fileName: string,
+  unusable: Map<string, string>,
+): Promise<FileStamp | undefined> {
+  const path = join(root, fileName);
+  const stats = await statOrGone(path);
+  if (stats === undefined) return undefined;
+  if (stats.isFile()) return { path, size: stats.size, mtimeMs: stats.mtimeMs, ino: stats.ino };
+  unusable.set(fileName, whyNoFile(stats));
+  return undefined;
+}
+
+function whyNoFile(stats: Stats): string {
+  return stats.isSymbolicLink() ? "a symbolic link; copy the file itself" : "not a file";
 }
 
 async function statOrGone(path: string): Promise<Stats | undefined> {

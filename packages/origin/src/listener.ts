@@ -13,6 +13,7 @@ import { guardWrite, MAX_WRITE_BYTES } from "./api/write-guard.js";
 import { type ApiRoutesOptions, addApiRoutes } from "./api-routes.js";
 import { BitsConnections } from "./bits/bits-connections.js";
 import type { BitsHandler } from "./bits/bits-request.js";
+import { addControlRoutes, type ControlRoutesOptions } from "./control/control-routes.js";
 import { drainBody } from "./drain-body.js";
 import { certificateEntrance, type Entrance, plainEntrance, tlsEntrance } from "./entrance.js";
 import { createFileRoute, type FileRouteOptions, isExpectedFailure } from "./file-route.js";
@@ -32,6 +33,7 @@ export interface ListenerParts {
   readonly files: FileRouteOptions;
   readonly api: Omit<ApiRoutesOptions, "visitorOf">;
   readonly images: Omit<ImageRoutesOptions, "visitorOf">;
+  readonly controls: Omit<ControlRoutesOptions, "visitorOf">;
   /** Nothing to wait for, or a look at the accounts file under way. */
   readonly refreshAccounts: () => Promise<void> | undefined;
   readonly upgrades: ReadonlyMap<string, UpgradeHandler>;
@@ -163,6 +165,7 @@ function buildApp(parts: ListenerParts, tls: ListenerTls | undefined): ListenerA
   };
   addApiRoutes(app, { ...parts.api, visitorOf });
   addImageRoutes(app, { ...parts.images, visitorOf });
+  addControlRoutes(app, { ...parts.controls, visitorOf });
   const fileRoute = createFileRoute(parts.files);
   app.get(FILE_ROUTE, (request, reply) => fileRoute(request, reply, targetOf(request)));
   return { app, bits };

@@ -2,7 +2,7 @@ import { AppError, describeError, isAppError, type Logger } from "@ckmesh/core";
 import { indexFileName, packFileName } from "@ckmesh/image";
 import type { Catalogue, PublishedVersion } from "./catalogue.js";
 import type { CatalogueCache } from "./catalogue-cache.js";
-import { type FolderPair, pairFingerprint, scanFolder } from "./folder-scan.js";
+import { type FolderPair, type FolderScan, pairFingerprint, scanFolder } from "./folder-scan.js";
 import { pairKind } from "./opaque-pack.js";
 import { type ProvenPair, type ProvePairOptions, provePair } from "./prove-pair.js";
 import { fileKey } from "./served-path.js";
@@ -48,6 +48,8 @@ export interface PublishGateOptions extends ProvePairOptions {
   readonly catalogue: Catalogue;
   readonly cache: CatalogueCache;
   readonly logger: Logger;
+  /** Takes the control records of the folder, before a version is looked at. */
+  readonly lookAtControls: (controls: FolderScan["controls"]) => Promise<void>;
   /** After the catalogue changed. */
   readonly onPublished: (version: PublishedVersion, news: PublishNews) => void;
   readonly onRemoved: (version: PublishedVersion, news: RemovalNews) => void;
@@ -149,6 +151,7 @@ export class PublishGate {
       if (this.#folderError !== undefined) logger.info({ root }, "image folder can be read again");
       this.#folderError = undefined;
       this.#noteUnusable(scan.unusable);
+      await this.#options.lookAtControls(scan.controls);
       for (const key of this.#candidates.keys()) if (!scan.pairs.has(key)) this.#forget(key);
       for (const [key, pair] of scan.pairs) if (!this.#leftAlone.has(key)) this.#look(key, pair);
     } catch (err) {

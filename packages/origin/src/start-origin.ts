@@ -20,6 +20,7 @@ import { CatalogueCache } from "./catalogue-cache.js";
 import { checkOriginConfig } from "./config/check-config.js";
 import { planReload, type ReloadPlan } from "./config/reload-plan.js";
 import type { OriginConfig } from "./config-schema.js";
+import { OriginControls } from "./control/origin-controls.js";
 import type { Listener, ListenerParts, UpgradeHandler } from "./listener.js";
 import { LiveAccess } from "./live-access.js";
 import { LogonAudit } from "./logon/logon-audit.js";
@@ -105,6 +106,18 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
   const cache = await CatalogueCache.load(stateDir, logger);
   const opaqueIndexes = await OpaqueIndexes.open(stateDir);
   const journal = new DeletionJournal(stateDir, [root, opaqueIndexes.folder], logger);
+  const controls = await OriginControls.open({
+    root,
+    stateDir,
+    publishers: () => publishers,
+    catalogue,
+    openFiles,
+    audit,
+    clock,
+    logger: deps.logger.child({ component: "control" }),
+    metrics,
+    announce,
+  });
   const gate = new PublishGate({
     root,
     ...config.publish,
@@ -113,6 +126,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     cache,
     opaqueIndexes,
     verify: verifyInWorker,
+    lookAtControls: (found) => controls.records.look(found),
     clock,
     logger: deps.logger.child({ component: "gate" }),
     onPublished: (version, { isNew, hasAliasMoved }) => {
@@ -136,6 +150,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     recorder: new RequestRecorder({ clock, metrics, log }),
     files: {
       catalogue,
+      controls,
       openFiles,
       places,
       transfers: new TransferGate({ limits: transferLimits(config), clock, random: deps.random, metrics }),
@@ -146,8 +161,12 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     },
     api: {
       catalogue,
+      controls,
       access,
-      gateStatus: () => gate.status(),
+      gateStatus: () => {
+        const status = gate.status();
+        return { ...status, refused: [...status.refused, ...controls.records.refusals()] };
+      },
       siteMap: () => places.siteMap,
       fleetKey,
       clock,
@@ -160,6 +179,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
       openFiles,
       remover: new ImageRemover({ catalogue, gate, journal, audit, clock, logger }),
     },
+    controls: { catalogue, controls },
     refreshAccounts: () => live.refresh(),
     upgrades,
     bits: undefined,
@@ -197,6 +217,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     if (plan.changed.includes("publishers")) {
       publishers = parsePublishers(next.publishers);
       gate.retryRefused();
+      controls.records.lookAgain();
     }
     for (const listener of opened) listener.setMaxConnections(next.limits.maxConnections);
     current = next;
@@ -209,6 +230,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     await Promise.all([gate.close(), ...opened.map((listener) => listener.close(current.limits.drainMs))]);
     await parts.recorder.idle(LAST_WORDS_MS);
     openFiles.close();
+    await controls.close();
     await Promise.all([log?.close(), audit.close(), live.close()]);
     logger.info({}, "origin has stopped");
   };
