@@ -1,1 +1,11 @@
-export {};
+export { type OpenVersion, openVersion, type VersionToUpload } from "./open-version.js";
+export type { UploadWorld } from "./upload-file.js";
+export { UploadPacer } from "./upload-pacer.js";
+export { UploadResumeFile } from "./upload-resume-file.js";
+export type { UploadSource } from "./upload-source.js";
+export {
+  type UploadProgress,
+  uploadVersion,
+  type VersionUpload,
+  type VersionUploaded,
+} from "./upload-version.js";
