@@ -7,7 +7,7 @@ import {
   type UploadState,
   uploadRecord,
 } from "@ckmesh/bits";
-import { AppError, type Clock, isAppError, type Random } from "@ckmesh/core";
+import { type AppError, type Clock, isAppError, type Random } from "@ckmesh/core";
 import type { OriginCalls, RequestBody } from "@ckmesh/net";
 import { exchangePacket } from "./exchange-packet.js";
 import type { UploadPacer } from "./upload-pacer.js";
@@ -68,7 +68,7 @@ class FileUploader {
   }
 
   async run(): Promise<string> {
-    const { source, firstBytes, resume, onWait } = this.#upload;
+    const { source, firstBytes, resume } = this.#upload;
     const { calls, clock, random, signal } = this.#world;
     const plan = {
       totalBytes: source.size,
@@ -85,7 +85,7 @@ class FileUploader {
             break;
           case "wait": {
             const ms = Math.max(0, action.until - clock.now());
-            onWait(action.reason, ms);
+            this.#upload.onWait(action.reason, ms);
             await wait(clock, ms, signal);
             event = { type: "wake", now: clock.now() };
             break;
@@ -112,10 +112,10 @@ class FileUploader {
 
   async #send(packet: BitsPacket, received: number): Promise<UploadEvent> {
     const { clock, signal, calls } = this.#world;
-    const { source, fileName, onProgress } = this.#upload;
+    const { source, fileName } = this.#upload;
     const isOfContent = packet.type === "fragment" || packet.type === "close";
     if (isOfContent && !(await source.isUnchanged())) return { type: "changed", now: clock.now() };
-    onProgress(received, this.#sent);
+    this.#upload.onProgress(received, this.#sent);
     const body = packet.type === "fragment" ? this.#body(packet.fragment) : undefined;
     try {
       const path = `${calls.basePath}/${encodeURIComponent(fileName)}`;

@@ -42,20 +42,15 @@ export async function listUploads(
     if (answer.status < 500 || answer.status === 501) return undefined;
     throw new AppError("ERR_ORIGIN_UNREACHABLE", `the server failed on ${PATH} with status ${answer.status}`);
   }
-  switch (code) {
-    case "ERR_IMAGE_NOT_FOUND":
-      return undefined; // an origin that takes no uploads, or not yet: its answer to BITS says so
-    case "ERR_AUTH_FORBIDDEN":
-      throw new AppError(code, "this account has no right to upload at the origin (change)");
-    case "ERR_AUTH_REQUIRED":
-      throw new AppError(
-        code,
-        "the origin wants credentials of an account with the right to upload (change)",
-      );
-    default:
-      throw new AppError(code, `the origin does not tell of uploads (status ${answer.status}, ${code})`);
-  }
+  // An origin that takes no uploads, or not yet: its answer to BITS says so.
+  if (code === "ERR_IMAGE_NOT_FOUND") return undefined;
+  throw new AppError(code, MEANING[code] ?? `the origin does not tell of uploads: status ${answer.status}`);
 }
+
+const MEANING: Partial<Readonly<Record<ErrorCode, string>>> = {
+  ERR_AUTH_FORBIDDEN: "this account has no right to upload at the origin (change)",
+  ERR_AUTH_REQUIRED: "the origin wants credentials of an account with the right to upload (change)",
+};
 
 /** Of an error that an origin of ours answers with. */
 function codeOf({ bytes }: OriginAnswer): ErrorCode | undefined {

@@ -94,7 +94,7 @@ class VersionUploader {
     await this.#send(index, isThere);
     const id = await this.#send(pack, isThere);
     this.#report("publishing", this.#bytesTotal, 0);
-    const publishedVersion = await awaitPublication(id, this.#world, this.#upload.onWaiting);
+    const publishedVersion = await awaitPublication(id, this.#world, (reason) => this.#upload.onWaiting(reason));
     return { ...this.#sums(), publishedVersion };
   }
 
@@ -119,7 +119,7 @@ class VersionUploader {
   /** @returns the session's id */
   async #send(part: Part, isThere: (sessionId: string) => boolean): Promise<string> {
     const { fileName, source, firstBytes } = part;
-    const { resume, onRetry } = this.#upload;
+    const { resume } = this.#upload;
     const point = resume?.find(fileName, source.stamp);
     const isDone = point?.isClosed === true && isThere(point.sessionId);
     let sentHere = 0;
@@ -135,7 +135,7 @@ class VersionUploader {
         sentHere = sent;
         this.#report("uploading", this.#bytesBefore + received, sent);
       },
-      onWait: onRetry,
+      onWait: (reason, ms) => this.#upload.onRetry(reason, ms),
     };
     const sessionId = isDone ? point.sessionId : await uploadFile(file, this.#world);
     this.#bytesSent += sentHere;

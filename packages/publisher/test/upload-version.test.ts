@@ -31,7 +31,7 @@ function makeOrigin(
   };
   server.behaviour.uploads = () => {
     const state = ids.length < 2 ? { state: "waiting" } : left.length > 1 ? left.shift() : left[0];
-    return { uploads: ids.map((id) => ({ id: id.toLowerCase(), user: "alice", ...state })) };
+    return { uploads: ids.map((id) => Object.assign({ id: id.toLowerCase(), user: "alice" }, state)) };
   };
 }
 
