@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { addClientCommands } from "./client-commands.js";
 import { addDoctorCommand } from "./doctor-command.js";
+import { addImageAdminCommands } from "./image-admin-commands.js";
 import { addImageCommands } from "./image-commands.js";
 import { leaf } from "./leaf.js";
 import { addServerCommands } from "./server-commands.js";
@@ -31,6 +32,7 @@ export function createProgram(version: string): Command {
     );
   addImageCommands(program);
   addUploadCommand(program);
+  addImageAdminCommands(program);
   addServerCommands(program);
   addClientCommands(program);
   addDoctorCommand(program);

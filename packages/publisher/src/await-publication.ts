@@ -1,6 +1,6 @@
 import { AppError } from "@ckmesh/core";
-import { listUploads, type UploadOutcome } from "./upload-outcomes.js";
 import type { UploadWorld } from "./upload-file.js";
+import { listUploads, type UploadOutcome } from "./upload-outcomes.js";
 import { wait } from "./wait.js";
 
 /** First and longest pause between two questions, ms. */

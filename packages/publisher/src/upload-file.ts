@@ -1,6 +1,6 @@
 import {
-  beginUpload,
   type BitsPacket,
+  beginUpload,
   fragmentLength,
   stepUpload,
   type UploadEvent,

@@ -94,7 +94,9 @@ class VersionUploader {
     await this.#send(index, isThere);
     const id = await this.#send(pack, isThere);
     this.#report("publishing", this.#bytesTotal, 0);
-    const publishedVersion = await awaitPublication(id, this.#world, (reason) => this.#upload.onWaiting(reason));
+    const publishedVersion = await awaitPublication(id, this.#world, (reason) =>
+      this.#upload.onWaiting(reason),
+    );
     return { ...this.#sums(), publishedVersion };
   }
 
