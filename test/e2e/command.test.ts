@@ -26,6 +26,7 @@ describe("help", () => {
     [["verify", "--help"]],
     [["unpack", "--help"]],
     [["keygen", "--help"]],
+    [["upload", "--help"]],
     [["origin", "--help"]],
     [["origin", "account", "add", "--help"]],
     [["tracker", "--help"]],
@@ -45,7 +46,7 @@ describe("help", () => {
 
   it("does not name what is not there yet", async () => {
     const { stdout } = await runCkmesh(["--help"]);
-    for (const later of ["delta", "upload"]) expect(stdout).not.toMatch(new RegExp(`^ {2}${later}`, "m"));
+    expect(stdout).not.toMatch(/^ {2}delta/m);
   });
 });
 

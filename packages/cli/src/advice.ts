@@ -33,7 +33,7 @@ const ADVICE: Partial<Readonly<Record<ErrorCode, string>>> = {
   ERR_TICKET_INVALID: "origin and tracker need the same --fleet-key-file, and right clocks",
   ERR_FRAME_HASH_MISMATCH: "run `ckmesh verify` on the source; its disk or memory may be failing",
   ERR_ORIGIN_UNREACHABLE:
-    "check the address in --origin, the certificate (--ca) and the network; `ckmesh doctor URL` looks at each",
+    "check the address in --origin or --to, the certificate (--ca) and the network; `ckmesh doctor URL` looks at each",
   ERR_ORIGIN_INVALID: "something between here and the origin changes answers; see the details",
   ERR_ORIGIN_CHANGED: "a version was replaced while it was read; run the command again",
   ERR_TIMEOUT: "check the network and try again; what was fetched is kept",

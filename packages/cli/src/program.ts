@@ -1,9 +1,11 @@
 import { Command } from "commander";
 import { addClientCommands } from "./client-commands.js";
 import { addDoctorCommand } from "./doctor-command.js";
+import { addImageAdminCommands } from "./image-admin-commands.js";
 import { addImageCommands } from "./image-commands.js";
 import { leaf } from "./leaf.js";
 import { addServerCommands } from "./server-commands.js";
+import { addUploadCommand } from "./upload-command.js";
 
 /** The whole command line; reads nothing and starts nothing until it parses. */
 export function createProgram(version: string): Command {
@@ -29,6 +31,8 @@ export function createProgram(version: string): Command {
         "7 busy, 78 configuration, 130 interrupted (docs/cli.md).",
     );
   addImageCommands(program);
+  addUploadCommand(program);
+  addImageAdminCommands(program);
   addServerCommands(program);
   addClientCommands(program);
   addDoctorCommand(program);

@@ -11,6 +11,7 @@ export {
   type OriginConfig,
   originConfigDefaults,
   originConfigProperties,
+  originConfigSchema,
   readOriginAccess,
 } from "./origin-config.js";
 export { type RunningClient, startClient } from "./start-client.js";

@@ -26,7 +26,8 @@ export const originConfigProperties = {
   }),
 };
 
-const originConfigSchema = Type.Object(originConfigProperties);
+/** Those settings alone: for commands that talk to an origin and are no client. */
+export const originConfigSchema = Type.Object(originConfigProperties);
 export type OriginConfig = Static<typeof originConfigSchema>;
 
 export const originConfigDefaults = {

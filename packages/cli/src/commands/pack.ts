@@ -1,9 +1,8 @@
-import { createPrivateKey, type KeyObject } from "node:crypto";
-import { mkdir, readFile } from "node:fs/promises";
-import { AppError, formatBytes, formatDuration } from "@ckmesh/core";
+import { mkdir } from "node:fs/promises";
+import { formatBytes, formatDuration } from "@ckmesh/core";
 import { type PackResult, packImage } from "@ckmesh/store";
-import type { CliOptions } from "../cli-options.js";
 import type { Action } from "../leaf.js";
+import { readSigners } from "../signers.js";
 import { workProgress } from "../work-progress.js";
 
 const MAX_LEVEL = 12;
@@ -70,15 +69,4 @@ function describe(result: PackResult, seconds: number): readonly string[] {
 /** Size of the disk over that of the pack, two decimals. */
 function ratioOf(result: PackResult): number {
   return Math.round((result.disk.size / Math.max(1, result.packBytes)) * 100) / 100;
-}
-
-async function readSigners(options: CliOptions): Promise<readonly KeyObject[]> {
-  const file = options.text("sign");
-  if (file === undefined) return [];
-  const pem = await readFile(file);
-  try {
-    return [createPrivateKey(pem)];
-  } catch (cause) {
-    throw new AppError("ERR_USAGE", `${file} is no private key; make one with ckmesh keygen`, { cause });
-  }
 }

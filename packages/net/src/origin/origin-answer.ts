@@ -5,6 +5,8 @@ import type { RawAnswer } from "./lane.js";
 /** An answer as it came, whatever its status. */
 export interface OriginAnswer {
   readonly status: number;
+  /** All of its header, names in lower case. */
+  readonly fields: RawAnswer["headers"];
   /** All values of a header, by lower-case name. */
   headers(name: string): readonly string[];
   /** Ways to log on that it offers, lower case. */
@@ -32,6 +34,7 @@ export async function readAnswer(answer: RawAnswer, maxBytes: number, what: stri
   };
   return {
     status: answer.statusCode,
+    fields: answer.headers,
     headers: valuesOf,
     offered: offeredSchemes(valuesOf("www-authenticate")),
     bytes: Buffer.concat(parts).subarray(0, maxBytes),

@@ -28,15 +28,18 @@ const ANSWER_MS = 120_000;
 export class OriginCalls {
   /** Path of the virtual directory, without a slash at its end. */
   readonly basePath: string;
+  /** The origin's name or address, as its URL has it. */
+  readonly host: string;
   readonly #lanes: OriginLanes;
   readonly #clock: Clock;
 
   /** @throws {AppError} ERR_CONFIG_INVALID when the URL, the credentials, the certificate or the proxy cannot be used */
   constructor(options: OriginLinkOptions) {
-    const { lanes, basePath } = openOriginLink({ ...options, maxConnections: 1 }, "call");
+    const { lanes, basePath, host } = openOriginLink({ ...options, maxConnections: 1 }, "call");
     this.#lanes = lanes;
     this.#clock = options.clock;
     this.basePath = basePath;
+    this.host = host;
   }
 
   /**

@@ -37,6 +37,8 @@ export interface OriginLink {
   readonly logon: ClientLogon | undefined;
   /** Path of the virtual directory, without a slash at its end. */
   readonly basePath: string;
+  /** Name or address, as the URL has it. */
+  readonly host: string;
 }
 
 /**
@@ -66,7 +68,7 @@ export function openOriginLink(options: OriginLinkOptions, kind: "get" | "call")
     tickets: options.tickets ?? new KerberosTickets(),
     clock,
   });
-  return { lanes, logon, basePath: url.pathname.replace(/\/+$/, "") };
+  return { lanes, logon, basePath: url.pathname.replace(/\/+$/, ""), host: url.hostname };
 }
 
 /**
