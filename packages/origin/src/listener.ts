@@ -24,7 +24,7 @@ export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Bu
 export interface ListenerParts {
   readonly access: Access;
   readonly recorder: RequestRecorder;
-  readonly files: FileRouteOptions;
+  readonly files: Omit<FileRouteOptions, "visitorOf">;
   readonly api: Omit<ApiRoutesOptions, "visitorOf">;
   readonly images: Omit<ImageRoutesOptions, "visitorOf">;
   /** Nothing to wait for, or a look at the accounts file under way. */
@@ -146,7 +146,7 @@ function buildApp(parts: ListenerParts, tls: ListenerTls | undefined): FastifyIn
   };
   addApiRoutes(app, { ...parts.api, visitorOf });
   addImageRoutes(app, { ...parts.images, visitorOf });
-  const fileRoute = createFileRoute(parts.files);
+  const fileRoute = createFileRoute({ ...parts.files, visitorOf });
   app.get(FILE_ROUTE, (request, reply) => fileRoute(request, reply, targetOf(request)));
   return app;
 }

@@ -33,6 +33,13 @@ export interface UploadIntake {
   admit(target: UploadTarget, user: Identity): Promise<void>;
   /** A new session, or one found on disk at the start. */
   begin(upload: StagedUpload): UploadWatcher;
+  /**
+   * True for a session whose file was taken over, some time ago or before a restart: its Close was answered, or would
+   * have been. @throws {BitsFault} when the file was refused
+   */
+  wasClosed(sessionId: string): boolean;
+  /** Bytes of files that were taken over and are not published yet: they count for the quota of the staging folder. */
+  heldBytes(): number;
 }
 
 /** Follows one session. Calls come one at a time, in order. */
@@ -50,6 +57,7 @@ export interface UploadWatcher {
   /**
    * The file is complete and durable; from now on it belongs to the intake, which moves or deletes it.
    * @throws {BitsFault} when it is known to be no good; then the file is gone
+   * @throws {Error} anything else when it could not be taken over: it still lies where it was, and Close may come again
    */
   close(total: number): Promise<void>;
   /** Cancelled, expired or dropped: the caller deletes the file. */
