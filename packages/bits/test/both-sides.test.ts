@@ -8,8 +8,8 @@ import {
   stepUpload,
   type UploadEvent,
   type UploadPlan,
-  uploadRecord,
   type UploadStep,
+  uploadRecord,
 } from "../src/index.js";
 import { bodyOf, type ModelFaults, ModelServer } from "./model-server.js";
 

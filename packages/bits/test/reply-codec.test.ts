@@ -1,6 +1,7 @@
 import { AppError } from "@ckmesh/core";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { outOfStep } from "../src/bits-fault.js";
 import {
   accessDenied,
   type BitsAnswer,
@@ -10,8 +11,8 @@ import {
   contentLengthMissing,
   decodeReply,
   diskFull,
-  encodeReply,
   ERROR_CONTEXT,
+  encodeReply,
   fragmentTooLarge,
   type HeaderFields,
   invalidPacket,
@@ -23,7 +24,6 @@ import {
   uploadTooLarge,
   uploadVanished,
 } from "../src/index.js";
-import { outOfStep } from "../src/bits-fault.js";
 import { codeOf, outcomeOf } from "./thrown.js";
 
 const SESSION = "{0B6CF2A0-1D52-4D39-A1B4-3C0C9A2F77E1}";

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
-import { HRESULT } from "../src/index.js";
 import { MIN_FRAGMENT_BYTES } from "../src/fragment-size.js";
+import { HRESULT } from "../src/index.js";
 import { MAX_NEW_SESSIONS, PATIENCE_MS } from "../src/upload-machine.js";
 import { PLAN, rangeOf, SESSION, SESSION_GONE, sendingRig, UploadRig } from "./upload-rig.js";
+
 const KIB = 1024;
 
 describe("a session that the server does not know", () => {

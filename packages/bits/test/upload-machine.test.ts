@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { beginUpload, stepUpload, uploadRecord } from "../src/index.js";
 import { MAX_FRAGMENT_BYTES, MIN_FRAGMENT_BYTES } from "../src/fragment-size.js";
+import { beginUpload, stepUpload, uploadRecord } from "../src/index.js";
 import { MAX_CANCEL_TRIES, MAX_STALE_ANSWERS } from "../src/upload-machine.js";
 import { PLAN, rangeOf, SESSION, SESSION_GONE, sendingRig, UploadRig } from "./upload-rig.js";
 

@@ -1,9 +1,9 @@
 import { AppError, type Random, seededRandom } from "@ckmesh/core";
 import { VirtualClock } from "@ckmesh/testkit";
 import {
-  beginUpload,
   type BitsPacket,
   type BitsReply,
+  beginUpload,
   HRESULT,
   type RefusedReply,
   stepUpload,

@@ -59,7 +59,7 @@ export { type BuiltIndex, buildIndex } from "./index-builder.js";
 export { IndexFile, indexLength } from "./index-file.js";
 export type { CodecEntry, DiskFormat, IndexHead, Section, SectionKind, SignedHead } from "./index-head.js";
 export { decodeKept } from "./kept-frames.js";
-export { checkPackHeader, encodePackHeader, hasPackMagic } from "./pack-header.js";
+export { checkPackHeader, encodePackHeader, hasPackMagic, packHeaderId } from "./pack-header.js";
 export { PieceHashes } from "./piece-hashes.js";
 export { RowLayout } from "./row-layout.js";
 export { SectorMapCursor, SectorMapWriter } from "./sector-map.js";

@@ -1,5 +1,5 @@
 import { AppError, equalBytes } from "@ckmesh/core";
-import { FORMAT, PACK_HEADER_BYTES } from "./constants.js";
+import { FORMAT, HASH_BYTES, PACK_HEADER_BYTES } from "./constants.js";
 import type { SignedHead } from "./index-head.js";
 
 const MAGIC = Buffer.from("CKMP", "latin1");
@@ -18,6 +18,13 @@ export function encodePackHeader(length: number, versionId: Uint8Array): Uint8Ar
   bytes.writeBigUInt64LE(BigInt(length), 8);
   bytes.set(versionId, ID_AT);
   return bytes;
+}
+
+/** The version id that a pack of ours names in its header; undefined when `bytes` begin like no pack of ours. */
+export function packHeaderId(bytes: Uint8Array): Uint8Array | undefined {
+  return bytes.length >= PACK_HEADER_BYTES && hasPackMagic(bytes)
+    ? bytes.slice(ID_AT, ID_AT + HASH_BYTES)
+    : undefined;
 }
 
 /**

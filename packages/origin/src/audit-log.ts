@@ -12,8 +12,10 @@ interface PublishEntry {
   readonly version: number;
   /** Version id, hexadecimal. */
   readonly id: string;
-  /** How it came: by the folder; uploads will name their user. */
-  readonly by: "folder";
+  /** How it came. */
+  readonly by: "folder" | "upload";
+  /** Who uploaded it. */
+  readonly user?: string;
 }
 
 /** A version that somebody deleted. */

@@ -1,6 +1,9 @@
+import type { IncomingMessage } from "node:http";
+import type { Identity } from "@ckmesh/auth";
 import { isAppError, type Logger } from "@ckmesh/core";
 import type { FastifyReply, FastifyRequest } from "fastify";
-import type { Catalogue } from "./catalogue.js";
+import type { Visitor } from "./access.js";
+import type { Catalogue, FoundFile } from "./catalogue.js";
 import { answerControl, type ControlFiles, findControl } from "./control/control-answer.js";
 import { answerFile, type FileAnswer } from "./file-answer.js";
 import { RequestError, SUB_STATUS } from "./http-failure.js";
@@ -21,6 +24,9 @@ export interface FileRouteOptions {
   readonly directoryName: string;
   readonly directoryBrowse: boolean;
   readonly publicCache: boolean;
+  /** A file that somebody uploaded and that is not published yet: for them alone. @param key of `fileKey` */
+  readonly findStaged: (key: string, user: Identity | undefined) => Promise<FoundFile | undefined>;
+  readonly visitorOf: (request: IncomingMessage) => Visitor;
 }
 
 /** The head of an index and its first section fit: what tells of a new version never waits for those who fetch one. */
@@ -40,7 +46,11 @@ export function createFileRoute(options: FileRouteOptions) {
       answerControl(request, reply, control, options);
       return undefined;
     }
-    const found = path.type === "file" ? options.catalogue.find(path.key) : undefined;
+    const found =
+      path.type === "file"
+        ? ((await options.findStaged(path.key, options.visitorOf(request.raw).identity)) ??
+          options.catalogue.find(path.key))
+        : undefined;
     if (found === undefined) throw notFound(target);
     const answer = answerFile(found, request.headers, options);
     const isHead = request.method === "HEAD";

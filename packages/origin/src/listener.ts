@@ -30,7 +30,7 @@ export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Bu
 export interface ListenerParts {
   readonly access: Access;
   readonly recorder: RequestRecorder;
-  readonly files: FileRouteOptions;
+  readonly files: Omit<FileRouteOptions, "visitorOf">;
   readonly api: Omit<ApiRoutesOptions, "visitorOf">;
   readonly images: Omit<ImageRoutesOptions, "visitorOf">;
   readonly controls: Omit<ControlRoutesOptions, "visitorOf">;
@@ -166,7 +166,7 @@ function buildApp(parts: ListenerParts, tls: ListenerTls | undefined): ListenerA
   addApiRoutes(app, { ...parts.api, visitorOf });
   addImageRoutes(app, { ...parts.images, visitorOf });
   addControlRoutes(app, { ...parts.controls, visitorOf });
-  const fileRoute = createFileRoute(parts.files);
+  const fileRoute = createFileRoute({ ...parts.files, visitorOf });
   app.get(FILE_ROUTE, (request, reply) => fileRoute(request, reply, targetOf(request)));
   return { app, bits };
 }

@@ -18,7 +18,7 @@ export type PairKind = "ours" | "foreign" | "half";
 export async function pairKind(pair: FolderPair): Promise<PairKind> {
   const isOurPack = pair.pack === undefined || hasPackMagic(await firstBytes(pair.pack.path));
   if (pair.pack === undefined || pair.index === undefined) return isOurPack ? "half" : "foreign";
-  return isOurPack || hasIndexMagic(await firstBytes(pair.index.path)) ? "ours" : "foreign";
+  return isOurPack || (await isOurIndex(pair.index.path)) ? "ours" : "foreign";
 }
 
 /** SHA-256 of a file, hexadecimal. */
@@ -74,6 +74,11 @@ async function loadKey(path: string): Promise<Uint8Array> {
     await replaceFile(path, key.toString("hex"));
     return key;
   }
+}
+
+/** True for one of our indexes, whatever is wrong with it. */
+export async function isOurIndex(path: string): Promise<boolean> {
+  return hasIndexMagic(await firstBytes(path));
 }
 
 async function firstBytes(path: string): Promise<Uint8Array> {

@@ -1,6 +1,7 @@
+import type { Identity } from "@ckmesh/auth";
 import { AppError, describeError, isAppError, type Logger } from "@ckmesh/core";
 import { indexFileName, packFileName } from "@ckmesh/image";
-import type { Catalogue, PublishedVersion } from "./catalogue.js";
+import type { Catalogue, FileStamp, PublishedVersion } from "./catalogue.js";
 import type { CatalogueCache } from "./catalogue-cache.js";
 import { type FolderPair, type FolderScan, pairFingerprint, scanFolder } from "./folder-scan.js";
 import { pairKind } from "./opaque-pack.js";
@@ -13,6 +14,8 @@ interface PublishNews {
   readonly isNew: boolean;
   /** The alias stands for another version than before; not told for what a restart publishes again. */
   readonly hasAliasMoved: boolean;
+  /** Who uploaded it; undefined: it was found in the folder. */
+  readonly uploader: Identity | undefined;
 }
 
 interface RemovalNews {
@@ -72,7 +75,7 @@ interface Candidate {
  * Nothing says when a foreign pack without index is complete, so it must stand still for this many settle
  * times before it is published as it is.
  */
-const LONE_SETTLE_FACTOR = 10;
+export const LONE_SETTLE_FACTOR = 10;
 /** What can go right without a change of the files: rights are given, a share comes back. */
 const TRANSIENT: ReadonlySet<string> = new Set([
   "ERR_FILE_DENIED",
@@ -97,7 +100,8 @@ export class PublishGate {
   #queue: string[] = [];
   #checking: string | undefined;
   #working: Promise<void> = Promise.resolve();
-  #scanning: Promise<void> = Promise.resolve();
+  /** Looks at the folder, and changes of it that no look may see half done: one after the other. */
+  #turns: Promise<unknown> = Promise.resolve();
   #folderError: string | undefined;
   #isStarted = false;
 
@@ -107,7 +111,7 @@ export class PublishGate {
 
   /** Publishes what is unchanged since it was verified, then watches. */
   async start(): Promise<void> {
-    await this.#scan();
+    await this.inTurn(() => this.#scan());
     await this.#working;
     this.#isStarted = true;
     this.#schedule();
@@ -131,14 +135,60 @@ export class PublishGate {
   async close(): Promise<void> {
     this.#stop.abort();
     this.#cancelTimer?.();
-    await this.#scanning;
+    await this.#turns.catch(() => undefined); // Told to whoever asked for it.
     await this.#working;
+  }
+
+  /** Runs `change`, which adds or removes files of the folder, while nobody looks at it. */
+  inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const turn = this.#turns.catch(() => undefined).then(change);
+    this.#turns = turn;
+    return turn;
+  }
+
+  /**
+   * Publishes a pair that was proven where it lay before.
+   * @param pair as it will lie in the folder: names and stamps do not change when `place` puts it there
+   * @throws {AppError} ERR_IMAGE_EXISTS, ERR_SHUTTING_DOWN, and what `place` throws
+   */
+  async publishProven(
+    pair: FolderPair,
+    proven: ProvenPair,
+    uploader: Identity,
+    place: () => Promise<void>,
+  ): Promise<void> {
+    await this.inTurn(async () => {
+      if (this.#stop.signal.aborted) throw new AppError("ERR_SHUTTING_DOWN", "the origin is stopping");
+      const { clock } = this.#options;
+      const started = clock.now();
+      const key = fileKey(`${pair.name}_${pair.version}`);
+      this.#requireFree(key, pair, proven.verified.id);
+      const there = this.#candidates.get(key)?.pair;
+      if (!isPartOf(there?.pack, pair.pack) || !isPartOf(there?.index, pair.index)) {
+        throw new AppError(
+          "ERR_IMAGE_EXISTS",
+          `the image folder has files of version ${pair.version} already; a version never changes: publish this one with the next number`,
+        );
+      }
+      await place();
+      this.#forget(key);
+      const candidate: Candidate = {
+        pair,
+        fingerprint: pairFingerprint(pair),
+        changedAt: started,
+        state: "queued",
+        retryAt: Infinity,
+        isHalf: false,
+      };
+      this.#candidates.set(key, candidate);
+      await this.#publish(key, candidate, proven, { started, uploader });
+    });
   }
 
   #schedule(): void {
     if (this.#stop.signal.aborted) return;
     this.#cancelTimer = this.#options.clock.after(this.#options.scanMs, () => {
-      this.#scanning = this.#scan().finally(() => this.#schedule());
+      void this.inTurn(() => this.#scan()).finally(() => this.#schedule());
     });
   }
 
@@ -170,7 +220,7 @@ export class PublishGate {
     this.#leftAlone.add(key);
     this.#forget(key, true);
     return async () => {
-      await this.#scanning; // It may have seen the files when they were still there.
+      await this.#turns.catch(() => undefined); // It may have seen the files when they were still there.
       this.#leftAlone.delete(key);
     };
   }
@@ -230,7 +280,7 @@ export class PublishGate {
       });
       // A change or a removal during the check has made another candidate of it.
       if (this.#candidates.get(key) !== candidate || this.#stop.signal.aborted) return;
-      await this.#publish(key, candidate, proven, started);
+      await this.#publish(key, candidate, proven, { started, uploader: undefined });
     } catch (err) {
       if (this.#candidates.get(key) !== candidate || isAppError(err, "ERR_ABORTED")) return;
       this.#refuse(key, candidate, err);
@@ -239,25 +289,19 @@ export class PublishGate {
     }
   }
 
-  async #publish(key: string, candidate: Candidate, proven: ProvenPair, started: number): Promise<void> {
-    const { verified, publishedAt, opaque } = proven;
+  async #publish(
+    key: string,
+    candidate: Candidate,
+    { verified, publishedAt, opaque }: ProvenPair,
+    { started, uploader }: { readonly started: number; readonly uploader: Identity | undefined },
+  ): Promise<void> {
     const { cache, catalogue, clock, logger } = this.#options;
     const { pair, fingerprint } = candidate;
-    const remembered = cache.get(key);
-    if (remembered !== undefined && remembered.id !== verified.id) {
-      throw new AppError(
-        "ERR_IMAGE_EXISTS",
-        `version ${pair.version} was published before with other content; a version never changes: publish this one with the next number`,
-      );
-    }
-    const published = catalogue.nameOf(pair.name);
-    if (published !== undefined && published !== pair.name) {
-      throw new AppError("ERR_IMAGE_EXISTS", `there is an image ${published}, which differs only in case`);
-    }
+    this.#requireFree(key, pair, verified.id);
     const version = versionOf(pair, verified, publishedAt, opaque);
     candidate.state = "published";
     this.#refusals.delete(key);
-    const isNew = remembered === undefined;
+    const isNew = cache.get(key) === undefined;
     try {
       await cache.set(key, { id: verified.id, fingerprint, publishedAt });
     } catch (err) {
@@ -271,7 +315,23 @@ export class PublishGate {
       { image: name, version: version.version, id, bytes: pack.size, ms, isNew },
       "image version published",
     );
-    this.#options.onPublished(version, { isNew, hasAliasMoved });
+    this.#options.onPublished(version, { isNew, hasAliasMoved, uploader });
+  }
+
+  /** @throws {AppError} ERR_IMAGE_EXISTS when number or name stand for something else */
+  #requireFree(key: string, pair: FolderPair, id: string): void {
+    const { cache, catalogue } = this.#options;
+    const remembered = cache.get(key);
+    if (remembered !== undefined && remembered.id !== id) {
+      throw new AppError(
+        "ERR_IMAGE_EXISTS",
+        `version ${pair.version} was published before with other content; a version never changes: publish this one with the next number`,
+      );
+    }
+    const published = catalogue.nameOf(pair.name);
+    if (published !== undefined && published !== pair.name) {
+      throw new AppError("ERR_IMAGE_EXISTS", `there is an image ${published}, which differs only in case`);
+    }
   }
 
   #refuse(key: string, candidate: Candidate, err: unknown): void {
@@ -327,6 +387,11 @@ export class PublishGate {
         this.#options.logger.warn({ file, reason }, "file in the image folder is not usable");
     }
   }
+}
+
+/** True if there is no such file yet, or the very same one: a name that it was given before a crash. */
+function isPartOf(there: FileStamp | undefined, file: FileStamp | undefined): boolean {
+  return there === undefined || there.ino === file?.ino;
 }
 
 /** The status shows reasons to readers: where the folder lies is not for them. */

@@ -1,5 +1,6 @@
 import { mkdir, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
+import type { Identity } from "@ckmesh/auth";
 import {
   AppError,
   type Clock,
@@ -27,11 +28,13 @@ import { LogonAudit } from "./logon/logon-audit.js";
 import { OpaqueIndexes } from "./opaque-pack.js";
 import { OpenFiles } from "./open-files.js";
 import { openListeners } from "./open-listeners.js";
-import { PublishGate } from "./publish-gate.js";
+import type { ProvePairOptions } from "./prove-pair.js";
+import { LONE_SETTLE_FACTOR, PublishGate } from "./publish-gate.js";
 import { RequestRecorder } from "./request-facts.js";
 import { RequestPlaces } from "./request-place.js";
 import { SiteMap } from "./site-map.js";
 import { TransferGate } from "./transfer-gate.js";
+import { Uploads } from "./uploads/uploads.js";
 import { verifyInWorker } from "./verify-in-worker.js";
 import { W3cLog } from "./w3c-log.js";
 import { watchTls } from "./watch-tls.js";
@@ -73,6 +76,8 @@ export interface Origin {
   close(): Promise<void>;
 }
 
+/** An uploaded half waits for the other one as long as a session does (BITSSessionTimeout). */
+const HOLD_MS = 1_209_600_000;
 /** For answers that were cut at a stop: their ends are told a moment later. */
 const LAST_WORDS_MS = 1000;
 
@@ -97,6 +102,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
   const openFiles = new OpenFiles(clock, logger);
   const live = await LiveAccess.open(config, { clock, logger, audit: new LogonAudit(audit, clock) });
   const { access } = live;
+  let current = config;
   let publishers = parsePublishers(config.publishers);
   const listeners: ((published: Published) => void)[] = [];
   const announce = (published: Published): void => {
@@ -118,20 +124,23 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     metrics,
     announce,
   });
+  const prove: ProvePairOptions = {
+    publishers: () => publishers,
+    opaqueIndexes,
+    verify: verifyInWorker,
+    clock,
+  };
   const gate = new PublishGate({
     root,
     ...config.publish,
-    publishers: () => publishers,
+    ...prove,
     catalogue,
     cache,
-    opaqueIndexes,
-    verify: verifyInWorker,
     lookAtControls: (found) => controls.records.look(found),
-    clock,
     logger: deps.logger.child({ component: "gate" }),
-    onPublished: (version, { isNew, hasAliasMoved }) => {
+    onPublished: (version, { isNew, hasAliasMoved, uploader }) => {
       gauges();
-      if (isNew) audit.write({ action: "publish", ...auditFacts(version) }, clock.wall());
+      if (isNew) audit.write({ action: "publish", ...auditFacts(version, uploader) }, clock.wall());
       if (isNew || hasAliasMoved) announce({ image: version.name, version: version.version });
     },
     onRemoved: (version, { aliasMovedTo, isDeleted }) => {
@@ -139,9 +148,25 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
       const { pack, index, framesIndex } = version;
       for (const file of [pack, index, framesIndex]) if (file !== undefined) openFiles.evict(file);
       // A deletion has a line of its own, which says whose it was.
-      if (!isDeleted) audit.write({ action: "unpublish", ...auditFacts(version) }, clock.wall());
+      if (!isDeleted) audit.write({ action: "unpublish", ...auditFacts(version, undefined) }, clock.wall());
       if (aliasMovedTo !== undefined) announce({ image: aliasMovedTo.name, version: aliasMovedTo.version });
     },
+  });
+  await journal.resume();
+  await gate.start();
+  const uploads = await Uploads.open({
+    folder: join(stateDir, "uploads", "closed"),
+    root,
+    gate,
+    catalogue,
+    cache,
+    prove,
+    clock,
+    logger: deps.logger.child({ component: "uploads" }),
+    allowOverwrites: () => current.bits.BITSAllowOverwrites,
+    settleMs: config.publish.settleMs * LONE_SETTLE_FACTOR,
+    holdMs: () => HOLD_MS,
+    onGone: (file) => openFiles.evict(file),
   });
   const upgrades = new Map<string, UpgradeHandler>();
   let isClosing = false;
@@ -158,6 +183,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
       directoryName: config.virtualDirectory.name,
       directoryBrowse: config.virtualDirectory.directoryBrowse,
       publicCache: config.virtualDirectory.publicCache,
+      findStaged: (key, user) => uploads.findStaged(key, user),
     },
     api: {
       catalogue,
@@ -188,13 +214,11 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     clock,
     logger,
   };
-  await journal.resume();
-  await gate.start();
   let opened: readonly Listener[];
   try {
     opened = await openListeners(config, parts, live.certificates);
   } catch (err) {
-    await Promise.all([gate.close(), live.close()]);
+    await Promise.all([gate.close(), uploads.close(), live.close()]);
     throw err;
   }
   const tlsWatch = watchTls(config, opened, clock, logger);
@@ -204,7 +228,6 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
   );
   warnOfSettings(config, logger);
   logger.info({ urls, root, state: stateDir }, "origin is ready");
-  let current = config;
   let reloading: Promise<unknown> = Promise.resolve();
   const reload = async (next: OriginConfig): Promise<ReloadPlan> => {
     if (isClosing) throw new AppError("ERR_SHUTTING_DOWN", "the origin is stopping");
@@ -227,7 +250,11 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
   const close = async (): Promise<void> => {
     isClosing = true;
     tlsWatch.stop();
-    await Promise.all([gate.close(), ...opened.map((listener) => listener.close(current.limits.drainMs))]);
+    await Promise.all([
+      gate.close(),
+      uploads.close(),
+      ...opened.map((listener) => listener.close(current.limits.drainMs)),
+    ]);
     await parts.recorder.idle(LAST_WORDS_MS);
     openFiles.close();
     await controls.close();
@@ -306,8 +333,11 @@ function parsePublishers(publishers: readonly string[]): readonly Uint8Array[] {
   return publishers.flatMap((text) => fromHex(text, 32) ?? []);
 }
 
-function auditFacts(version: PublishedVersion) {
-  return { image: version.name, version: version.version, id: version.id, by: "folder" } as const;
+function auditFacts({ name, version, id }: PublishedVersion, uploader: Identity | undefined) {
+  const facts = { image: name, version, id };
+  return uploader === undefined
+    ? ({ ...facts, by: "folder" } as const)
+    : ({ ...facts, by: "upload", user: uploader.name } as const);
 }
 
 function catalogueGauges(metrics: Metrics, catalogue: Catalogue): () => void {

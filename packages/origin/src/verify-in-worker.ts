@@ -1,9 +1,7 @@
 import { Worker } from "node:worker_threads";
 import { AppError, ERROR_CODES, Fields } from "@ckmesh/core";
-import type { PairToVerify, VerifiedPair } from "./verify-pair.js";
+import type { PairToVerify, VerifiedIndex, VerifiedPair } from "./verify-pair.js";
 
-/** Always from dist: Node cannot load TypeScript in a thread. */
-const WORKER_URL = new URL("../dist/verify-worker.js", import.meta.url);
 /** Heap of a check; the buffers of an index are outside of it. */
 const MAX_HEAP_MIB = 128;
 
@@ -23,15 +21,48 @@ export function verifyInWorker(
   pair: PairToVerify & { readonly opaque?: OpaqueJob },
   signal: AbortSignal,
 ): Promise<VerifiedPair> {
+  return runCheck({ ...pair }, signal, parseVerified);
+}
+
+/** `verifyIndex` in a thread of its own. @throws {AppError} as it does; ERR_ABORTED; ERR_FILE_NOT_FOUND */
+export function verifyIndexInWorker(
+  indexPath: string,
+  publishers: readonly Uint8Array[],
+  signal: AbortSignal,
+): Promise<VerifiedIndex> {
+  return runCheck({ indexPath, publishers }, signal, (fields) => ({
+    ...parseVerified(fields),
+    name: fields.string("name", 255),
+    version: fields.int("version", 1, Number.MAX_SAFE_INTEGER),
+    packBytes: fields.int("packBytes", 0, Number.MAX_SAFE_INTEGER),
+    isOpaque: fields.boolean("isOpaque"),
+  }));
+}
+
+/** A thread for a check, from dist: Node cannot load TypeScript in a thread. @param script below `dist` */
+export function startCheckWorker(script: string, workerData: object): Worker {
+  return new Worker(new URL(`../dist/${script}`, import.meta.url), {
+    workerData,
+    // Not the conditions or loaders of a development run: the built worker imports built packages.
+    execArgv: [],
+    resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MIB },
+    stdout: true,
+    stderr: true,
+  });
+}
+
+/** What a check failed with, as its thread told it. */
+export function checkFailure(fields: Fields): AppError {
+  const text = fields.string("message", 100_000);
+  const told = fields.string("code", 100);
+  const code = ERROR_CODES.find((known) => known === told);
+  if (code !== undefined) return new AppError(code, text);
+  return new AppError(told === "ENOENT" ? "ERR_FILE_NOT_FOUND" : "ERR_FILE_DENIED", text);
+}
+
+function runCheck<T>(workerData: object, signal: AbortSignal, parse: (fields: Fields) => T): Promise<T> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(WORKER_URL, {
-      workerData: { ...pair },
-      // Not the conditions or loaders of a development run: the built worker imports built packages.
-      execArgv: [],
-      resourceLimits: { maxOldGenerationSizeMb: MAX_HEAP_MIB },
-      stdout: true,
-      stderr: true,
-    });
+    const worker = startCheckWorker("verify-worker.js", workerData);
     const end = (finish: () => void): void => {
       signal.removeEventListener("abort", onAbort);
       finish();
@@ -42,7 +73,9 @@ export function verifyInWorker(
     worker.once("message", (message: unknown) =>
       end(() => {
         try {
-          resolve(parseResult(message));
+          const fields = new Fields(message, "check result", "ERR_INTERNAL");
+          if (fields.has("code")) throw checkFailure(fields);
+          resolve(parse(fields));
         } catch (err) {
           reject(err instanceof Error ? err : new Error(String(err)));
         }
@@ -58,18 +91,10 @@ export function verifyInWorker(
   });
 }
 
-function parseResult(message: unknown): VerifiedPair {
-  const fields = new Fields(message, "check result", "ERR_INTERNAL");
-  if (fields.has("id")) {
-    return {
-      id: fields.string("id", 64),
-      headSha256: fields.string("headSha256", 64),
-      createdAt: fields.int("createdAt", 0, Number.MAX_SAFE_INTEGER),
-    };
-  }
-  const code = ERROR_CODES.find((known) => known === fields.string("code", 100));
-  const text = fields.string("message", 100_000);
-  if (code !== undefined) throw new AppError(code, text);
-  const isGone = fields.string("code", 100) === "ENOENT";
-  throw new AppError(isGone ? "ERR_FILE_NOT_FOUND" : "ERR_FILE_DENIED", text);
+function parseVerified(fields: Fields): VerifiedPair {
+  return {
+    id: fields.string("id", 64),
+    headSha256: fields.string("headSha256", 64),
+    createdAt: fields.int("createdAt", 0, Number.MAX_SAFE_INTEGER),
+  };
 }

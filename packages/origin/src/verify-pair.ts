@@ -1,20 +1,16 @@
-import { createHash } from "node:crypto";
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
-import { AppError, equalBytes, sha256, toHex } from "@ckmesh/core";
+import { AppError, sha256, toHex } from "@ckmesh/core";
 import {
-  type ByteSource,
-  checkPackHeader,
   checkTrust,
-  checkZstdFrame,
   containerSegments,
   decodeHead,
   decodeKept,
   type FrameTable,
   HEAD_BYTES,
   IndexFile,
-  PACK_HEADER_BYTES,
   type SignedHead,
 } from "@ckmesh/image";
+import { OpenedFile } from "./opened-file.js";
+import { PackCheck, requireLength } from "./pack-check.js";
 
 export interface PairToVerify {
   /** From the file names. */
@@ -35,8 +31,6 @@ export interface VerifiedPair {
   /** Unix seconds. */
   readonly createdAt: number;
 }
-
-const READ_BYTES = 1024 * 1024;
 
 /**
  * Reads a pair whole and checks that it may be published: head, signature, names, every piece of the index
@@ -75,10 +69,41 @@ export function verifyHeadOnly(pair: PairToVerify): VerifiedPair {
   }
 }
 
-function verifyHead(indexFile: OpenedFile, pair: PairToVerify): VerifiedPair {
+/** An index whose head and every section were checked. */
+export interface VerifiedIndex extends VerifiedPair {
+  readonly name: string;
+  readonly version: number;
+  readonly packBytes: number;
+  /** Of a pack that is not ours. */
+  readonly isOpaque: boolean;
+}
+
+/**
+ * Reads an index whole and checks all that can be judged without its pack. Blocks while it reads.
+ * @throws {AppError} ERR_INDEX_INVALID, ERR_FORMAT_UNSUPPORTED, ERR_SIGNATURE_INVALID
+ */
+export async function verifyIndex(path: string, publishers: readonly Uint8Array[]): Promise<VerifiedIndex> {
+  const file = OpenedFile.open(path);
+  try {
+    const { signed, headSha256 } = readHead(file);
+    checkTrust(signed, { publishers, signature: "whenConfigured" });
+    await verifySections(await IndexFile.open(file));
+    const { name, version, createdAt, pack, disk } = signed.head;
+    const isOpaque = disk === undefined;
+    return { id: signed.idHex, headSha256, createdAt, name, version, packBytes: pack.length, isOpaque };
+  } finally {
+    file.close();
+  }
+}
+
+function readHead(indexFile: OpenedFile): { readonly signed: SignedHead; readonly headSha256: string } {
   const headBytes = Buffer.alloc(Math.min(HEAD_BYTES, indexFile.length));
   indexFile.readInto(headBytes, 0);
-  const signed = decodeHead(headBytes);
+  return { signed: decodeHead(headBytes), headSha256: toHex(sha256(headBytes)) };
+}
+
+function verifyHead(indexFile: OpenedFile, pair: PairToVerify): VerifiedPair {
+  const { signed, headSha256 } = readHead(indexFile);
   const { head } = signed;
   if (head.name !== pair.name || head.version !== pair.version) {
     throw new AppError(
@@ -87,7 +112,7 @@ function verifyHead(indexFile: OpenedFile, pair: PairToVerify): VerifiedPair {
     );
   }
   checkTrust(signed, { publishers: pair.publishers, signature: "whenConfigured" });
-  return { id: signed.idHex, headSha256: toHex(sha256(headBytes)), createdAt: head.createdAt };
+  return { id: signed.idHex, headSha256, createdAt: head.createdAt };
 }
 
 /** Every section by its hashes, and what it says as far as it can be judged alone. */
@@ -104,74 +129,8 @@ async function verifySections(index: IndexFile): Promise<FrameTable> {
 }
 
 function verifyPack(file: OpenedFile, frames: FrameTable, signed: SignedHead): void {
-  const { head } = signed;
-  if (file.length !== head.pack.length) {
-    throw new AppError("ERR_PACK_INVALID", `the pack has ${file.length} of ${head.pack.length} bytes`);
-  }
-  if (head.disk !== undefined) {
-    const header = Buffer.alloc(PACK_HEADER_BYTES);
-    file.readInto(header, 0);
-    checkPackHeader(header, signed);
-  }
-  const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
-  const whole = createHash("sha256");
-  for (let first = 0; first < frames.count; ) {
-    const start = frames.offset(first);
-    let end = first + 1;
-    while (end < frames.count && frames.offset(end + 1) - start <= READ_BYTES) end += 1;
-    const bytes = buffer.subarray(0, frames.offset(end) - start);
-    file.readInto(bytes, start);
-    whole.update(bytes);
-    for (let i = first; i < end; i += 1) {
-      verifyFrame(bytes.subarray(frames.offset(i) - start, frames.offset(i + 1) - start), frames, i);
-    }
-    first = end;
-  }
-  if (!equalBytes(whole.digest(), head.pack.sha256)) {
-    throw new AppError("ERR_PACK_INVALID", "the pack does not have the hash that its index states");
-  }
-}
-
-function verifyFrame(packed: Uint8Array, frames: FrameTable, i: number): void {
-  if (!equalBytes(sha256(packed), frames.hash(i))) {
-    throw new AppError("ERR_PACK_INVALID", `frame ${i} of the pack is damaged, at byte ${frames.offset(i)}`);
-  }
-  if (frames.codecName(i) === "zstd") checkZstdFrame(packed, frames.rawLength(i));
-}
-
-/** A file read synchronously, as its size was when it was opened. */
-class OpenedFile implements ByteSource {
-  readonly length: number;
-  readonly #fd: number;
-  readonly #path: string;
-
-  private constructor(fd: number, path: string) {
-    this.#fd = fd;
-    this.#path = path;
-    this.length = fstatSync(fd).size;
-  }
-
-  static open(path: string): OpenedFile {
-    return new OpenedFile(openSync(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0)), path);
-  }
-
-  // oxlint-disable-next-line typescript/require-await -- the interface is for sources that wait
-  async read(offset: number, length: number): Promise<Uint8Array> {
-    const bytes = Buffer.allocUnsafeSlow(length);
-    this.readInto(bytes, offset);
-    return bytes;
-  }
-
-  readInto(bytes: Uint8Array, offset: number): void {
-    for (let done = 0; done < bytes.byteLength; ) {
-      const count = readSync(this.#fd, bytes, done, bytes.byteLength - done, offset + done);
-      if (count === 0)
-        throw new AppError("ERR_PACK_INVALID", `${this.#path} became shorter while it was read`);
-      done += count;
-    }
-  }
-
-  close(): void {
-    closeSync(this.#fd);
-  }
+  requireLength(file.length, signed.head.pack.length);
+  const check = new PackCheck(file, frames, signed);
+  while (check.step(file.length));
+  check.finish(file.length);
 }

@@ -18,7 +18,7 @@ export interface ImageRoutesOptions {
   readonly catalogue: Catalogue;
   readonly cache: Pick<CatalogueCache, "highest">;
   readonly openFiles: OpenFiles;
-  readonly remover: ImageRemover;
+  readonly remover: Pick<ImageRemover, "remove">;
   readonly visitorOf: (request: IncomingMessage) => Visitor;
 }
 

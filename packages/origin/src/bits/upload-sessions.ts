@@ -4,8 +4,8 @@ import { join } from "node:path";
 import type { Identity } from "@ckmesh/auth";
 import {
   type BitsReply,
-  formatSessionId,
   type FragmentLimits,
+  formatSessionId,
   type OpenSession,
   type PacketHead,
   SESSION_ID_BYTES,

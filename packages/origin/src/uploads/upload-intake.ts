@@ -34,11 +34,11 @@ export interface UploadIntake {
   /** A new session, or one found on disk at the start. */
   begin(upload: StagedUpload): UploadWatcher;
   /**
-   * Whether a session that is not there any more was closed and its file taken, also before a restart.
-   * @throws {BitsFault} when the file was refused
+   * True for a session whose file was taken over, some time ago or before a restart: its Close was answered, or would
+   * have been. @throws {BitsFault} when the file was refused
    */
   wasClosed(sessionId: string): boolean;
-  /** Bytes of files that were closed and are not published yet. */
+  /** Bytes of files that were taken over and are not published yet: they count for the quota of the staging folder. */
   heldBytes(): number;
 }
 
@@ -57,6 +57,7 @@ export interface UploadWatcher {
   /**
    * The file is complete and durable; from now on it belongs to the intake, which moves or deletes it.
    * @throws {BitsFault} when it is known to be no good; then the file is gone
+   * @throws {Error} anything else when it could not be taken over: it still lies where it was, and Close may come again
    */
   close(total: number): Promise<void>;
   /** Cancelled, expired or dropped: the caller deletes the file. */

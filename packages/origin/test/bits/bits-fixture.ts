@@ -7,6 +7,7 @@ import { onTestFinished } from "vitest";
 import { AuditLog } from "../../src/audit-log.js";
 import type { BitsHandler } from "../../src/bits/bits-request.js";
 import { Catalogue } from "../../src/catalogue.js";
+import { OriginControls } from "../../src/control/origin-controls.js";
 import { type Listener, type ListenerParts, openListener } from "../../src/listener.js";
 import { LiveAccess } from "../../src/live-access.js";
 import { LogonAudit } from "../../src/logon/logon-audit.js";
@@ -70,6 +71,18 @@ export async function openBitsListener(
   const openFiles = new OpenFiles(clock, logger);
   const w3c = new RecordingLog(join(folder, "logs"), clock, logger);
   const recorder = new RequestRecorder({ clock, metrics: noMetrics, log: w3c });
+  const controls = await OriginControls.open({
+    root: folder,
+    stateDir: folder,
+    publishers: () => [],
+    catalogue,
+    openFiles,
+    audit,
+    clock,
+    logger,
+    metrics: noMetrics,
+    announce: () => {},
+  });
   const limits = { maxTransfers: 10, maxWaiting: 10, maxWaitMs: 1000 };
   let isClosing = false;
   const parts: ListenerParts = {
@@ -77,6 +90,8 @@ export async function openBitsListener(
     recorder,
     files: {
       catalogue,
+      controls,
+      findStaged: async () => undefined,
       openFiles,
       places: new RequestPlaces(new SiteMap({})),
       transfers: new TransferGate({ limits, clock, random: cryptoRandom, metrics: noMetrics }),
@@ -87,6 +102,7 @@ export async function openBitsListener(
     },
     api: {
       catalogue,
+      controls,
       access,
       gateStatus: () => ({ refused: [], waiting: [], checking: undefined, folderError: undefined }),
       siteMap: () => new SiteMap({}),
@@ -95,6 +111,13 @@ export async function openBitsListener(
       startedAt: clock.wall(),
       metricsText: options.metricsText,
     },
+    images: {
+      catalogue,
+      cache: { highest: () => 0 },
+      openFiles,
+      remover: { remove: () => Promise.reject(new Error("these tests delete nothing")) },
+    },
+    controls: { catalogue, controls },
     refreshAccounts: () => live.refresh(),
     upgrades: new Map(),
     bits: handler,

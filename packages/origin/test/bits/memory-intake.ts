@@ -1,7 +1,7 @@
 import { mkdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { accessDenied, BitsFault, invalidPacket } from "@ckmesh/bits";
 import type { Identity } from "@ckmesh/auth";
+import { accessDenied, BitsFault, invalidPacket } from "@ckmesh/bits";
 import type {
   StagedUpload,
   UploadIntake,

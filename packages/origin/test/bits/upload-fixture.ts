@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import type { IncomingHttpHeaders } from "node:http";
 import { Socket } from "node:net";
 import { join } from "node:path";
-import { type AuthScheme, Authenticator } from "@ckmesh/auth";
+import { Authenticator, type AuthScheme } from "@ckmesh/auth";
 import type { BitsAnswer } from "@ckmesh/bits";
 import { AppError, type Clock, noMetrics, silentLogger } from "@ckmesh/core";
 import { systemClock } from "@ckmesh/runtime";

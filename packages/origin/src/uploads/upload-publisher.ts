@@ -1,0 +1,351 @@
+import { AppError, type Clock, describeError, isAppError, type Logger } from "@ckmesh/core";
+import type { FileStamp, PublishedVersion } from "../catalogue.js";
+import { isOurIndex, stampOf } from "../opaque-pack.js";
+import { fileKey } from "../served-path.js";
+import { verifyIndexInWorker } from "../verify-in-worker.js";
+import { Lanes } from "./lanes.js";
+import { PackFollower } from "./pack-follower.js";
+import { pairUploads, type UploadContent, type WaitingUpload } from "./pairing.js";
+import {
+  type PublishPairOptions,
+  publishForeignPair,
+  publishOwnPair,
+  requireNewNumber,
+} from "./publish-pair.js";
+import { type Upload, userKey } from "./upload.js";
+import type { UploadFolder } from "./upload-folder.js";
+import type { UploadEnd } from "./upload-record.js";
+import { isTransient, refusalOf } from "./upload-refusal.js";
+import { readVersionId } from "./upload-watch.js";
+
+export interface UploadPublisherOptions extends PublishPairOptions {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** How long a foreign pack waits for an index, ms, before it is published alone. */
+  readonly settleMs: number;
+  /** How long a half waits for the other one, ms. */
+  readonly holdMs: () => number;
+  /** A staged file goes away. */
+  readonly onGone: (file: FileStamp) => void;
+}
+
+/** How long, and how many, ends are remembered. */
+const REMEMBER_MS = 24 * 3_600_000;
+const MAX_ENDED = 1000;
+/** Until a failure that was not the file's is tried again. */
+const RETRY_MS = 10_000;
+
+/** Leads closed uploads to their end: what are they, what belongs together, is it right, publish. */
+export class UploadPublisher {
+  readonly #options: UploadPublisherOptions;
+  readonly #folder: UploadFolder;
+  readonly #uploads: Map<string, Upload>;
+  readonly #stop = new AbortController();
+  readonly #work = new Set<Promise<void>>();
+  /** By image: a number is given once. */
+  readonly #publications = new Lanes();
+  readonly #listeners = new Set<() => void>();
+  /** Packs that nobody followed while they came: one after the other. */
+  readonly #lateChecks = new Lanes();
+  #cancelTimer: (() => void) | undefined;
+
+  /** @param uploads shared with the intake, which adds to it */
+  constructor(options: UploadPublisherOptions, folder: UploadFolder, uploads: Map<string, Upload>) {
+    this.#options = options;
+    this.#folder = folder;
+    this.#uploads = uploads;
+  }
+
+  /** Takes a closed upload on. */
+  take(upload: Upload): void {
+    upload.state = "checking";
+    this.#background(this.#take(upload));
+  }
+
+  /** Resolves when `upload` waits or has ended, after `limitMs` at the latest. */
+  async settled(upload: Upload, limitMs: number): Promise<void> {
+    if (upload.state !== "checking") return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        cancel();
+        this.#listeners.delete(look);
+        resolve();
+      };
+      const look = (): void => {
+        if (upload.state !== "checking") done();
+      };
+      const cancel = this.#options.clock.after(limitMs, done);
+      this.#listeners.add(look);
+    });
+  }
+
+  /** Forgets an upload and deletes what is left of it. */
+  async forget(upload: Upload): Promise<void> {
+    this.#uploads.delete(upload.id);
+    await this.#evict(upload);
+    await this.#folder.forget(upload.id);
+  }
+
+  /** Decides what to publish and what to refuse, now and when time has passed. Call it when something changed. */
+  plan(): void {
+    if (!this.#stop.signal.aborted) this.#decide();
+    for (const listener of this.#listeners) listener();
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    this.#cancelTimer?.();
+    for (const { follower } of this.#uploads.values()) follower?.close();
+    await Promise.all(this.#work);
+  }
+
+  #decide(): void {
+    const { clock, settleMs } = this.#options;
+    const now = clock.wall();
+    const { waiting, nextAt } = this.#due(now);
+    const open = [...this.#uploads.values()]
+      .filter(({ state }) => state === "receiving")
+      .map(({ user, target }) => ({ user: userKey(user), target }));
+    const { steps, lookAgainAt } = pairUploads(waiting, open, now, settleMs);
+    for (const step of steps) {
+      if (step.type === "publish") this.#publish(step.pack, step.index);
+      else this.#background(this.#refuse(step.upload, step.why));
+    }
+    this.#cancelTimer?.();
+    const at = Math.min(nextAt, lookAgainAt ?? Infinity);
+    // Not further ahead than timers can look.
+    const ms = Math.min(Math.max(0, at - now), REMEMBER_MS);
+    this.#cancelTimer = at === Infinity ? undefined : clock.after(ms, () => this.plan());
+  }
+
+  /** What time has done: ends are forgotten, failures are tried again, halves have waited for too long. */
+  #due(now: number): { readonly waiting: readonly WaitingUpload[]; readonly nextAt: number } {
+    const waiting: WaitingUpload[] = [];
+    let nextAt = Infinity;
+    const isDue = (at: number): boolean => {
+      if (now < at) nextAt = Math.min(nextAt, at);
+      return now >= at;
+    };
+    let surplus = [...this.#uploads.values()].filter(({ end }) => end !== undefined).length - MAX_ENDED;
+    for (const upload of this.#uploads.values()) {
+      const { id, user, target, content, closedAt = 0, end } = upload;
+      if (end !== undefined) {
+        if (surplus > 0 || isDue(end.at + REMEMBER_MS)) this.#background(this.forget(upload));
+        surplus -= 1;
+      } else if (upload.state === "waiting") {
+        if (isDue(closedAt + this.#options.holdMs())) {
+          const late = new AppError("ERR_TIMEOUT", "its other half did not come in time");
+          this.#background(this.#end(upload, this.#refused(late)));
+        } else if (isDue(upload.retryAt)) {
+          if (content === undefined) this.take(upload);
+          else waiting.push({ id, user: userKey(user), target, content, closedAt });
+        }
+      }
+    }
+    return { waiting, nextAt };
+  }
+
+  /** Looks at what a closed upload is. */
+  async #take(upload: Upload): Promise<void> {
+    try {
+      upload.content = await this.#identify(upload);
+      const published = this.#publishedAs(upload);
+      if (published === undefined) {
+        if (upload.index !== undefined) requireNewNumber(this.#options, upload.index);
+        wait(upload);
+      } else {
+        await this.#end(upload, this.#published(published));
+      }
+    } catch (err) {
+      await this.#fail(upload, err);
+    }
+    this.plan();
+  }
+
+  /** @throws {AppError} when it can be no half of an image under its name */
+  async #identify(upload: Upload): Promise<UploadContent> {
+    const { target, path, total } = upload;
+    const isPack = target.kind === "pack";
+    if (total === 0) {
+      throw new AppError(isPack ? "ERR_PACK_INVALID" : "ERR_INDEX_INVALID", "the file is empty");
+    }
+    if (isPack) {
+      const versionId = await readVersionId(path);
+      return versionId === undefined ? { type: "foreign-pack" } : { type: "pack", versionId };
+    }
+    if (!(await isOurIndex(path))) return { type: "foreign-index" };
+    const publishers = this.#options.prove.publishers();
+    const index = await verifyIndexInWorker(path, publishers, this.#stop.signal);
+    if (
+      fileKey(index.name) !== fileKey(target.image) ||
+      (target.version ?? index.version) !== index.version
+    ) {
+      throw new AppError(
+        "ERR_INDEX_INVALID",
+        `the index is of ${index.name} version ${index.version}, but was uploaded as ${target.fileName}`,
+      );
+    }
+    upload.index = index;
+    return { type: "index", versionId: index.id, isOpaque: index.isOpaque };
+  }
+
+  /** The version that is published with these very bytes. */
+  #publishedAs({ content, target }: Upload): PublishedVersion | undefined {
+    if (content === undefined || !("versionId" in content)) return undefined;
+    const image = this.#options.catalogue.list().find(({ name }) => fileKey(name) === fileKey(target.image));
+    return image?.versions.find(({ id }) => id === content.versionId);
+  }
+
+  async #refuse(id: string, why: "superseded" | "mismatch"): Promise<void> {
+    const upload = this.#uploads.get(id);
+    if (upload === undefined) return;
+    const code = upload.target.kind === "pack" ? "ERR_PACK_INVALID" : "ERR_INDEX_INVALID";
+    const reason =
+      why === "superseded"
+        ? "the same file was uploaded again"
+        : "the pack and the index that were uploaded do not belong together: upload the two that were packed together";
+    await this.#end(upload, this.#refused(new AppError(code, reason)));
+  }
+
+  #publish(packId: string, indexId: string | undefined): void {
+    const pack = this.#uploads.get(packId);
+    const index = indexId === undefined ? undefined : this.#uploads.get(indexId);
+    if (pack === undefined) throw new Error("unreachable: an upload that is gone was paired");
+    for (const upload of [pack, index]) if (upload !== undefined) upload.state = "checking";
+    const image = fileKey(pack.target.image);
+    this.#background(this.#publications.run(image, () => this.#publishPair(pack, index)));
+  }
+
+  async #publishPair(pack: Upload, index: Upload | undefined): Promise<void> {
+    const { clock, logger } = this.#options;
+    const started = clock.now();
+    const both = index === undefined ? [pack] : [pack, index];
+    try {
+      const { name: image, version } =
+        index?.index === undefined
+          ? await this.#publishForeign(pack, index)
+          : await this.#publishOwn(pack, { ...index, index: index.index });
+      const ms = Math.round(clock.now() - started);
+      logger.info({ image, version, user: pack.user.name, bytes: pack.total, ms }, "upload published");
+      for (const upload of both) await this.#end(upload, this.#published({ name: image, version })); // oxlint-disable-line no-await-in-loop -- two
+    } catch (err) {
+      await this.#fail(pack, err);
+      // A bad pack says nothing against its index, which waits for a better one.
+      if (index !== undefined && isAppError(err, "ERR_PACK_INVALID")) wait(index);
+      else if (index !== undefined) await this.#fail(index, err);
+    }
+    this.plan();
+  }
+
+  async #publishForeign(
+    { path, target, user }: Upload,
+    index: Upload | undefined,
+  ): Promise<{ readonly name: string; readonly version: number }> {
+    const paths = { pack: path, index: index?.path };
+    const image = { name: target.image, version: target.version };
+    return publishForeignPair(this.#options, paths, image, user, this.#stop.signal);
+  }
+
+  async #publishOwn(
+    pack: Upload,
+    index: Pick<Upload, "path"> & { readonly index: NonNullable<Upload["index"]> },
+  ): Promise<{ readonly name: string; readonly version: number }> {
+    const { version } = index.index;
+    if (pack.target.version !== undefined && pack.target.version !== version) {
+      throw new AppError(
+        "ERR_PACK_INVALID",
+        `the pack is of version ${version}, but was uploaded as ${pack.target.fileName}`,
+      );
+    }
+    // Somebody else uploaded the same meanwhile.
+    const published = this.#publishedAs(pack);
+    if (published !== undefined) return published;
+    const paths = { pack: pack.path, index: index.path };
+    await publishOwnPair(this.#options, paths, index.index, pack.user, () => this.#check(pack, index.path));
+    return index.index;
+  }
+
+  /** Ends at once when the pack was followed while it came. */
+  async #check(pack: Upload, indexPath: string): Promise<void> {
+    const { follower, total = 0 } = pack;
+    if (follower !== undefined) {
+      await follower.finish(total);
+      return;
+    }
+    await this.#lateChecks.run("", async () => {
+      this.#stop.signal.throwIfAborted();
+      const late = new PackFollower({ indexPath, packPath: pack.path, sources: [], received: total });
+      pack.follower = late;
+      await late.finish(total);
+    });
+  }
+
+  #published({ name, version }: { readonly name: string; readonly version: number }): UploadEnd {
+    return { state: "published", image: name, version, at: Math.round(this.#options.clock.wall()) };
+  }
+
+  #refused(err: unknown): UploadEnd {
+    const folders = [this.#folder.path, this.#options.root];
+    return { state: "refused", ...refusalOf(err, folders), at: Math.round(this.#options.clock.wall()) };
+  }
+
+  /** Refuses the upload, unless what failed may go right the next time. */
+  async #fail(upload: Upload, err: unknown): Promise<void> {
+    upload.follower?.close();
+    upload.follower = undefined;
+    if (!isTransient(err)) {
+      await this.#end(upload, this.#refused(err));
+      return;
+    }
+    wait(upload);
+    upload.trouble = refusalOf(err, [this.#folder.path, this.#options.root]).reason;
+    upload.retryAt = this.#options.clock.wall() + RETRY_MS;
+    if (this.#stop.signal.aborted) return;
+    const { id, target, user } = upload;
+    this.#options.logger.error(
+      { err, upload: id, file: target.fileName, user: user.name },
+      "upload cannot be published, trying again",
+    );
+  }
+
+  async #end(upload: Upload, end: UploadEnd): Promise<void> {
+    const { id, user, target, total = 0, closedAt = 0 } = upload;
+    const { logger } = this.#options;
+    upload.end = end;
+    upload.state = end.state;
+    upload.follower?.close();
+    upload.follower = undefined;
+    if (end.state === "refused") {
+      const { code, reason } = end;
+      logger.warn({ upload: id, file: target.fileName, user: user.name, code, reason }, "upload refused");
+    }
+    try {
+      await this.#evict(upload);
+      await this.#folder.save({ id, user, target, total, closedAt, end });
+      await this.#folder.removeData(id);
+    } catch (err) {
+      // What is published is so all the same; a restart looks at the file again.
+      logger.error({ err, upload: id, reason: describeError(err) }, "cannot save the end of an upload");
+    }
+    for (const listener of this.#listeners) listener();
+  }
+
+  async #evict(upload: Upload): Promise<void> {
+    const stamp = await stampOf(upload.path).catch(() => undefined); // Gone: nothing of it is served.
+    if (stamp !== undefined) this.#options.onGone(stamp);
+  }
+
+  #background(work: Promise<void>): void {
+    const watched = work
+      .catch((err: unknown) => {
+        this.#options.logger.error({ err, reason: describeError(err) }, "uploads: unexpected failure");
+      })
+      .finally(() => this.#work.delete(watched));
+    this.#work.add(watched);
+  }
+}
+
+function wait(upload: Upload): void {
+  upload.state = "waiting";
+  upload.trouble = undefined;
+}

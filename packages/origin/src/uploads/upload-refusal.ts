@@ -1,0 +1,35 @@
+import { accessDenied, BitsFault, HRESULT } from "@ckmesh/bits";
+import { describeError, type ErrorCode, isAppError } from "@ckmesh/core";
+
+const FORBIDDEN: ReadonlySet<ErrorCode> = new Set(["ERR_IMAGE_EXISTS", "ERR_SIGNATURE_INVALID"]);
+/** What can go right without another upload: space is made, a share comes back, the origin starts again. */
+const TRANSIENT: ReadonlySet<ErrorCode> = new Set([
+  "ERR_STORE_FULL",
+  "ERR_FILE_DENIED",
+  "ERR_INTERNAL",
+  "ERR_CONFIG_INVALID",
+  "ERR_STORE_CORRUPT",
+  "ERR_SHUTTING_DOWN",
+  "ERR_ABORTED",
+]);
+
+/** True if the file may be all right. */
+export function isTransient(err: unknown): boolean {
+  return !isAppError(err) || TRANSIENT.has(err.code);
+}
+
+/** Why a file is refused, without where it lies: users see it. */
+export function refusalOf(
+  err: unknown,
+  folders: readonly string[],
+): { readonly code: ErrorCode; readonly reason: string } {
+  const reason = folders.reduce((text, folder) => text.replaceAll(folder, ""), describeError(err));
+  return { code: isAppError(err) ? err.code : "ERR_INTERNAL", reason };
+}
+
+/** What the Ack to a Close says of a refused file: a status that no client answers by sending it all again. */
+export function refusalFault(refusal: { readonly code: ErrorCode; readonly reason: string }): BitsFault {
+  return FORBIDDEN.has(refusal.code)
+    ? accessDenied(refusal.reason, refusal.code)
+    : new BitsFault(refusal.code, refusal.reason, { status: 400, hresult: HRESULT.invalidArgument });
+}
