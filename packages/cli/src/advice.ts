@@ -5,9 +5,9 @@ const ADVICE: Partial<Readonly<Record<ErrorCode, string>>> = {
   ERR_CONFIG_INVALID: "correct the named key; --print-config shows every value and where it comes from",
   ERR_USAGE: "see the command's --help",
   ERR_AUTH_REQUIRED:
-    "give --user and --password-file of an account that may read, or --negotiate; `ckmesh doctor URL` tries each way",
+    "give --user and --password-file of an account with the right that this needs, or --negotiate; `ckmesh doctor URL` tries each way",
   ERR_AUTH_FORBIDDEN:
-    "use https:// with --user and --password-file, or ask the origin's administrator for the right to read",
+    "use https:// with --user and --password-file, or ask the origin's administrator for the right (read; to upload, change)",
   ERR_AUTH_UNAVAILABLE:
     "the credentials were not looked at: try again, and look into the origin's log if it lasts",
   ERR_IMAGE_NOT_FOUND:

@@ -14,6 +14,8 @@ const MAX_FAILURES = 20;
  */
 const WAITING_MS = 60_000;
 
+const NO_REASON = "it waits for the other file of the version";
+
 export type PublicationWorld = Pick<UploadWorld, "calls" | "clock" | "signal">;
 
 /**
@@ -57,7 +59,7 @@ export async function awaitPublication(
     if (outcome?.state !== "waiting") waitsSince = undefined;
     else {
       waitsSince ??= clock.now();
-      onWaiting(outcome.reason ?? "for the other file of its version");
+      onWaiting(outcome.reason ?? NO_REASON);
       if (clock.now() - waitsSince > WAITING_MS) throw waits(outcome);
     }
     await wait(clock, pause, signal);
@@ -86,7 +88,7 @@ function refusal({ code, reason }: UploadOutcome): AppError {
 function waits({ reason, code }: UploadOutcome): AppError {
   return new AppError(
     "ERR_UPLOAD_REFUSED",
-    `the origin has both files and does not publish them: it waits ${reason ?? "for the other file of its version"}; run the command again later to see what became of it`,
+    `the origin has both files and does not publish them: ${reason ?? NO_REASON}; run the command again later to see what became of it`,
     { details: { ...(code !== undefined && { remoteCode: code }) } },
   );
 }

@@ -6,6 +6,8 @@ import { FileSource, type UploadSource } from "./upload-source.js";
 export interface VersionToUpload {
   readonly name: string;
   readonly version: number;
+  /** Version id, lower-case hexadecimal. */
+  readonly idHex: string;
   readonly index: UploadSource;
   readonly pack: UploadSource;
 }
@@ -45,6 +47,7 @@ export async function openVersion(indexPath: string): Promise<OpenVersion> {
     return {
       name,
       version,
+      idHex: signed.idHex,
       index,
       pack,
       async close() {

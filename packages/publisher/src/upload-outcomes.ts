@@ -1,5 +1,6 @@
 import { AppError, ERROR_CODES, type ErrorCode, Fields } from "@ckmesh/core";
 import type { OriginAnswer, OriginCalls } from "@ckmesh/net";
+import { answeredCode, parseAnswer } from "./origin-json.js";
 
 export const OUTCOME_STATES = ["receiving", "waiting", "checking", "published", "refused"] as const;
 
@@ -37,7 +38,7 @@ export async function listUploads(
     signal,
   });
   if (answer.status === 200) return decodeList(answer);
-  const code = codeOf(answer);
+  const code = answeredCode(answer);
   if (code === undefined) {
     if (answer.status < 500 || answer.status === 501) return undefined;
     throw new AppError("ERR_ORIGIN_UNREACHABLE", `the server failed on ${PATH} with status ${answer.status}`);
@@ -52,16 +53,9 @@ const MEANING: Partial<Readonly<Record<ErrorCode, string>>> = {
   ERR_AUTH_REQUIRED: "the origin wants credentials of an account with the right to upload (change)",
 };
 
-/** Of an error that an origin of ours answers with. */
-function codeOf({ bytes }: OriginAnswer): ErrorCode | undefined {
-  const value = parseJson(bytes);
-  if (typeof value !== "object" || value === null || !("code" in value)) return undefined;
-  return ERROR_CODES.find((code) => code === value.code);
-}
-
 /** @returns undefined when it is no list of ours: some servers answer every path with a page */
-function decodeList({ bytes }: OriginAnswer): readonly UploadOutcome[] | undefined {
-  const value = parseJson(bytes);
+function decodeList(answer: OriginAnswer): readonly UploadOutcome[] | undefined {
+  const value = parseAnswer(answer);
   if (typeof value !== "object" || value === null || !("uploads" in value)) return undefined;
   const list = new Fields(value, "uploads", "ERR_ORIGIN_INVALID").list("uploads", MAX_UPLOADS);
   return list.map((item) => decodeOutcome(item));
@@ -78,12 +72,4 @@ function decodeOutcome(item: unknown): UploadOutcome {
     ...(fields.has("reason") && { reason: fields.string("reason", MAX_TEXT) }),
     ...(known !== undefined && { code: known }),
   };
-}
-
-function parseJson(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(Buffer.from(bytes).toString("utf8"));
-  } catch {
-    return undefined; // a page, or cut off
-  }
 }

@@ -1,6 +1,7 @@
 import { AppError, isAppError } from "@ckmesh/core";
 import { indexFileName, PACK_HEADER_BYTES, packFileName } from "@ckmesh/image";
 import { awaitPublication } from "./await-publication.js";
+import { lookUpImage } from "./look-up-image.js";
 import type { VersionToUpload } from "./open-version.js";
 import { type FileUpload, type UploadWorld, uploadFile } from "./upload-file.js";
 import { listUploads, type UploadOutcome } from "./upload-outcomes.js";
@@ -91,8 +92,17 @@ class VersionUploader {
           id.toLowerCase() === sessionId.toLowerCase() &&
           (state === "waiting" || state === "checking" || state === "published"),
       );
-    await this.#send(index, isThere);
-    const id = await this.#send(pack, isThere);
+    const { name, version, idHex } = this.#upload.version;
+    const { calls, signal } = this.#world;
+    const before = await lookUpImage(calls, name, signal);
+    if (before?.ids.get(version) === idHex) return { ...this.#sums(), publishedVersion: version };
+    let id: string;
+    try {
+      await this.#send(index, isThere);
+      id = await this.#send(pack, isThere);
+    } catch (err) {
+      throw before?.ids.has(version) === true ? existsError(err, name, version, before.next) : err;
+    }
     this.#report("publishing", this.#bytesTotal, 0);
     const publishedVersion = await awaitPublication(id, this.#world, (reason) =>
       this.#upload.onWaiting(reason),
@@ -160,6 +170,16 @@ class VersionUploader {
       this.#upload.onUnresumable(err);
     }
   }
+}
+
+/** The number stands for something else there. */
+function existsError(err: unknown, name: string, version: number, next: number): unknown {
+  if (!isAppError(err, "ERR_AUTH_FORBIDDEN") && !isAppError(err, "ERR_IMAGE_EXISTS")) return err;
+  return new AppError(
+    "ERR_IMAGE_EXISTS",
+    `the origin has another version ${version} of ${name}; pack it as one that is free: ckmesh pack --version ${next}`,
+    { cause: err, details: { ...err.details, next } },
+  );
 }
 
 /** All is there but the file that clients look for. */

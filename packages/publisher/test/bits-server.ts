@@ -20,6 +20,8 @@ interface Session {
 export interface BitsServerBehaviour {
   /** An origin of ours: the list of its uploads, as JSON; absent: no such path. */
   uploads?: () => unknown;
+  /** An origin of ours: its version ids by number. */
+  versions?: Readonly<Record<number, string>>;
   /** Answers in place of the server; undefined: it answers itself. `packet` is GET for a question for the list. */
   answer?: (packet: string, request: Request) => string | undefined;
   /** Breaks the connection when so many bytes of a fragment's body arrived, once. */
@@ -105,6 +107,7 @@ export class BitsServer {
     const special = this.behaviour.answer?.(packet, request);
     if (method === "GET") {
       if (special !== undefined) return special;
+      if (path.startsWith("/ckmesh/api/images/")) return this.#image();
       const list = this.behaviour.uploads?.();
       return list === undefined ? reply(404, [], "<p>not found") : reply(200, [], JSON.stringify(list));
     }
@@ -135,6 +138,13 @@ export class BitsServer {
       return ack([idField]);
     }
     return this.#fragment(session, idField, headers["content-range"] ?? "", body);
+  }
+
+  #image(): string {
+    const { versions } = this.behaviour;
+    if (versions === undefined) return reply(404, [], '{"code":"ERR_IMAGE_NOT_FOUND","message":"none"}');
+    const list = Object.entries(versions).map(([version, id]) => ({ version: Number(version), id }));
+    return reply(200, [], JSON.stringify({ name: "Win11", next: 7, versions: list }));
   }
 
   #fragment(session: Session, idField: string, range: string, body: Buffer): string {

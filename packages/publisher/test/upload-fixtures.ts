@@ -87,7 +87,7 @@ export async function upload(
     folder === undefined ? undefined : await UploadResumeFile.open(join(folder, "Win11_2.ckm.upload"), url);
   const result = await uploadVersion(
     {
-      version: { name: "Win11", version: 2, ...files },
+      version: { name: "Win11", version: 2, idHex: "ab".repeat(32), ...files },
       ...(resume !== undefined && { resume }),
       onProgress: (progress) => told.progress.push(progress),
       onRetry: (reason) => told.retries.push(reason),

@@ -249,6 +249,34 @@ describe("to an origin of ours", () => {
     expect(server.packets.length).toBe(before);
   });
 
+  it("that has published the same version, sends nothing", async () => {
+    const { server, url, files, folder } = await setUp();
+    makeOrigin(server);
+    server.behaviour.versions = { 1: "cd".repeat(32), 2: "AB".repeat(32) };
+    const { result } = await upload(url, files, folder);
+    expect(result).toMatchObject({ bytesSent: 0, publishedVersion: 2 });
+    expect(server.packets).toEqual([]);
+  });
+
+  it("that has another version of this number, is told the next free one", async () => {
+    const { server, url, files, folder } = await setUp();
+    makeOrigin(server);
+    server.behaviour.versions = { 2: "cd".repeat(32) };
+    server.behaviour.answer = (packet) =>
+      packet === "Create-Session"
+        ? reply(403, [
+            "BITS-Packet-Type: Ack",
+            "BITS-Error-Code: 0x80070005",
+            "Ckmesh-Error: ERR_IMAGE_EXISTS",
+          ])
+        : undefined;
+    const { result } = await upload(url, files, folder);
+    expect(result).toMatchObject({
+      code: "ERR_IMAGE_EXISTS",
+      message: expect.stringContaining("--version 7"),
+    });
+  });
+
   it("that forbids uploads to this account, gets none", async () => {
     const { server, url, files, folder } = await setUp();
     server.behaviour.answer = () => reply(403, [], '{"code":"ERR_AUTH_FORBIDDEN","message":"no"}');

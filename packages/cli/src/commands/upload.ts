@@ -94,7 +94,7 @@ function reports(output: Output): Reports {
     onWaiting(reason) {
       if (reason === lastReason) return;
       lastReason = reason;
-      output.step("waiting", `the origin waits ${reason}`, { reason });
+      output.step("waiting", `the origin cannot publish it yet: ${reason}`, { reason });
     },
     onUnresumable(err) {
       const message = describeError(err);
