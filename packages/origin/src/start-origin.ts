@@ -14,6 +14,8 @@ import type { FairQueueLimits } from "@ckmesh/swarm";
 import { issueTicket, TICKET_LIFETIME_MS } from "@ckmesh/wire";
 import { DeletionJournal } from "./api/deletion-journal.js";
 import { ImageRemover } from "./api/image-remover.js";
+import { addImageRoutes } from "./api/image-routes.js";
+import { addApiRoutes } from "./api-routes.js";
 import { AuditLog } from "./audit-log.js";
 import { Catalogue, type PublishedVersion } from "./catalogue.js";
 import { CatalogueCache } from "./catalogue-cache.js";
@@ -130,6 +132,8 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     },
   });
   const upgrades = new Map<string, UpgradeHandler>();
+  const remover = new ImageRemover({ catalogue, gate, journal, audit, clock, logger });
+  const startedAt = clock.wall();
   let isClosing = false;
   const parts: ListenerParts = {
     access,
@@ -144,21 +148,19 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
       directoryBrowse: config.virtualDirectory.directoryBrowse,
       publicCache: config.virtualDirectory.publicCache,
     },
-    api: {
-      catalogue,
-      access,
-      gateStatus: () => gate.status(),
-      siteMap: () => places.siteMap,
-      fleetKey,
-      clock,
-      startedAt: clock.wall(),
-      metricsText: metrics.text,
-    },
-    images: {
-      catalogue,
-      cache,
-      openFiles,
-      remover: new ImageRemover({ catalogue, gate, journal, audit, clock, logger }),
+    addRoutes: (app, visitorOf) => {
+      addApiRoutes(app, {
+        catalogue,
+        access,
+        gateStatus: () => gate.status(),
+        siteMap: () => places.siteMap,
+        fleetKey,
+        clock,
+        startedAt,
+        visitorOf,
+        metricsText: metrics.text,
+      });
+      addImageRoutes(app, { catalogue, cache, openFiles, remover, visitorOf });
     },
     refreshAccounts: () => live.refresh(),
     upgrades,

@@ -85,15 +85,9 @@ export async function openBitsListener(
       directoryBrowse: true,
       publicCache: false,
     },
-    api: {
-      catalogue,
-      access,
-      gateStatus: () => ({ refused: [], waiting: [], checking: undefined, folderError: undefined }),
-      siteMap: () => new SiteMap({}),
-      fleetKey: undefined,
-      clock,
-      startedAt: clock.wall(),
-      metricsText: options.metricsText,
+    addRoutes: (app) => {
+      app.get("/healthz", () => ({ status: "ok" }));
+      app.get("/metrics", () => options.metricsText?.() ?? "");
     },
     refreshAccounts: () => live.refresh(),
     upgrades: new Map(),
