@@ -8,9 +8,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { Access, Visitor } from "./access.js";
 import { AnswerTurns } from "./answer-turns.js";
 import { isApiPath, needOf } from "./api/api-paths.js";
-import { addImageRoutes, type ImageRoutesOptions } from "./api/image-routes.js";
 import { guardWrite, MAX_WRITE_BYTES } from "./api/write-guard.js";
-import { type ApiRoutesOptions, addApiRoutes } from "./api-routes.js";
 import { BitsConnections } from "./bits/bits-connections.js";
 import type { BitsHandler } from "./bits/bits-request.js";
 import { addControlRoutes, type ControlRoutesOptions } from "./control/control-routes.js";
@@ -25,15 +23,16 @@ import type { RequestRecorder } from "./request-facts.js";
 import { originForm, pathOf } from "./request-target.js";
 import type { TlsFiles } from "./tls-options.js";
 
+/** Who sends a request that was let in. */
+type VisitorOf = (request: IncomingMessage) => Visitor;
 export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
 export interface ListenerParts {
   readonly access: Access;
   readonly recorder: RequestRecorder;
   readonly files: Omit<FileRouteOptions, "visitorOf">;
-  readonly api: Omit<ApiRoutesOptions, "visitorOf">;
-  readonly images: Omit<ImageRoutesOptions, "visitorOf">;
-  readonly controls: Omit<ControlRoutesOptions, "visitorOf">;
+  /** Adds what is no file: `api-paths.ts` says who may ask for it. */
+  readonly addRoutes: (app: FastifyInstance, visitorOf: VisitorOf) => void;
   /** Nothing to wait for, or a look at the accounts file under way. */
   readonly refreshAccounts: () => Promise<void> | undefined;
   readonly upgrades: ReadonlyMap<string, UpgradeHandler>;
@@ -163,9 +162,7 @@ function buildApp(parts: ListenerParts, tls: ListenerTls | undefined): ListenerA
     if (visitor === undefined) throw new Error("unreachable: a request that nobody was asked about");
     return visitor;
   };
-  addApiRoutes(app, { ...parts.api, visitorOf });
-  addImageRoutes(app, { ...parts.images, visitorOf });
-  addControlRoutes(app, { ...parts.controls, visitorOf });
+  parts.addRoutes(app, visitorOf);
   const fileRoute = createFileRoute({ ...parts.files, visitorOf });
   app.get(FILE_ROUTE, (request, reply) => fileRoute(request, reply, targetOf(request)));
   return { app, bits };

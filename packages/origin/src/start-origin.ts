@@ -15,7 +15,10 @@ import type { FairQueueLimits } from "@ckmesh/swarm";
 import { issueTicket, TICKET_LIFETIME_MS } from "@ckmesh/wire";
 import { DeletionJournal } from "./api/deletion-journal.js";
 import { ImageRemover } from "./api/image-remover.js";
+import { addImageRoutes } from "./api/image-routes.js";
+import { addApiRoutes } from "./api-routes.js";
 import { AuditLog } from "./audit-log.js";
+import { addControlRoutes } from "./control/control-routes.js";
 import { Catalogue, type PublishedVersion } from "./catalogue.js";
 import { CatalogueCache } from "./catalogue-cache.js";
 import { checkOriginConfig } from "./config/check-config.js";
@@ -169,6 +172,8 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     onGone: (file) => openFiles.evict(file),
   });
   const upgrades = new Map<string, UpgradeHandler>();
+  const remover = new ImageRemover({ catalogue, gate, journal, audit, clock, logger });
+  const startedAt = clock.wall();
   let isClosing = false;
   const parts: ListenerParts = {
     access,
@@ -185,27 +190,25 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
       publicCache: config.virtualDirectory.publicCache,
       findStaged: (key, user) => uploads.findStaged(key, user),
     },
-    api: {
-      catalogue,
-      controls,
-      access,
-      gateStatus: () => {
-        const status = gate.status();
-        return { ...status, refused: [...status.refused, ...controls.records.refusals()] };
-      },
-      siteMap: () => places.siteMap,
-      fleetKey,
-      clock,
-      startedAt: clock.wall(),
-      metricsText: metrics.text,
+    addRoutes: (app, visitorOf) => {
+      addApiRoutes(app, {
+        catalogue,
+        controls,
+        access,
+        gateStatus: () => {
+          const status = gate.status();
+          return { ...status, refused: [...status.refused, ...controls.records.refusals()] };
+        },
+        siteMap: () => places.siteMap,
+        fleetKey,
+        clock,
+        startedAt,
+        visitorOf,
+        metricsText: metrics.text,
+      });
+      addImageRoutes(app, { catalogue, cache, openFiles, remover, visitorOf });
+      addControlRoutes(app, { catalogue, controls, visitorOf });
     },
-    images: {
-      catalogue,
-      cache,
-      openFiles,
-      remover: new ImageRemover({ catalogue, gate, journal, audit, clock, logger }),
-    },
-    controls: { catalogue, controls },
     refreshAccounts: () => live.refresh(),
     upgrades,
     bits: undefined,

@@ -100,24 +100,10 @@ export async function openBitsListener(
       directoryBrowse: true,
       publicCache: false,
     },
-    api: {
-      catalogue,
-      controls,
-      access,
-      gateStatus: () => ({ refused: [], waiting: [], checking: undefined, folderError: undefined }),
-      siteMap: () => new SiteMap({}),
-      fleetKey: undefined,
-      clock,
-      startedAt: clock.wall(),
-      metricsText: options.metricsText,
+    addRoutes: (app) => {
+      app.get("/healthz", () => ({ status: "ok" }));
+      app.get("/metrics", () => options.metricsText?.() ?? "");
     },
-    images: {
-      catalogue,
-      cache: { highest: () => 0 },
-      openFiles,
-      remover: { remove: () => Promise.reject(new Error("these tests delete nothing")) },
-    },
-    controls: { catalogue, controls },
     refreshAccounts: () => live.refresh(),
     upgrades: new Map(),
     bits: handler,
