@@ -1,5 +1,5 @@
 import { AppError, type ErrorCode } from "@ckmesh/core";
-import { HRESULT, type Hresult } from "./hresult.js";
+import { HRESULT, hresultOfStatus } from "./hresult.js";
 import type { RefusedReply } from "./reply.js";
 
 /** Who found the fault: our side, or the program that a notification went to ([MC-BUP] 2.2.1.2). */
@@ -8,8 +8,8 @@ export const ERROR_CONTEXT = { server: 0x5, application: 0x7 } as const;
 /** A refused packet, with what its Ack says. */
 export class BitsFault extends AppError {
   readonly status: number;
-  /** Absent where the status says it all. */
-  readonly hresult: Hresult | undefined;
+  /** Unsigned 32 bits; absent where the status says it all. */
+  readonly hresult: number | undefined;
   readonly context: number;
   readonly retryAfterSeconds: number | undefined;
 
@@ -18,7 +18,7 @@ export class BitsFault extends AppError {
     message: string,
     answer: {
       readonly status: number;
-      readonly hresult?: Hresult;
+      readonly hresult?: number;
       readonly context?: number;
       readonly retryAfterSeconds?: number;
       readonly cause?: unknown;
@@ -139,5 +139,36 @@ export function tooManySessions(retryAfterSeconds: number): BitsFault {
   return new BitsFault("ERR_ORIGIN_BUSY", "there are too many upload sessions", {
     status: 503,
     retryAfterSeconds,
+  });
+}
+
+/**
+ * The program that was told of a file answered with another status than a success. BITS decides by it whether to try
+ * again (Microsoft Learn, "Handling Server Application Errors").
+ */
+export function applicationRefused(status: number): BitsFault {
+  return new BitsFault("ERR_UPLOAD_REFUSED", `the program that is told of uploads answered ${status}`, {
+    status,
+    hresult: hresultOfStatus(status),
+    context: ERROR_CONTEXT.application,
+  });
+}
+
+/** That program cannot be reached: BITS tries until it can. */
+export function applicationUnreachable(cause: unknown): BitsFault {
+  return new BitsFault("ERR_ORIGIN_UNREACHABLE", "the program that is told of uploads cannot be reached", {
+    status: 503,
+    hresult: hresultOfStatus(503),
+    context: ERROR_CONTEXT.application,
+    cause,
+  });
+}
+
+/** That program has not answered in time ([MC-BUP] 3.3.6). */
+export function applicationTimedOut(): BitsFault {
+  return new BitsFault("ERR_TIMEOUT", "the program that is told of uploads does not answer", {
+    status: 408,
+    hresult: HRESULT.notificationTimeout,
+    context: ERROR_CONTEXT.application,
   });
 }

@@ -15,3 +15,8 @@ export const HRESULT = {
 } as const;
 
 export type Hresult = (typeof HRESULT)[keyof typeof HRESULT];
+
+/** BG_E_HTTP_ERROR_403 and the like: what BITS itself makes of a status. */
+export function hresultOfStatus(status: number): number {
+  return 0x80190000 + status;
+}

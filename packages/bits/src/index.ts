@@ -1,5 +1,8 @@
 export {
   accessDenied,
+  applicationRefused,
+  applicationTimedOut,
+  applicationUnreachable,
   BitsFault,
   contentLengthMissing,
   diskFull,

@@ -68,7 +68,7 @@ async function answerOf(context: Context): Promise<BitsAnswer> {
   try {
     reply = await handle(context);
   } catch (err) {
-    if (isAppError(err, "ERR_ABORTED") || isAppError(err, "ERR_TIMEOUT")) throw err;
+    if (isAppError(err, "ERR_ABORTED") || isAppError(err, "ERR_TIMEOUT")) throw err; // The connection's.
     const fault = faultOf(err, context);
     if (fault === undefined) return httpAnswer(err, context);
     reply = refusal(fault);

@@ -20,8 +20,6 @@ export interface Notified {
   readonly replyUrl?: string;
   /** False: the program has what it wanted, and the file goes when the session ends. */
   readonly isPublished: boolean;
-  /** Bytes of the answer in the session's folder; absent where there is none. */
-  readonly replyBytes?: number;
 }
 
 const FORMAT = 1;
@@ -64,6 +62,5 @@ function decodeNotified(fields: Fields): Notified {
   return {
     isPublished: fields.boolean("isPublished"),
     ...(fields.has("replyUrl") && { replyUrl: fields.string("replyUrl", MAX_TEXT) }),
-    ...(fields.has("replyBytes") && { replyBytes: fields.int("replyBytes", 0, MAX_COUNT) }),
   };
 }

@@ -29,8 +29,11 @@ export interface SessionParts {
   readonly limits: () => FragmentLimits;
   /** @throws {BitsFault} 500 with ERROR_DISK_FULL when so much more does not fit */
   readonly requireSpace: (missingBytes: number) => Promise<void>;
-  /** Tells a program of the whole file; undefined where none is configured. */
-  readonly notify: (session: UploadSession) => Promise<Notified> | undefined;
+  /**
+   * Tells a program of the whole file; undefined where none is configured.
+   * @throws {BitsFault} when it does not take it
+   */
+  readonly notify: (session: UploadSession, request: BitsRequest) => Promise<Notified> | undefined;
   readonly received: (bytes: number) => void;
 }
 
@@ -157,7 +160,8 @@ export class UploadSession {
           if (body === undefined) throw new Error("unreachable: bytes without a request");
           return await this.#store(effect, body);
         case "fill":
-          return await this.#fill(effect.received, effect.total);
+          if (body === undefined) throw new Error("unreachable: only a fragment is filled up");
+          return await this.#fill(effect.received, effect.total, body.request);
         case "publish":
           return await this.#publish(effect.total);
         case "forget":
@@ -206,9 +210,9 @@ export class UploadSession {
     }
   }
 
-  async #fill(end: number, total: number): Promise<SessionEvent> {
+  async #fill(end: number, total: number, request: BitsRequest): Promise<SessionEvent> {
     const { received, missing } = await this.#watcher.fill(end, total);
-    const notified = received === total ? (this.#record.notified ?? (await this.#notify())) : undefined;
+    const notified = received === total ? await this.#notified(request) : undefined;
     return {
       type: "filled",
       received,
@@ -217,8 +221,10 @@ export class UploadSession {
     };
   }
 
-  async #notify(): Promise<Notified | undefined> {
-    const notified = await this.#parts.notify(this);
+  /** A program is told once, whatever comes again. */
+  async #notified(request: BitsRequest): Promise<Notified | undefined> {
+    if (this.#record.notified !== undefined) return this.#record.notified;
+    const notified = await this.#parts.notify(this, request);
     if (notified !== undefined) await this.#write({ ...this.#record, notified });
     return notified;
   }

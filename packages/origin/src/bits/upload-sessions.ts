@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readdir, truncate } from "node:fs/promises";
+import { mkdir, readdir, stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import type { Identity } from "@ckmesh/auth";
 import {
@@ -15,11 +15,13 @@ import {
 } from "@ckmesh/bits";
 import type { Clock, Logger, Metrics } from "@ckmesh/core";
 import { fileErrorCode } from "@ckmesh/store";
+import type { FoundFile } from "../catalogue.js";
 import { fileKey } from "../served-path.js";
 import type { UploadIntake, UploadTarget } from "../uploads/upload-intake.js";
 import type { BitsSettings } from "./bits-settings.js";
+import { replyId } from "./reply-name.js";
 import { SessionFolder } from "./session-folder.js";
-import type { Notified, SessionRecord } from "./session-record.js";
+import type { SessionRecord } from "./session-record.js";
 import { requireSpace } from "./staging-space.js";
 import type { UploadAudit } from "./upload-audit.js";
 import { type SessionOutcome, type SessionParts, UploadSession } from "./upload-session.js";
@@ -29,8 +31,7 @@ export interface UploadSessionsOptions {
   readonly stagingPath: string;
   readonly settings: () => BitsSettings;
   readonly intake: UploadIntake;
-  /** @throws {BitsFault} with the context of the application when it does not take the file */
-  readonly notify: (session: UploadSession) => Promise<Notified> | undefined;
+  readonly notify: SessionParts["notify"];
   readonly audit: UploadAudit;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -104,8 +105,7 @@ export class UploadSessions {
   /** Finds the sessions that were under way when the origin ended, however it did. */
   static async open(options: UploadSessionsOptions): Promise<UploadSessions> {
     const sessions = new UploadSessions(options);
-    await mkdir(sessions.#folder, { recursive: true, mode: 0o700 });
-    for (const name of await readdir(sessions.#folder)) await sessions.#restore(name);
+    for (const name of await namesIn(sessions.#folder)) await sessions.#restore(name);
     sessions.#changed();
     return sessions;
   }
@@ -117,6 +117,7 @@ export class UploadSessions {
    */
   async create({ user, target, url }: SessionRequest): Promise<string> {
     this.#table.admit(ownerName(user));
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     await this.#requireSpace(0);
     await this.#options.intake.admit(target, user);
     const sessionId = formatSessionId(randomBytes(SESSION_ID_BYTES));
@@ -167,6 +168,30 @@ export class UploadSessions {
     if (session === undefined || !(await this.#track(session.drop()))) return false;
     this.#forget(session, undefined);
     return true;
+  }
+
+  /**
+   * What a program answered to an upload, for the user who sent it.
+   * @param key of `fileKey`
+   */
+  async findReply(key: string, user: Identity): Promise<FoundFile | undefined> {
+    const id = replyId(key);
+    const session = id === undefined ? undefined : this.#sessions.get(id);
+    if (session === undefined || ownerName(session.record.user) !== ownerName(user)) return undefined;
+    const { notified } = session.record;
+    if (notified?.replyUrl?.toLowerCase().endsWith(key) !== true) return undefined;
+    const path = session.folder.replyPath;
+    const { size, mtimeMs, ino } = await stat(path);
+    const file = {
+      path,
+      size,
+      mtimeMs,
+      ino,
+      fileName: key,
+      etag: `"${session.id}"`,
+      lastModified: Math.floor(mtimeMs / 1000),
+    };
+    return { file, isAlias: true };
   }
 
   /** The configuration has changed. */
@@ -343,5 +368,15 @@ function isClosed(intake: UploadIntake, id: string): boolean {
     return intake.wasClosed(id);
   } catch {
     return true; // It was refused: the intake has told its user.
+  }
+}
+
+/** None where uploads were never on. */
+async function namesIn(folder: string): Promise<readonly string[]> {
+  try {
+    return await readdir(folder);
+  } catch (err) {
+    if (fileErrorCode(err) === "ENOENT") return [];
+    throw err;
   }
 }

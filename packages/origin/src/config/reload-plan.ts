@@ -16,9 +16,13 @@ const LIVE_KEYS: readonly string[] = [
   "sites",
   "trustedProxies",
   "publishers",
+  "bits",
   "limits.maxConnections",
   "limits.drainMs",
 ];
+
+/** Of those, what is opened once. */
+const FIXED_KEYS: ReadonlySet<string> = new Set(["bits.stagingPath"]);
 
 export function planReload(before: OriginConfig, after: OriginConfig): ReloadPlan {
   const differing = differences(before, after, "");
@@ -29,6 +33,7 @@ export function planReload(before: OriginConfig, after: OriginConfig): ReloadPla
 }
 
 function isLive(key: string): boolean {
+  if (FIXED_KEYS.has(key)) return false;
   return LIVE_KEYS.some((live) => key === live || key.startsWith(`${live}.`));
 }
 

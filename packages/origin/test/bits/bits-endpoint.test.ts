@@ -131,7 +131,7 @@ describe("who may upload", () => {
       headers: { "WWW-Authenticate": [CHALLENGE] },
     });
     expect(uploads.intake.admitted).toEqual([]);
-    expect(readdirSync(join(uploads.staging, "sessions"))).toEqual([]);
+    expect(readdirSync(uploads.staging)).toEqual([]);
   });
 
   it.each(["Ping", "Create-Session"])(

@@ -13,6 +13,7 @@ import { createBitsEndpoint } from "../../src/bits/bits-endpoint.js";
 import type { BitsHandler, BitsRequest } from "../../src/bits/bits-request.js";
 import { type BitsSettings, bitsSettings } from "../../src/bits/bits-settings.js";
 import { UploadAudit } from "../../src/bits/upload-audit.js";
+import { UploadNotifier } from "../../src/bits/upload-notifier.js";
 import { UploadSessions } from "../../src/bits/upload-sessions.js";
 import { type BitsConfig, bitsDefaults } from "../../src/config/bits-schema.js";
 import { plainEntrance } from "../../src/entrance.js";
@@ -74,11 +75,16 @@ export async function startUploads(options: TestUploadsOptions = {}): Promise<Te
   const audit: AuditEntry[] = [];
   const uploadAudit = new UploadAudit({ write: (entry) => audit.push(entry) }, clock);
   mkdirSync(staging, { recursive: true });
+  const notifier = new UploadNotifier({
+    settings: () => settings.notification,
+    directoryName: "MEDVImages",
+    logger: silentLogger,
+  });
   const sessions = await UploadSessions.open({
     stagingPath: staging,
     settings: () => settings,
     intake,
-    notify: () => undefined,
+    notify: (session, request) => notifier.notify(session, request),
     audit: uploadAudit,
     clock,
     logger: silentLogger,
