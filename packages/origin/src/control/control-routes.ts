@@ -21,6 +21,7 @@ const ImageParams = Type.Object({ name: Type.String() });
 /** 64 KiB in base64. */
 const ControlBody = Type.Object({
   record: Type.String({ pattern: "^[A-Za-z0-9+/]+={0,2}$", maxLength: 87_384 }),
+  replaces: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
 });
 const OutcomeBody = Type.Object({
   client: Type.String({ pattern: "^[0-9a-fA-F]{64}$" }),

@@ -6,7 +6,8 @@ const LIMIT = { percent: 10, minReports: 10 };
 function tallyOf(active: number, failed: number): OutcomeTally {
   const tally = new OutcomeTally();
   for (let i = 0; i < active; i += 1) tally.add(`a${i}`, { outcome: "active" }, true);
-  for (let i = 0; i < failed; i += 1) tally.add(`f${i}`, { outcome: "failed", code: "ERR_PACK_INVALID" }, true);
+  for (let i = 0; i < failed; i += 1)
+    tally.add(`f${i}`, { outcome: "failed", code: "ERR_PACK_INVALID" }, true);
   return tally;
 }
 
