@@ -14,7 +14,7 @@ export interface FolderPair {
 }
 
 /** A file `NAME.control.index`. */
-export interface FolderControl {
+interface FolderControl {
   readonly image: string;
   readonly file: FileStamp;
 }

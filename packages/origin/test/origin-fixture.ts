@@ -30,8 +30,8 @@ export interface TestOrigin {
   /** JSON lines of its logger. */
   readonly log: readonly string[];
   /** Raw target, nothing normalised; by the TLS listener when there is one and `plain` is not asked for. */
-  get(target: string, headers?: OutgoingHttpHeaders, method?: string): Promise<Answer>;
-  getPlain(target: string, headers?: OutgoingHttpHeaders, method?: string): Promise<Answer>;
+  get(target: string, headers?: OutgoingHttpHeaders, method?: string, body?: string): Promise<Answer>;
+  getPlain(target: string, headers?: OutgoingHttpHeaders, method?: string, body?: string): Promise<Answer>;
   drop(pair: MadePair): void;
   /** Resolves when the newest version of an image is `version`. */
   published(image: string, version: number): Promise<void>;
@@ -95,8 +95,8 @@ export async function startTestOrigin(options: TestOriginOptions = {}): Promise<
   const bases = origin.urls.map((url) => new URL(url));
   const plain = bases.find(({ protocol }) => protocol === "http:");
   const best = bases.find(({ protocol }) => protocol === "https:") ?? plain;
-  const get = async (target: string, headers: OutgoingHttpHeaders = {}, method = "GET"): Promise<Answer> =>
-    ask(best, target, headers, method);
+  const get: TestOrigin["get"] = async (target, headers = {}, method = "GET", body?) =>
+    ask(best, target, headers, method, body);
   return {
     origin,
     config,
@@ -105,7 +105,8 @@ export async function startTestOrigin(options: TestOriginOptions = {}): Promise<
     state,
     log,
     get,
-    getPlain: async (target, headers = {}, method = "GET") => ask(plain, target, headers, method),
+    getPlain: async (target, headers = {}, method = "GET", body?) =>
+      ask(plain, target, headers, method, body),
     drop,
     published: (image, version) =>
       eventually(async () => {
@@ -137,6 +138,7 @@ export function ask(
   target: string,
   headers: OutgoingHttpHeaders,
   method: string,
+  body?: string,
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     if (base === undefined) return reject(new Error("no such listener"));
@@ -152,6 +154,6 @@ export function ask(
         resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks) }),
       );
     });
-    request.end();
+    request.end(body);
   });
 }

@@ -3,7 +3,7 @@ import { answerFile } from "../file-answer.js";
 import type { ServedControl } from "./served-control.js";
 
 /** Tells clients which versions the origin holds: `held=3,4`. Only a delay, so it needs no signature. */
-export const ROLLOUT_HEADER = "Ckmesh-Rollout";
+const ROLLOUT_HEADER = "Ckmesh-Rollout";
 
 /** What the file route asks for control records. */
 export interface ControlFiles {

@@ -54,6 +54,7 @@ export interface ControlOffer {
 type News = Pick<ControlChange, "source" | "isNew">;
 
 interface Entry {
+  readonly fileName: string;
   /** Of the file that was looked at last; empty: look again. */
   stamp: string;
   control: ServedControl | undefined;
@@ -94,7 +95,10 @@ export class ControlRecords {
   /** Takes what is new in the folder. Never throws: what goes wrong is in `refusals` and, once, in the log. */
   look(found: ReadonlyMap<string, { readonly image: string; readonly file: FileStamp }>): Promise<void> {
     return this.#inTurn(async () => {
-      for (const [key, entry] of this.#entries) if (!found.has(key)) this.#drop(key, entry);
+      for (const [key, entry] of this.#entries) {
+        // It may have been placed after the folder was listed.
+        if (!found.has(key) && (await stampOf(this.#pathOf(entry))) === undefined) this.#drop(key, entry);
+      }
       for (const [key, { image, file }] of found) await this.#lookAt(key, image, file);
     });
   }
@@ -195,6 +199,10 @@ export class ControlRecords {
     }
   }
 
+  #pathOf({ fileName }: Entry): string {
+    return join(this.#options.root, fileName);
+  }
+
   #check(name: string, bytes: Uint8Array, isPrivate: boolean): ServedControl {
     const { publishers, clock } = this.#options;
     return checkControl(name, bytes, { publishers: publishers(), isPrivate, wall: clock.wall() });
@@ -225,7 +233,12 @@ export class ControlRecords {
   }
 
   #accept(key: string, control: ServedControl, news: News & { readonly stamp: string }): void {
-    const entry = this.#entries.get(key) ?? { stamp: "", control: undefined, refusal: undefined };
+    const entry = this.#entries.get(key) ?? {
+      fileName: control.fileName,
+      stamp: "",
+      control: undefined,
+      refusal: undefined,
+    };
     this.#entries.set(key, entry);
     entry.stamp = news.stamp;
     entry.refusal = undefined;
@@ -257,13 +270,14 @@ export class ControlRecords {
 
   #refuse(key: string, image: string, err: unknown, stamp: string): void {
     const { clock, logger, root } = this.#options;
-    const entry = this.#entries.get(key) ?? { stamp, control: undefined, refusal: undefined };
+    const fileName = controlFileName(image);
+    const entry = this.#entries.get(key) ?? { fileName, stamp, control: undefined, refusal: undefined };
     if (this.#entries.size < MAX_RECORDS) this.#entries.set(key, entry);
     entry.stamp = stamp;
     const code = isAppError(err) ? err.code : "ERR_INTERNAL";
     const reason = describeError(err).replaceAll(root, "");
     if (entry.refusal?.code === code && entry.refusal.reason === reason) return;
-    entry.refusal = { file: controlFileName(image), code, reason, since: Math.round(clock.wall()) };
+    entry.refusal = { file: fileName, code, reason, since: Math.round(clock.wall()) };
     logger.warn({ image, code, reason }, "control record refused");
   }
 
@@ -288,19 +302,19 @@ function stampText({ size, mtimeMs, ino }: FileStamp): string {
   return `${size}:${mtimeMs}:${ino}`;
 }
 
+const DENIED: ReadonlySet<string | undefined> = new Set(["EACCES", "EPERM", "EROFS"]);
+const FULL: ReadonlySet<string | undefined> = new Set(["ENOSPC", "EDQUOT"]);
+
 /** Where the folder lies is not for those who read the answer. */
 function placingError(cause: unknown): unknown {
-  switch (fileErrorCode(cause)) {
-    case "EACCES":
-    case "EPERM":
-    case "EROFS":
-      return new AppError("ERR_FILE_DENIED", "the origin's account may not write to its image folder", {
-        cause,
-      });
-    case "ENOSPC":
-    case "EDQUOT":
-      return new AppError("ERR_STORE_FULL", "no space is left in the image folder", { cause });
-    default:
-      return cause;
+  const code = fileErrorCode(cause);
+  if (DENIED.has(code)) {
+    return new AppError("ERR_FILE_DENIED", "the origin's account may not write to its image folder", {
+      cause,
+    });
   }
+  if (FULL.has(code)) {
+    return new AppError("ERR_STORE_FULL", "no space is left in the image folder", { cause });
+  }
+  return cause;
 }

@@ -2,7 +2,7 @@ import type { FailureLimit } from "@ckmesh/image";
 
 /** What became of a version on a machine. */
 export const OUTCOMES = ["verified", "active", "failed"] as const;
-export type Outcome = (typeof OUTCOMES)[number];
+type Outcome = (typeof OUTCOMES)[number];
 
 export interface ClientOutcome {
   readonly outcome: Outcome;
