@@ -9,6 +9,7 @@ import type { Access, Visitor } from "./access.js";
 import { AnswerTurns } from "./answer-turns.js";
 import { isApiPath, needOf } from "./api/api-paths.js";
 import { addImageRoutes, type ImageRoutesOptions } from "./api/image-routes.js";
+import { addUploadRoutes, type UploadRoutesOptions } from "./api/upload-routes.js";
 import { guardWrite, MAX_WRITE_BYTES } from "./api/write-guard.js";
 import { type ApiRoutesOptions, addApiRoutes } from "./api-routes.js";
 import { drainBody } from "./drain-body.js";
@@ -27,6 +28,7 @@ export interface ListenerParts {
   readonly files: Omit<FileRouteOptions, "visitorOf">;
   readonly api: Omit<ApiRoutesOptions, "visitorOf">;
   readonly images: Omit<ImageRoutesOptions, "visitorOf">;
+  readonly uploads: Omit<UploadRoutesOptions, "visitorOf">;
   /** Nothing to wait for, or a look at the accounts file under way. */
   readonly refreshAccounts: () => Promise<void> | undefined;
   readonly upgrades: ReadonlyMap<string, UpgradeHandler>;
@@ -146,6 +148,7 @@ function buildApp(parts: ListenerParts, tls: ListenerTls | undefined): FastifyIn
   };
   addApiRoutes(app, { ...parts.api, visitorOf });
   addImageRoutes(app, { ...parts.images, visitorOf });
+  addUploadRoutes(app, { ...parts.uploads, visitorOf });
   const fileRoute = createFileRoute({ ...parts.files, visitorOf });
   app.get(FILE_ROUTE, (request, reply) => fileRoute(request, reply, targetOf(request)));
   return app;

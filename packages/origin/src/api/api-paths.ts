@@ -15,6 +15,8 @@ const API_PATHS: readonly ApiPath[] = [
   // They say nothing of images or users.
   { pattern: /^\/(?:healthz|metrics)$/i, needs: { GET: "open" } },
   { pattern: /^\/ckmesh\/(?:catalogue|ticket|api\/status)$/i, needs: { GET: "read" } },
+  { pattern: /^\/ckmesh\/api\/uploads$/i, needs: { GET: "change" } },
+  { pattern: /^\/ckmesh\/api\/uploads\/[^/]+$/i, needs: { DELETE: "change" } },
   { pattern: /^\/ckmesh\/api\/images$/i, needs: { GET: "change" } },
   { pattern: /^\/ckmesh\/api\/images\/[^/]+$/i, needs: { GET: "change", DELETE: "change" } },
   { pattern: /^\/ckmesh\/api\/images\/[^/]+\/versions\/[^/]+$/i, needs: { GET: "change", DELETE: "change" } },
