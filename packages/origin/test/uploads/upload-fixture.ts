@@ -55,6 +55,7 @@ export interface BenchOptions {
   /** Goes on in the folder of another one. */
   readonly folder?: string;
   readonly publishers?: readonly Uint8Array[];
+  readonly scanMs?: number;
   readonly overrides?: Partial<UploadsOptions>;
 }
 
@@ -77,7 +78,7 @@ export async function openBench(options: BenchOptions = {}): Promise<UploadBench
   };
   const gate = new PublishGate({
     root,
-    scanMs: 20,
+    scanMs: options.scanMs ?? 20,
     settleMs: 60,
     ...prove,
     catalogue,
