@@ -31,7 +31,28 @@ interface DeleteEntry {
   readonly isForced: boolean;
 }
 
-export type AuditEntry = PublishEntry | DeleteEntry | ControlAuditEntry | UploadEntry | LogonEntry;
+/** An uploaded file that was not published. */
+interface UploadEndEntry {
+  readonly action: "upload-refused" | "upload-removed";
+  /** As the URL names it. */
+  readonly file: string;
+  readonly session: string;
+  /** Who uploaded it. */
+  readonly user: string;
+  readonly code?: string;
+  readonly reason?: string;
+  /** Who removed it, and from where. */
+  readonly remover?: string;
+  readonly address?: string;
+}
+
+export type AuditEntry =
+  | PublishEntry
+  | DeleteEntry
+  | ControlAuditEntry
+  | UploadEntry
+  | UploadEndEntry
+  | LogonEntry;
 
 /** One JSON line per change of what is published, per upload and per logon, in `audit.ndjson` of the state folder. */
 export class AuditLog {

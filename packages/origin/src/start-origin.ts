@@ -18,6 +18,7 @@ import { ImageRemover } from "./api/image-remover.js";
 import { addImageRoutes } from "./api/image-routes.js";
 import { addApiRoutes } from "./api-routes.js";
 import { AuditLog } from "./audit-log.js";
+import { addUploadRoutes } from "./api/upload-routes.js";
 import { addControlRoutes } from "./control/control-routes.js";
 import { Catalogue, type PublishedVersion } from "./catalogue.js";
 import { CatalogueCache } from "./catalogue-cache.js";
@@ -166,6 +167,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     prove,
     clock,
     logger: deps.logger.child({ component: "uploads" }),
+    audit,
     allowOverwrites: () => current.bits.BITSAllowOverwrites,
     settleMs: config.publish.settleMs * LONE_SETTLE_FACTOR,
     holdMs: () => HOLD_MS,
@@ -208,6 +210,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
       });
       addImageRoutes(app, { catalogue, cache, openFiles, remover, visitorOf });
       addControlRoutes(app, { catalogue, controls, visitorOf });
+      addUploadRoutes(app, { uploads, directoryName: config.virtualDirectory.name, visitorOf });
     },
     refreshAccounts: () => live.refresh(),
     upgrades,

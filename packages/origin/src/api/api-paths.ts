@@ -17,6 +17,8 @@ const API_PATHS: readonly ApiPath[] = [
   { pattern: /^\/ckmesh\/(?:catalogue|ticket|api\/status)$/i, needs: { GET: "read" } },
   { pattern: /^\/ckmesh\/api\/outcome$/i, needs: { POST: "read" } },
   { pattern: /^\/ckmesh\/api\/images\/[^/]+\/control$/i, needs: { PUT: "change" } },
+  { pattern: /^\/ckmesh\/api\/uploads$/i, needs: { GET: "change" } },
+  { pattern: /^\/ckmesh\/api\/uploads\/[^/]+$/i, needs: { DELETE: "change" } },
   { pattern: /^\/ckmesh\/api\/images$/i, needs: { GET: "change" } },
   { pattern: /^\/ckmesh\/api\/images\/[^/]+$/i, needs: { GET: "change", DELETE: "change" } },
   { pattern: /^\/ckmesh\/api\/images\/[^/]+\/versions\/[^/]+$/i, needs: { GET: "change", DELETE: "change" } },

@@ -11,7 +11,7 @@ import { describeVersion } from "../api-routes.js";
 import type { Catalogue, PublishedVersion } from "../catalogue.js";
 import type { CatalogueCache } from "../catalogue-cache.js";
 import type { OpenFiles } from "../open-files.js";
-import { plainAddress } from "../request-facts.js";
+import { actorOf } from "./actor-of.js";
 import type { Actor, ImageRemover, RemovalRequest } from "./image-remover.js";
 
 export interface ImageRoutesOptions {
@@ -55,7 +55,7 @@ export function addImageRoutes(app: FastifyInstance, options: ImageRoutesOptions
     request: IncomingMessage,
     what: Omit<RemovalRequest, keyof Actor>,
   ): Promise<object> => {
-    const removed = await options.remover.remove({ ...what, ...actorOf(request, options) });
+    const removed = await options.remover.remove({ ...what, ...actorOf(request, options.visitorOf) });
     return {
       image: removed[0]?.name ?? what.name,
       deleted: removed.map(({ version, id }) => ({ version, id })),
@@ -129,12 +129,6 @@ function findVersion(catalogue: Catalogue, name: string, version: number): Publi
   const found = image.versions.find((each) => each.version === version);
   if (found === undefined) throw notFound(`${image.name} has no version ${version}`);
   return found;
-}
-
-function actorOf(request: IncomingMessage, { visitorOf }: ImageRoutesOptions): Actor {
-  const { identity } = visitorOf(request);
-  if (identity === undefined) throw new Error("unreachable: rights to change are never anonymous");
-  return { user: identity.name, address: plainAddress(request.socket.remoteAddress ?? "") };
 }
 
 function notFound(message: string): AppError {

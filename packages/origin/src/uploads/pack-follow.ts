@@ -111,9 +111,10 @@ export class PackFollow {
         known.forget(frame);
         break;
       }
-      const isWritten = this.#write(bytes.subarray(at - frames.offset(frame)), at);
-      if (!isWritten) return { received: at };
-      if (this.#check.nextFrame === frame) this.#check.accept(bytes);
+      const skip = at - frames.offset(frame);
+      if (!this.#write(bytes.subarray(skip), at)) return { received: at };
+      // What came before within the frame is for the check to read.
+      if (skip === 0 && this.#check.nextFrame === frame) this.#check.accept(bytes);
       at = frames.offset(frame + 1);
     }
     const missing = known.missingFrom(frame, WORTHWHILE_GAP_BYTES);

@@ -20,7 +20,7 @@ export interface WaitingUpload {
   readonly closedAt: number;
 }
 
-export type PairingStep =
+type PairingStep =
   | { readonly type: "publish"; readonly pack: string; readonly index: string | undefined }
   | { readonly type: "refuse"; readonly upload: string; readonly why: "superseded" | "mismatch" };
 

@@ -1,4 +1,5 @@
 import { AppError, type Clock, describeError, isAppError, type Logger } from "@ckmesh/core";
+import type { AuditLog } from "../audit-log.js";
 import type { FileStamp, PublishedVersion } from "../catalogue.js";
 import { isOurIndex, stampOf } from "../opaque-pack.js";
 import { fileKey } from "../served-path.js";
@@ -21,6 +22,7 @@ import { readVersionId } from "./upload-watch.js";
 export interface UploadPublisherOptions extends PublishPairOptions {
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly audit: Pick<AuditLog, "write">;
   /** How long a foreign pack waits for an index, ms, before it is published alone. */
   readonly settleMs: number;
   /** How long a half waits for the other one, ms. */
@@ -318,6 +320,8 @@ export class UploadPublisher {
     if (end.state === "refused") {
       const { code, reason } = end;
       logger.warn({ upload: id, file: target.fileName, user: user.name, code, reason }, "upload refused");
+      const entry = { file: target.fileName, session: id, user: user.name, code, reason };
+      this.#options.audit.write({ action: "upload-refused", ...entry }, end.at);
     }
     try {
       await this.#evict(upload);

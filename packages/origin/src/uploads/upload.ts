@@ -9,7 +9,7 @@ import type { UploadEnd } from "./upload-record.js";
  * receiving (its session is open) → checking (what is it) → waiting (for its other half, or to be tried again)
  * → checking (with its other half) → published | refused.
  */
-export type UploadState = "receiving" | "waiting" | "checking" | UploadEnd["state"];
+type UploadState = "receiving" | "waiting" | "checking" | UploadEnd["state"];
 
 /** One uploaded file, from its session to some time after its end. */
 export interface Upload {

@@ -1,6 +1,7 @@
 import type { Identity } from "@ckmesh/auth";
 import { accessDenied, diskFull } from "@ckmesh/bits";
 import { AppError, sha256, toHex } from "@ckmesh/core";
+import type { Actor } from "../api/image-remover.js";
 import type { FoundFile } from "../catalogue.js";
 import { stampOf } from "../opaque-pack.js";
 import { fileKey } from "../served-path.js";
@@ -117,9 +118,10 @@ export class Uploads implements UploadIntake {
 
   /**
    * Takes a closed upload away, or forgets how one ended; false when there is none of that id.
+   * @param actor who wants it
    * @throws {AppError} ERR_STORE_BUSY while it is checked
    */
-  async remove(id: string): Promise<boolean> {
+  async remove(id: string, actor: Actor): Promise<boolean> {
     const upload = this.#uploads.get(id);
     if (upload?.closedAt === undefined) return false;
     if (upload.state === "checking") {
@@ -127,6 +129,13 @@ export class Uploads implements UploadIntake {
     }
     await this.#publisher.forget(upload);
     this.#publisher.plan();
+    const { user, target } = upload;
+    const entry = { file: target.fileName, session: id, user: user.name };
+    const { audit, clock } = this.#options;
+    audit.write(
+      { action: "upload-removed", ...entry, remover: actor.user, address: actor.address },
+      clock.wall(),
+    );
     return true;
   }
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Identity } from "@ckmesh/auth";
 import { createLogger, systemClock } from "@ckmesh/runtime";
 import { onTestFinished } from "vitest";
+import type { AuditEntry } from "../../src/audit-log.js";
 import { Catalogue } from "../../src/catalogue.js";
 import { CatalogueCache } from "../../src/catalogue-cache.js";
 import { OpaqueIndexes } from "../../src/opaque-pack.js";
@@ -19,7 +20,7 @@ export const ALICE: Identity = { name: "alice", account: "alice" };
 export const BOB: Identity = { name: "bob", account: "bob" };
 
 /** What sending a file came to. */
-export interface SentFile {
+interface SentFile {
   readonly id: string;
   /** Bytes that were not there without being sent. */
   readonly sentBytes: number;
@@ -27,7 +28,7 @@ export interface SentFile {
   readonly fault: unknown;
 }
 
-export interface SendOptions {
+interface SendOptions {
   readonly user?: Identity;
   readonly fragmentBytes?: number;
   /** Leaves the session open after so many bytes. */
@@ -40,8 +41,8 @@ export interface UploadBench {
   readonly uploads: Uploads;
   readonly catalogue: Catalogue;
   readonly cache: CatalogueCache;
-  readonly told: string[];
-  readonly log: string[];
+  readonly told: readonly string[];
+  readonly audited: readonly AuditEntry[];
   /** Sends a file as a session does, to the name of a URL. */
   send(bytes: Uint8Array, name: string, options?: SendOptions): Promise<SentFile>;
   /** Index, then pack, to the alias. */
@@ -54,6 +55,7 @@ export interface BenchOptions {
   /** Goes on in the folder of another one. */
   readonly folder?: string;
   readonly publishers?: readonly Uint8Array[];
+  readonly scanMs?: number;
   readonly overrides?: Partial<UploadsOptions>;
 }
 
@@ -63,11 +65,11 @@ export async function openBench(options: BenchOptions = {}): Promise<UploadBench
   const [root, state, sessions] = ["images", "state", "sessions"].map((name) => join(folder, name));
   if (root === undefined || state === undefined || sessions === undefined) throw new Error("unreachable");
   for (const path of [root, state, sessions]) mkdirSync(path, { recursive: true });
-  const log: string[] = [];
-  const logger = createLogger({ level: "debug", destination: { write: (line) => log.push(line) } });
+  const logger = createLogger({ level: "debug", destination: { write: () => {} } });
   const catalogue = new Catalogue();
   const cache = await CatalogueCache.load(state, logger);
   const told: string[] = [];
+  const audited: AuditEntry[] = [];
   const prove = {
     publishers: () => options.publishers ?? [],
     opaqueIndexes: await OpaqueIndexes.open(state),
@@ -76,7 +78,7 @@ export async function openBench(options: BenchOptions = {}): Promise<UploadBench
   };
   const gate = new PublishGate({
     root,
-    scanMs: 20,
+    scanMs: options.scanMs ?? 20,
     settleMs: 60,
     ...prove,
     catalogue,
@@ -97,6 +99,7 @@ export async function openBench(options: BenchOptions = {}): Promise<UploadBench
     prove,
     clock: systemClock,
     logger,
+    audit: { write: (entry) => void audited.push(entry) },
     allowOverwrites: () => false,
     settleMs: 300,
     holdMs: () => 60_000,
@@ -133,7 +136,7 @@ export async function openBench(options: BenchOptions = {}): Promise<UploadBench
     catalogue,
     cache,
     told,
-    log,
+    audited,
     send,
     sendPair: async ({ index, pack, indexName, packName }, how) => [
       await send(index, alias(indexName), how),

@@ -91,6 +91,9 @@ describe("a file that is no good", () => {
     const [index, bad] = await bench.sendPair({ ...V1, pack: damaged(V1.pack, 70_000) });
     expect(bad?.fault).toMatchObject({ code: "ERR_PACK_INVALID", status: 400, hresult: 0x80070057 });
     expect(bench.stateOf(index?.id ?? "")).toBe("waiting");
+    expect(bench.audited).toMatchObject([
+      { action: "upload-refused", code: "ERR_PACK_INVALID", user: "alice" },
+    ]);
     const good = await bench.send(V1.pack, "win7.ckm");
     expect(good.fault).toBeUndefined();
     expect(bench.told).toEqual(["win7 1 new by alice"]);
@@ -236,8 +239,19 @@ describe("a staged file", () => {
   it("can be taken away while it waits", async () => {
     const bench = await openBench();
     const { id } = await bench.send(V1.index, "win7.ckm.index");
-    expect(await bench.uploads.remove(id)).toBe(true);
-    expect(await bench.uploads.remove(id)).toBe(false);
+    const actor = { user: "bob", address: "192.0.2.1" };
+    expect(await bench.uploads.remove(id, actor)).toBe(true);
+    expect(await bench.uploads.remove(id, actor)).toBe(false);
+    expect(bench.audited).toEqual([
+      {
+        action: "upload-removed",
+        file: "win7.ckm.index",
+        session: id,
+        user: "alice",
+        remover: "bob",
+        address: "192.0.2.1",
+      },
+    ]);
     expect(readdirSync(join(bench.folder, "closed"))).toEqual([]);
   });
 });
