@@ -41,7 +41,9 @@ function problemsOf(command: string, line: Readonly<Record<string, unknown>>): r
   const name = line["type"] === "step" ? String(line["event"]) : String(line["type"]);
   const keys = Object.keys(line).filter((key) => key !== "type" && key !== "event");
   const { required, optional } =
-    name === "status" ? { required: STATUS_FIELDS, optional: ["images", "bytesSent"] } : documented(command, name);
+    name === "status"
+      ? { required: STATUS_FIELDS, optional: ["images", "bytesSent"] }
+      : documented(command, name);
   return [
     ...required.filter((key) => !keys.includes(key)).map((key) => `${command} ${name}: no ${key}`),
     ...keys

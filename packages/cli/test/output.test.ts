@@ -52,7 +52,7 @@ describe("Output for people", () => {
     expect(exit).toBe(1);
     expect(terminal.stderr).toBe(
       "ckmesh: no answer from the origin: connect ECONNREFUSED 127.0.0.1:1 (ERR_ORIGIN_UNREACHABLE)\n" +
-        "  check the address in --origin, the certificate (--ca) and the network; `ckmesh doctor URL` looks at each\n",
+        "  check the address in --origin or --to, the certificate (--ca) and the network; `ckmesh doctor URL` looks at each\n",
     );
   });
 

@@ -1,7 +1,7 @@
 import { type BitsPacket, type BitsReply, decodeReply, encodePacket } from "@ckmesh/bits";
 import type { OriginCalls, RequestBody } from "@ckmesh/net";
 
-export const BITS_METHOD = "BITS_POST";
+const BITS_METHOD = "BITS_POST";
 /** Without progress of a fragment, ms ([MC-BUP] 3.1.2.1). */
 const SEND_TIMEOUT_MS = 120_000;
 /** Without an answer to another packet, ms: a server may look at the whole file at its close ([MC-BUP] 3.1.2.2). */

@@ -2,7 +2,7 @@ import { AppError, ERROR_CODES, type ErrorCode, Fields } from "@ckmesh/core";
 import type { OriginAnswer, OriginCalls } from "@ckmesh/net";
 import { answeredCode, parseAnswer } from "./origin-json.js";
 
-export const OUTCOME_STATES = ["receiving", "waiting", "checking", "published", "refused"] as const;
+const OUTCOME_STATES = ["receiving", "waiting", "checking", "published", "refused"] as const;
 
 /** What became of an upload at an origin of ours. */
 export interface UploadOutcome {

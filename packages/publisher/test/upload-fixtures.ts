@@ -55,7 +55,7 @@ export async function startServer(): Promise<{ server: BitsServer; url: string }
   return { server, url };
 }
 
-export function worldOf(url: string, more: Partial<UploadWorld> = {}): UploadWorld {
+function worldOf(url: string, more: Partial<UploadWorld> = {}): UploadWorld {
   const calls = new OriginCalls({ baseUrl: url, clock: fastClock });
   closers.push(async () => await calls.close());
   return {
