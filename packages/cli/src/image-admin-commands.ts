@@ -4,7 +4,7 @@ import { addOriginOptions } from "./origin-options.js";
 
 const TO = "--to https://images.example/MEDVImages --negotiate";
 
-/** image list, show, delete, withdraw, restore, ring, approve, activate, hold, release: what an origin publishes, and who gets it. */
+/** image list, show, delete, withdraw, restore, rollback, ring, approve, activate, hold, release: what an origin publishes, and who gets it. */
 export function addImageAdminCommands(program: Command): void {
   const image = program
     .command("image")
@@ -12,6 +12,7 @@ export function addImageAdminCommands(program: Command): void {
   addViews(image);
   addDelete(image);
   addWithdrawals(image);
+  addRollback(image);
   addRollouts(image);
 }
 
@@ -90,6 +91,24 @@ function addWithdrawals(image: Command): void {
     "work",
     [`ckmesh image restore Win11 7 --sign publisher.key ${TO}`],
     async () => (await import("./commands/image-order.js")).restore,
+  );
+}
+
+function addRollback(image: Command): void {
+  const rollback = image
+    .command("rollback")
+    .summary("publish old content as the next version")
+    .description(
+      "Makes a new version with the content of an older one: every frame is kept, so next to nothing is sent, neither to the " +
+        "origin nor to clients that have the older one.",
+    )
+    .argument("<NAME>", "image")
+    .argument("[VERSION]", "whose content; default: the newest before the highest that is not withdrawn");
+  leaf(
+    addYes(addRecordOptions(rollback)),
+    "work",
+    [`ckmesh image rollback Win11 --sign publisher.key ${TO}`, `ckmesh image rollback Win11 5 ${TO}`],
+    async () => (await import("./commands/image-rollback.js")).rollback,
   );
 }
 

@@ -61,6 +61,7 @@ export type { CodecEntry, DiskFormat, IndexHead, Section, SectionKind, SignedHea
 export { decodeKept } from "./kept-frames.js";
 export { checkPackHeader, encodePackHeader, hasPackMagic, packHeaderId } from "./pack-header.js";
 export { PieceHashes } from "./piece-hashes.js";
+export { type Renumbering, renumberIndex } from "./renumber-index.js";
 export { RowLayout } from "./row-layout.js";
 export { SectorMapCursor, SectorMapWriter } from "./sector-map.js";
 export { publicKeyBytes, type TrustPolicy } from "./signatures.js";

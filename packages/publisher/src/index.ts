@@ -7,6 +7,7 @@ export {
 } from "./admin-api.js";
 export type { ControlOrder } from "./control-edit.js";
 export { type OpenVersion, openVersion, type VersionToUpload } from "./open-version.js";
+export { rollbackSource, rollbackVersion } from "./rollback-version.js";
 export { sendOrder } from "./send-order.js";
 export type { UploadWorld } from "./upload-file.js";
 export { UploadPacer } from "./upload-pacer.js";

@@ -25,7 +25,7 @@ export const upload: Action = async ({ output, signal }, options) => {
       const start = performance.now();
       const resume = await UploadResumeFile.open(resumePath(options.arg(0)), url);
       const uploaded = await uploadVersion(
-        { version, resume, ...reports(output) },
+        { version, resume, ...uploadReports(output) },
         {
           calls,
           pacer: bytesPerSec === undefined ? undefined : new UploadPacer(bytesPerSec, systemClock),
@@ -79,9 +79,10 @@ function limitOf(options: CliOptions): number | undefined {
   return bytesPerSec;
 }
 
-type Reports = Pick<VersionUpload, "onProgress" | "onRetry" | "onWaiting" | "onUnresumable">;
+export type UploadReports = Pick<VersionUpload, "onProgress" | "onRetry" | "onWaiting" | "onUnresumable">;
 
-function reports(output: Output): Reports {
+/** What is said while an upload is under way. */
+export function uploadReports(output: Output): UploadReports {
   let lastReason: string | undefined;
   return {
     onProgress({ phase, bytesDone, bytesTotal, bytesSent }) {
