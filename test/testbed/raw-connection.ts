@@ -80,6 +80,16 @@ export class RawConnection {
     });
   }
 
+  /** Writes more of a request that `send` began. */
+  write(bytes: Uint8Array): void {
+    this.#socket.write(bytes);
+  }
+
+  /** Resolves when all that was written has left this process. */
+  async flushed(): Promise<void> {
+    if (this.#socket.writableLength > 0) await once(this.#socket, "drain");
+  }
+
   close(): void {
     this.#socket.destroy();
   }
