@@ -20,7 +20,11 @@ export interface CurlUploadResult {
   readonly connects: readonly number[];
   /** Answers of 401 before the last one of a request. */
   readonly challenges: number;
+  /** Of the fragments and Close-Session, curl's own start included. */
+  readonly seconds: number;
 }
+
+const RUN_TIMEOUT_MS = 120_000;
 
 interface Step {
   readonly url: string;
@@ -72,6 +76,7 @@ interface Run {
   readonly statuses: readonly number[];
   readonly connects: number;
   readonly headers: string;
+  readonly seconds: number;
 }
 
 async function runSteps({ logon, env }: CurlUpload, folder: string, steps: readonly Step[]): Promise<Run> {
@@ -96,10 +101,12 @@ async function runSteps({ logon, env }: CurlUpload, folder: string, steps: reado
     ].join("\n"),
   );
   writeFileSync(config, text.join("\nnext\n"));
+  const start = performance.now();
   const run = await runProgram("curl", ["--config", config], {
-    timeoutMs: 120_000,
+    timeoutMs: RUN_TIMEOUT_MS,
     env: { HOME: folder, KRB5CCNAME: "FILE:/nonexistent", NTLM_USER_FILE: "/nonexistent", ...env },
   });
+  const seconds = (performance.now() - start) / 1000;
   const lines = run.stdout
     .trim()
     .split("\n")
@@ -107,6 +114,7 @@ async function runSteps({ logon, env }: CurlUpload, folder: string, steps: reado
   return {
     statuses: lines.map(([status = 0]) => status),
     connects: lines.reduce((sum, [, connects = 0]) => sum + connects, 0),
+    seconds,
     headers: steps.map((_, n) => readFileSync(`${headers}-${n}`, "latin1")).join(""),
   };
 }
@@ -115,6 +123,7 @@ function summary(runs: readonly Run[]): CurlUploadResult {
   return {
     statuses: runs.flatMap(({ statuses }) => statuses),
     connects: runs.map(({ connects }) => connects),
+    seconds: runs[1]?.seconds ?? 0,
     challenges: runs.reduce((sum, { headers }) => sum + (headers.match(/^HTTP\/1\.1 401/gm)?.length ?? 0), 0),
   };
 }

@@ -6,7 +6,7 @@ import { PYTHON } from "./foreign.js";
 const SCRIPT = fileURLToPath(new URL("bits_server.py", import.meta.url));
 
 /** One packet as the server answered it. */
-export interface ServedPacket {
+interface ServedPacket {
   /** Lower case: `ping`, `create-session`, `fragment` … */
   readonly packet: string;
   readonly status: number;

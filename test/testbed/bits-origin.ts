@@ -8,7 +8,7 @@ import { OriginUnderTest } from "./origin-under-test.js";
 import { RawConnection } from "./raw-connection.js";
 
 /** Who may upload. */
-export const UPLOADERS: readonly LocalUser[] = [ALICE, CAROL];
+const UPLOADERS: readonly LocalUser[] = [ALICE, CAROL];
 /** Who may read and not upload. */
 export const READER: LocalUser = BOB;
 
