@@ -8,10 +8,12 @@ import { BitsConnection, basic, CODE } from "../testbed/bits-connection.js";
 import { imageFiles, startBitsOrigin } from "../testbed/bits-origin.js";
 import { soakUploads } from "../testbed/bits-soak.js";
 import { uploadSparse } from "../testbed/bits-sparse.js";
+import { whyNot } from "../testbed/foreign.js";
 import { ALICE } from "../testbed/local-accounts.js";
 import type { OriginUnderTest } from "../testbed/origin-under-test.js";
 import { useTempFolder } from "./temp-folder.js";
 
+const noPython = whyNot("uploads by Python", ["python"]);
 const tempFolder = useTempFolder();
 /** Five of the fifty that scripts/bits-soak.ts does. */
 const ROUNDS = 5;
@@ -21,7 +23,7 @@ const SPARSE_BYTES = 512 * MIB;
 /** Buffers of one fragment on its way, and what a heap moves by itself. */
 const MAX_GROWTH_MIB = 64;
 
-describe("uploads", () => {
+describe.skipIf(noPython !== undefined)("uploads", () => {
   it("are published byte for byte after their program or the origin was killed at random points", async ({
     signal,
   }) => {

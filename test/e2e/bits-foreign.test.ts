@@ -6,9 +6,11 @@ import { afterEach, describe, expect, it } from "vitest";
 import { curlUpload } from "../testbed/bits-curl.js";
 import { type ForeignBitsServer, startForeignBitsServer } from "../testbed/bits-foreign-server.js";
 import { BitsPython } from "../testbed/bits-python.js";
+import { whyNot } from "../testbed/foreign.js";
 import { useTempFolder } from "./temp-folder.js";
 
 /* The foreign clients against the foreign server: what the other tests lean on stands by itself. */
+const reason = whyNot("foreign BITS programs", ["python", "curl"]);
 const tempFolder = useTempFolder();
 const FRAGMENT_BYTES = 64 * KIB;
 const file = randomFillSync(new Uint8Array(MIB + 1));
@@ -32,7 +34,7 @@ async function start(flags: readonly string[]): Promise<{ url: string; source: s
 const countOf = (packet: string, status: number): number =>
   server?.packets.filter((seen) => seen.packet === packet && seen.status === status).length ?? 0;
 
-describe("Python's client", () => {
+describe.skipIf(reason !== undefined)("Python's client", () => {
   it.each([
     { fault: "none", flags: [] },
     { fault: "413 for long fragments", flags: ["--max-fragment", "20000"] },
@@ -69,7 +71,7 @@ describe("Python's client", () => {
   });
 });
 
-describe("curl", () => {
+describe.skipIf(reason !== undefined)("curl", () => {
   it("uploads every byte with Basic", async () => {
     const { url, target } = await start(["--user", "alice", "--password", "x"]);
     const upload = { url, bytes: file, fragmentBytes: 512 * KIB };
