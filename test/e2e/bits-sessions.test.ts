@@ -97,8 +97,11 @@ describe("a session", () => {
     const { status, code } = await client.closeSession(path, id);
     expect([status, code]).toEqual([400, CODE.invalidArgument]);
     expect((await client.get(path)).status).toBe(404);
-    await expectUnknown(id);
     expect(stagedFiles(folder)).toEqual(before);
+    expect((await client.fragment(path, id, secondHalf)).code).toBe(CODE.sessionNotFound);
+    expect((await client.cancel(path, id)).code).toBe(CODE.sessionNotFound);
+    // Answered as before, or not known.
+    expect([400, 500]).toContain((await client.closeSession(path, id)).status);
   });
 
   it("that is cancelled is gone with its data", async () => {
