@@ -2,12 +2,13 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { PROGRAM_PATH } from "./run-program.js";
 
-/** What the tests of logon run beside ours. */
+/** What the tests of logon and of uploads run beside ours. */
 export type Foreign =
   | "samba"
   | "kdc"
   | "curl"
   | "gss-ntlmssp"
+  | "python"
   | "requests-ntlm"
   | "apache"
   | "nginx"
@@ -52,6 +53,8 @@ function findReason(program: Foreign): string | undefined {
       return firstMissing(["nginx"]);
     case "gss-ntlmssp":
       return findUnder("/usr/lib", "gssntlmssp") ? undefined : missing("gss-ntlmssp");
+    case "python":
+      return existsSync(PYTHON) ? undefined : missing("python3");
     case "requests-ntlm":
       return spawnSync(PYTHON, ["-c", "import requests_ntlm"]).status === 0
         ? undefined

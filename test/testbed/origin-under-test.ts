@@ -1,5 +1,5 @@
 import { randomFillSync } from "node:crypto";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CkmeshProcess } from "@ckmesh/cli";
 import { packImage } from "@ckmesh/store";
@@ -25,6 +25,8 @@ interface OriginUnderTestOptions {
   readonly isTlsOnly?: boolean;
   readonly env?: Readonly<Record<string, string>>;
   readonly diskBytes?: number;
+  /** Of the plain listener; default: any. For an origin that comes back where it was. */
+  readonly port?: number;
 }
 
 /** The origin command as a process, serving one small image over http and, if asked, https. */
@@ -54,7 +56,7 @@ export class OriginUnderTest {
   static async start(options: OriginUnderTestOptions, signal: AbortSignal): Promise<OriginUnderTest> {
     const { folder, tls, authentication, rights, settings, env } = options;
     const root = join(folder, "images");
-    await makeImage(folder, root, options.diskBytes ?? 1024 * 1024);
+    if (!existsSync(join(root, IMAGE_PACK))) await makeImage(folder, root, options.diskBytes ?? 1024 * 1024);
     const config = join(folder, "origin.yaml");
     const publish = { scanMs: 50, settleMs: 0 };
     writeFileSync(
@@ -65,7 +67,7 @@ export class OriginUnderTest {
     const secure =
       tls === undefined ? [] : ["--tls-listen", "127.0.0.1:0", "--tls-cert", tls.cert, "--tls-key", tls.key];
     const folders = ["--root", root, "--config", config, "--state", join(folder, "state")];
-    const plain = options.isTlsOnly === true ? [] : ["--listen", "127.0.0.1:0"];
+    const plain = options.isTlsOnly === true ? [] : ["--listen", `127.0.0.1:${options.port ?? 0}`];
     const args = ["origin", ...folders, ...plain, ...secure];
     const process = new CkmeshProcess("origin", args, { logFile, ...(env === undefined ? {} : { env }) });
     try {
@@ -101,6 +103,11 @@ export class OriginUnderTest {
 
   async stop(): Promise<void> {
     await this.#process.stop();
+  }
+
+  /** Ends it at once, as a power cut would. */
+  async kill(): Promise<void> {
+    await this.#process.kill();
   }
 }
 

@@ -34,6 +34,7 @@ export class RawConnection {
   readonly #waiting: { resolve: (answer: RawAnswer) => void; reject: (err: Error) => void }[] = [];
   #buffer: Buffer = Buffer.alloc(0);
   #error: Error | undefined;
+  #isEnding = false;
 
   private constructor(socket: Socket) {
     this.#socket = socket;
@@ -59,8 +60,9 @@ export class RawConnection {
     return new RawConnection(socket);
   }
 
+  /** False also when the last answer said that it is the last. */
   get isOpen(): boolean {
-    return !this.#socket.destroyed && this.#socket.readyState === "open";
+    return !this.#isEnding && !this.#socket.destroyed && this.#socket.readyState === "open";
   }
 
   /** Header lines without line ends. @param path with its leading slash */
@@ -80,6 +82,16 @@ export class RawConnection {
     });
   }
 
+  /** Writes more of a request that `send` began. */
+  write(bytes: Uint8Array): void {
+    this.#socket.write(bytes);
+  }
+
+  /** Resolves when all that was written has left this process. */
+  async flushed(): Promise<void> {
+    if (this.#socket.writableLength > 0) await once(this.#socket, "drain");
+  }
+
   close(): void {
     this.#socket.destroy();
   }
@@ -92,6 +104,7 @@ export class RawConnection {
         return;
       }
       this.#buffer = this.#buffer.subarray(parsed.length);
+      if (parsed.answer.headers.get("connection")?.join().toLowerCase() === "close") this.#isEnding = true;
       this.#waiting.shift()?.resolve(parsed.answer);
     }
   }

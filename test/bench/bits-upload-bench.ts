@@ -1,0 +1,119 @@
+/* oxlint-disable eslint/no-console -- a bench speaks */
+import { fork, spawnSync } from "node:child_process";
+import { randomFillSync } from "node:crypto";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { MIB } from "@ckmesh/core";
+import { packImage } from "@ckmesh/store";
+import { curlUpload } from "../testbed/bits-curl.js";
+import { startBitsOrigin } from "../testbed/bits-origin.js";
+import { ALICE } from "../testbed/local-accounts.js";
+import { mustRun } from "../testbed/run-program.js";
+
+/**
+ * Rate of a BITS upload to the origin, Close-Session included, beside curl's PUT of the same file through a plain Node
+ * server to the same disk, in turns; both by curl, over loopback:
+ * `npx tsx --conditions=ckmesh-src test/bench/bits-upload-bench.ts [--mib 256] [--rounds 5] [--fragment-mib 13] [--folder FOLDER]`,
+ * after a build. Once the pack comes with its index known, so that each frame is checked as it arrives; once alone.
+ */
+const { values: args } = parseArgs({
+  options: {
+    mib: { type: "string", default: "256" },
+    rounds: { type: "string", default: "5" },
+    // What Windows sends at most.
+    "fragment-mib": { type: "string", default: "13" },
+    folder: { type: "string", default: tmpdir() },
+  },
+});
+const NAME = "Bench";
+const LOGON = [`user = "alice:${ALICE.password}"`];
+
+if (spawnSync("sh", ["-c", "command -v curl"]).status === 0) await main();
+else console.log("skipped: curl is not installed");
+
+async function main(): Promise<void> {
+  const folder = mkdtempSync(join(args.folder, "ckmesh-bench-"));
+  const origin = await startBitsOrigin({ folder }, AbortSignal.timeout(60_000));
+  const putFolder = join(folder, "put");
+  mkdirSync(putFolder);
+  const plain = await startPutServer(putFolder);
+  try {
+    const rates: Record<"put" | "pack" | "alone", number[]> = { put: [], pack: [], alone: [] };
+    for (let round = 1; round <= Number(args.rounds); round += 1) {
+      /* oxlint-disable no-await-in-loop -- one at a time */
+      const { pack, index } = await makePair(folder, round);
+      const size = readFileSync(pack).length;
+      const seconds = await putSeconds(plain.url, pack);
+      rates.put.push(size / 1e6 / seconds);
+      const base = `${origin.httpUrl}/MEDVImages`;
+      rates.alone.push(size / 1e6 / (await bitsSeconds(`${base}/Alone_${round}.ckm`, pack)));
+      await bitsSeconds(`${base}/${NAME}_${round}.ckm.index`, index);
+      rates.pack.push(size / 1e6 / (await bitsSeconds(`${base}/${NAME}_${round}.ckm`, pack)));
+      /* oxlint-enable no-await-in-loop */
+      const last = [rates.put, rates.alone, rates.pack].map((all) => Math.round(all.at(-1) ?? 0));
+      console.log(`round ${round}: PUT ${last[0]} MB/s, BITS ${last[1]} MB/s, index known ${last[2]} MB/s`);
+    }
+    const put = median(rates.put);
+    for (const [what, all] of [
+      ["BITS, pack alone", rates.alone],
+      ["BITS, index known", rates.pack],
+    ] as const)
+      console.log(`${what}: ${Math.round(median(all))} MB/s = ${(median(all) / put).toFixed(2)} x curl PUT`);
+  } finally {
+    plain.stop();
+    await origin.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function makePair(folder: string, version: number): Promise<{ pack: string; index: string }> {
+  const diskPath = join(folder, "disk.raw");
+  const disk = openSync(diskPath, "w");
+  const chunk = Buffer.alloc(MIB);
+  for (let n = 0; n < Number(args.mib); n += 1) writeSync(disk, randomFillSync(chunk));
+  const outDir = join(folder, `pair-${version}`);
+  mkdirSync(outDir);
+  await packImage({ diskPath, name: NAME, outDir, level: 1, version });
+  rmSync(diskPath);
+  const pack = join(outDir, `${NAME}_${version}.ckm`);
+  return { pack, index: `${pack}.index` };
+}
+
+async function putSeconds(url: string, file: string): Promise<number> {
+  const start = performance.now();
+  const status = await mustRun(
+    "curl",
+    ["--silent", "--noproxy", "*", "--upload-file", file, "--write-out", "%{http_code}", `${url}/put.bin`],
+    { timeoutMs: 120_000 },
+  );
+  if (status !== "201") throw new Error(`PUT was answered ${status}`);
+  return (performance.now() - start) / 1000;
+}
+
+async function bitsSeconds(url: string, file: string): Promise<number> {
+  const fragmentBytes = Number(args["fragment-mib"]) * MIB;
+  const { statuses, seconds } = await curlUpload({
+    url,
+    bytes: readFileSync(file),
+    fragmentBytes,
+    logon: LOGON,
+  });
+  if (statuses.some((status) => status !== 200)) throw new Error(`${url} was answered ${statuses.join()}`);
+  return seconds;
+}
+
+async function startPutServer(folder: string): Promise<{ url: string; stop: () => void }> {
+  const script = fileURLToPath(new URL("bits-put-server.ts", import.meta.url));
+  const child = fork(script, [folder], { execArgv: ["--import", "tsx"] });
+  const [message]: unknown[] = await once(child, "message");
+  const { port } = Object.fromEntries(Object.entries(Object(message)));
+  return { url: `http://127.0.0.1:${Number(port)}`, stop: () => child.disconnect() };
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+}
