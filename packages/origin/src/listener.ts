@@ -11,7 +11,6 @@ import { isApiPath, needOf } from "./api/api-paths.js";
 import { guardWrite, MAX_WRITE_BYTES } from "./api/write-guard.js";
 import { BitsConnections } from "./bits/bits-connections.js";
 import type { BitsHandler } from "./bits/bits-request.js";
-import { addControlRoutes, type ControlRoutesOptions } from "./control/control-routes.js";
 import { drainBody } from "./drain-body.js";
 import { certificateEntrance, type Entrance, plainEntrance, tlsEntrance } from "./entrance.js";
 import { createFileRoute, type FileRouteOptions, isExpectedFailure } from "./file-route.js";

@@ -83,6 +83,7 @@ export async function rollbackVersion(request: RollbackRequest): Promise<Version
   return {
     name: image.name,
     version: image.next,
+    idHex: stamp,
     index: new MemorySource(Buffer.concat(built.parts), stamp),
     pack: new RenumberedPack(encodePackHeader(length, built.id), length, stamp, () =>
       OriginFile.open(packCalls, packName, signal),
