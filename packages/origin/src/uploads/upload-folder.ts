@@ -30,21 +30,21 @@ export class UploadFolder {
   async load(): Promise<readonly UploadRecord[]> {
     const names = new Set(await listFolder(this.path));
     const records: UploadRecord[] = [];
+    const kept = new Set<string>();
     for (const name of names) {
-      const path = join(this.path, name);
-      const stem = name.slice(0, name.lastIndexOf("."));
-      if (name.endsWith(RECORD)) {
-        const record = await this.#read(path); // oxlint-disable-line no-await-in-loop -- hardly more than a few
-        if (record !== undefined && (record.end !== undefined || names.has(stem + DATA))) {
-          records.push(record);
-          // The end was written, the removal was not.
-          if (record.end !== undefined) await rm(join(this.path, stem + DATA), { force: true }); // oxlint-disable-line no-await-in-loop
-          continue;
-        }
-      } else if (name.endsWith(DATA) && names.has(stem + RECORD)) {
-        continue;
-      }
-      await rm(path, { force: true, recursive: true }); // oxlint-disable-line no-await-in-loop
+      if (!name.endsWith(RECORD)) continue;
+      const data = name.slice(0, -RECORD.length) + DATA;
+      const record = await this.#read(name); // oxlint-disable-line no-await-in-loop -- hardly more than a few
+      // One that the disk does not give may come back with the next start.
+      if (record === "unreadable") kept.add(name).add(data);
+      if (typeof record !== "object" || (record.end === undefined && !names.has(data))) continue;
+      records.push(record);
+      kept.add(name);
+      // With an end, the file was only not removed any more.
+      if (record.end === undefined) kept.add(data);
+    }
+    for (const name of names) {
+      if (!kept.has(name)) await rm(join(this.path, name), { force: true, recursive: true }); // oxlint-disable-line no-await-in-loop
     }
     return records;
   }
@@ -78,13 +78,16 @@ export class UploadFolder {
     await rm(join(this.path, stemOf(id) + RECORD), { force: true });
   }
 
-  async #read(path: string): Promise<UploadRecord | undefined> {
+  async #read(name: string): Promise<UploadRecord | "damaged" | "unreadable"> {
     try {
-      return decodeRecord(await readFile(path, "utf8"));
+      return decodeRecord(await readFile(join(this.path, name), "utf8"));
     } catch (err) {
-      if (!isAppError(err)) throw err;
-      this.#logger.error({ path, reason: describeError(err) }, "record of an upload is damaged, removing it");
-      return undefined;
+      const isDamaged = isAppError(err);
+      this.#logger.error(
+        { file: name, reason: describeError(err) },
+        isDamaged ? "record of an upload is damaged, removing it" : "record of an upload cannot be read",
+      );
+      return isDamaged ? "damaged" : "unreadable";
     }
   }
 }
