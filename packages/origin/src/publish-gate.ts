@@ -149,12 +149,13 @@ export class PublishGate {
   /**
    * Publishes a pair that was proven where it lay before.
    * @param pair as it will lie in the folder: names and stamps do not change when `place` puts it there
+   * @param mayReplace files of the same version, which may be damaged, are to give way
    * @throws {AppError} ERR_IMAGE_EXISTS, ERR_SHUTTING_DOWN, and what `place` throws
    */
   async publishProven(
     pair: FolderPair,
     proven: ProvenPair,
-    uploader: Identity,
+    { uploader, mayReplace }: { readonly uploader: Identity; readonly mayReplace: boolean },
     place: () => Promise<void>,
   ): Promise<void> {
     await this.inTurn(async () => {
@@ -163,15 +164,17 @@ export class PublishGate {
       const started = clock.now();
       const key = fileKey(`${pair.name}_${pair.version}`);
       this.#requireFree(key, pair, proven.verified.id);
-      const there = this.#candidates.get(key)?.pair;
-      if (!isPartOf(there?.pack, pair.pack) || !isPartOf(there?.index, pair.index)) {
+      const there = this.#candidates.get(key);
+      const isFree = isPartOf(there?.pair.pack, pair.pack) && isPartOf(there?.pair.index, pair.index);
+      if (!isFree && !mayReplace) {
         throw new AppError(
           "ERR_IMAGE_EXISTS",
           `the image folder has files of version ${pair.version} already; a version never changes: publish this one with the next number`,
         );
       }
       await place();
-      this.#forget(key);
+      // What is published goes on being so, with other files of the same content.
+      if (there?.state !== "published") this.#forget(key);
       const candidate: Candidate = {
         pair,
         fingerprint: pairFingerprint(pair),

@@ -20,6 +20,15 @@ const NO_LINKS: ReadonlySet<string | undefined> = new Set([
   "EMLINK",
 ]);
 
+/** Gives files their names in a folder, whatever bears them now: readers see the old file or the new one, whole. */
+export async function replaceFiles(folder: string, placements: readonly Placement[]): Promise<void> {
+  for (const { from, to } of placements) {
+    await chmod(from, MODE); // oxlint-disable-line no-await-in-loop -- the order matters
+    await rename(from, to); // oxlint-disable-line no-await-in-loop
+  }
+  await syncFolder(folder);
+}
+
 /**
  * Gives files their names in a folder, all or none, and never in the place of another file. They keep their old names
  * too where the file system can do that, so that a crash in the middle is repaired by doing it again.

@@ -10,7 +10,7 @@ import { type ProvenPair, type ProvePairOptions, provePair } from "../prove-pair
 import type { PublishGate } from "../publish-gate.js";
 import { fileKey } from "../served-path.js";
 import type { VerifiedIndex } from "../verify-pair.js";
-import { type Placement, placeFiles } from "./place-files.js";
+import { type Placement, placeFiles, replaceFiles } from "./place-files.js";
 
 export interface PublishPairOptions {
   readonly root: string;
@@ -18,6 +18,12 @@ export interface PublishPairOptions {
   readonly catalogue: Catalogue;
   readonly cache: CatalogueCache;
   readonly prove: ProvePairOptions;
+}
+
+/** Who publishes, and whether files of that version may lie in the folder already. */
+export interface Publication {
+  readonly uploader: Identity;
+  readonly mayReplace: boolean;
 }
 
 /** How often a number is taken that somebody else takes at the same moment. */
@@ -31,7 +37,7 @@ export async function publishOwnPair(
   options: PublishPairOptions,
   paths: { readonly pack: string; readonly index: string },
   index: VerifiedIndex,
-  uploader: Identity,
+  publication: Publication,
   check: () => Promise<void>,
 ): Promise<void> {
   const { name, version } = index;
@@ -41,7 +47,7 @@ export async function publishOwnPair(
     options.cache.get(fileKey(`${name}_${version}`))?.publishedAt ?? Math.round(options.prove.clock.wall());
   const staged = { name, version, pack: await stampOf(paths.pack), index: await stampOf(paths.index) };
   const proven = { verified: index, publishedAt, opaque: undefined };
-  await publish(options, staged, proven, uploader, ["pack", "index"]);
+  await publish(options, staged, proven, publication, ["pack", "index"]);
 }
 
 /**
@@ -52,7 +58,7 @@ export async function publishForeignPair(
   options: PublishPairOptions,
   paths: { readonly pack: string; readonly index: string | undefined },
   image: { readonly name: string; readonly version: number | undefined },
-  uploader: Identity,
+  publication: Publication,
   signal: AbortSignal,
 ): Promise<{ readonly name: string; readonly version: number }> {
   const { catalogue, cache, prove } = options;
@@ -69,7 +75,7 @@ export async function publishForeignPair(
     try {
       const proven = await provePair(prove, staged, "foreign", signal, known); // oxlint-disable-line no-await-in-loop -- the next number only when this one is taken
       // Without its index, the folder's watcher would take the pack for a lone one.
-      await publish(options, staged, proven, uploader, ["index", "pack"]); // oxlint-disable-line no-await-in-loop
+      await publish(options, staged, proven, publication, ["index", "pack"]); // oxlint-disable-line no-await-in-loop
       return { name, version };
     } catch (err) {
       const isTaken = isAppError(err, "ERR_IMAGE_EXISTS") && image.version === undefined;
@@ -101,7 +107,7 @@ async function publish(
   { root, gate }: PublishPairOptions,
   staged: FolderPair,
   proven: ProvenPair,
-  uploader: Identity,
+  { uploader, mayReplace }: Publication,
   order: readonly ("pack" | "index")[],
 ): Promise<void> {
   const { name, version } = staged;
@@ -116,7 +122,8 @@ async function publish(
     const [from, to] = [staged[kind], pair[kind]];
     return from === undefined || to === undefined ? [] : [{ from: from.path, to: to.path }];
   });
-  await gate.publishProven(pair, proven, uploader, () => placeFiles(root, placements));
+  const place = mayReplace ? replaceFiles : placeFiles;
+  await gate.publishProven(pair, proven, { uploader, mayReplace }, () => place(root, placements));
 }
 
 function highestNumber(

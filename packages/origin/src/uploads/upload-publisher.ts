@@ -4,10 +4,12 @@ import type { FileStamp, PublishedVersion } from "../catalogue.js";
 import { isOurIndex, stampOf } from "../opaque-pack.js";
 import { fileKey } from "../served-path.js";
 import { verifyIndexInWorker } from "../verify-in-worker.js";
+import type { VerifiedIndex } from "../verify-pair.js";
 import { Lanes } from "./lanes.js";
 import { PackFollower } from "./pack-follower.js";
 import { pairUploads, type UploadContent, type WaitingUpload } from "./pairing.js";
 import {
+  type Publication,
   type PublishPairOptions,
   publishForeignPair,
   publishOwnPair,
@@ -23,6 +25,8 @@ export interface UploadPublisherOptions extends PublishPairOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly audit: Pick<AuditLog, "write">;
+  /** Whether files of a version may be uploaded again under its own URL: the same content, for damaged ones. */
+  readonly allowOverwrites: () => boolean;
   /** How long a foreign pack waits for an index, ms, before it is published alone. */
   readonly settleMs: number;
   /** How long a half waits for the other one, ms. */
@@ -47,6 +51,8 @@ export class UploadPublisher {
   /** By image: a number is given once. */
   readonly #publications = new Lanes();
   readonly #listeners = new Set<() => void>();
+  /** One after the other: an index may take much memory. */
+  readonly #indexChecks = new Lanes();
   /** Packs that nobody followed while they came: one after the other. */
   readonly #lateChecks = new Lanes();
   #cancelTimer: (() => void) | undefined;
@@ -177,7 +183,8 @@ export class UploadPublisher {
     }
     if (!(await isOurIndex(path))) return { type: "foreign-index" };
     const publishers = this.#options.prove.publishers();
-    const index = await verifyIndexInWorker(path, publishers, this.#stop.signal);
+    const check = (): Promise<VerifiedIndex> => verifyIndexInWorker(path, publishers, this.#stop.signal);
+    const index = await this.#indexChecks.run("", check);
     if (
       fileKey(index.name) !== fileKey(target.image) ||
       (target.version ?? index.version) !== index.version
@@ -191,9 +198,10 @@ export class UploadPublisher {
     return { type: "index", versionId: index.id, isOpaque: index.isOpaque };
   }
 
-  /** The version that is published with these very bytes. */
-  #publishedAs({ content, target }: Upload): PublishedVersion | undefined {
-    if (content === undefined || !("versionId" in content)) return undefined;
+  /** The version that is published with these very bytes, and need not be published again. */
+  #publishedAs(upload: Upload): PublishedVersion | undefined {
+    const { content, target } = upload;
+    if (content === undefined || !("versionId" in content) || this.#mayReplace(upload)) return undefined;
     const image = this.#options.catalogue.list().find(({ name }) => fileKey(name) === fileKey(target.image));
     return image?.versions.find(({ id }) => id === content.versionId);
   }
@@ -240,12 +248,12 @@ export class UploadPublisher {
   }
 
   async #publishForeign(
-    { path, target, user }: Upload,
+    pack: Upload,
     index: Upload | undefined,
   ): Promise<{ readonly name: string; readonly version: number }> {
-    const paths = { pack: path, index: index?.path };
-    const image = { name: target.image, version: target.version };
-    return publishForeignPair(this.#options, paths, image, user, this.#stop.signal);
+    const paths = { pack: pack.path, index: index?.path };
+    const image = { name: pack.target.image, version: pack.target.version };
+    return publishForeignPair(this.#options, paths, image, this.#publicationOf(pack), this.#stop.signal);
   }
 
   async #publishOwn(
@@ -263,8 +271,17 @@ export class UploadPublisher {
     const published = this.#publishedAs(pack);
     if (published !== undefined) return published;
     const paths = { pack: pack.path, index: index.path };
-    await publishOwnPair(this.#options, paths, index.index, pack.user, () => this.#check(pack, index.path));
+    const check = (): Promise<void> => this.#check(pack, index.path);
+    await publishOwnPair(this.#options, paths, index.index, this.#publicationOf(pack), check);
     return index.index;
+  }
+
+  #publicationOf(pack: Upload): Publication {
+    return { uploader: pack.user, mayReplace: this.#mayReplace(pack) };
+  }
+
+  #mayReplace({ target }: Upload): boolean {
+    return target.version !== undefined && this.#options.allowOverwrites();
   }
 
   /** Ends at once when the pack was followed while it came. */

@@ -18,7 +18,6 @@ import { UploadWatch } from "./upload-watch.js";
 export interface UploadsOptions extends UploadPublisherOptions {
   /** For closed uploads; on the file system of the image folder. */
   readonly folder: string;
-  readonly allowOverwrites: () => boolean;
 }
 
 /** A Close is answered by then, whatever is still to be checked; BITS clients wait 5 minutes. */

@@ -1,7 +1,7 @@
 import { linkSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { placeFiles } from "../../src/uploads/place-files.js";
+import { placeFiles, replaceFiles } from "../../src/uploads/place-files.js";
 import { temporaryFolder } from "../origin-fixture.js";
 
 /** A file system without second names. */
@@ -50,5 +50,13 @@ describe("files", () => {
     expect(readdirSync(folder)).toEqual(["a", "b", "b.placed"]);
     expect(readFileSync(join(folder, "b.placed"), "utf8")).toBe("other");
     expect(readFileSync(join(folder, "a"), "utf8")).toBe("a");
+  });
+
+  it("take the place of others where that is wanted", async () => {
+    const { folder, placements } = twoFiles();
+    writeFileSync(join(folder, "b.placed"), "other");
+    await replaceFiles(folder, placements);
+    expect(readdirSync(folder)).toEqual(["a.placed", "b.placed"]);
+    expect(readFileSync(join(folder, "b.placed"), "utf8")).toBe("b");
   });
 });

@@ -222,6 +222,42 @@ describe("a version that exists", () => {
   });
 });
 
+describe("where overwriting is allowed", () => {
+  const overrides = { allowOverwrites: () => true };
+
+  it("a version's own URL takes the same content again, in the place of damaged files", async () => {
+    const bench = await openBench({ overrides });
+    await bench.sendPair(V1);
+    await bench.sendPair(V2);
+    writeFileSync(join(bench.root, V2.packName), damaged(V2.pack, 70_000));
+    await eventually(() => bench.told.includes("win7 2 removed"));
+    const index = await bench.send(V2.index, V2.indexName);
+    const pack = await bench.send(V2.pack, V2.packName);
+    expect([index.fault, pack.fault]).toEqual([undefined, undefined]);
+    expect(bench.catalogue.newest("win7")?.version).toBe(2);
+    expect(readFileSync(join(bench.root, V2.packName)).equals(V2.pack)).toBe(true);
+    expect(bench.told.at(-1)).toBe("win7 2 again by alice");
+  });
+
+  it("files of a published version are replaced while it stays published", async () => {
+    const bench = await openBench({ overrides });
+    await bench.sendPair(V1);
+    const before = bench.catalogue.newest("win7")?.pack.ino;
+    await bench.send(V1.index, V1.indexName);
+    await bench.send(V1.pack, V1.packName);
+    expect(bench.catalogue.newest("win7")?.pack.ino).not.toBe(before);
+    expect(bench.told).toEqual(["win7 1 new by alice", "win7 1 again by alice"]);
+  });
+
+  it("other content is refused all the same", async () => {
+    const bench = await openBench({ overrides });
+    await bench.sendPair(V1);
+    const other = makePair({ name: "win7", version: 1, seed: 99 });
+    const index = await bench.send(other.index, other.indexName);
+    expect(index.fault).toMatchObject({ code: "ERR_IMAGE_EXISTS" });
+  });
+});
+
 describe("a staged file", () => {
   it("is there for its uploader only, until it is published", async () => {
     const bench = await openBench();
