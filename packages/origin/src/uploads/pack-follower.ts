@@ -13,7 +13,10 @@ interface Waiter<T> {
  * It reads what lies in the file, so it also catches up with what came before it was there.
  */
 export class PackFollower {
+  /** Resolves when the thread has its files open, and they may get other names; or when it has failed. */
+  readonly opened: Promise<void>;
   readonly #worker;
+  #isOpened: () => void = () => {};
   #fault: Error | undefined;
   #isVerified = false;
   #fill: Waiter<Filled> | undefined;
@@ -25,6 +28,9 @@ export class PackFollower {
     readonly sources: readonly FrameSource[];
     readonly received: number;
   }) {
+    this.opened = new Promise((resolve) => {
+      this.#isOpened = resolve;
+    });
     this.#worker = startCheckWorker("uploads/upload-worker.js", paths);
     this.#worker.on("message", (message: unknown) => {
       try {
@@ -39,11 +45,6 @@ export class PackFollower {
     this.#worker.once("exit", () =>
       this.#fail(new AppError("ERR_INTERNAL", "the check of the pack ended silently")),
     );
-  }
-
-  /** Why the pack can never be right; undefined while it may be. */
-  get fault(): Error | undefined {
-    return this.#fault;
   }
 
   /** The first `received` bytes are in the file. */
@@ -84,6 +85,8 @@ export class PackFollower {
   #hear(fields: Fields): void {
     if (fields.has("code")) {
       this.#fail(checkFailure(fields));
+    } else if (fields.has("opened")) {
+      this.#isOpened();
     } else if (fields.has("filled")) {
       const filled = fields.map("filled");
       const received = filled.int("received", 0, Number.MAX_SAFE_INTEGER);
@@ -102,6 +105,7 @@ export class PackFollower {
   #fail(err: Error): void {
     if (this.#fault !== undefined || this.#isVerified) return;
     this.#fault = err;
+    this.#isOpened();
     this.#fill?.reject(err);
     this.#finish?.reject(err);
     this.#end();

@@ -287,10 +287,7 @@ export class UploadPublisher {
   /** Ends at once when the pack was followed while it came. */
   async #check(pack: Upload, indexPath: string): Promise<void> {
     const { follower, total = 0 } = pack;
-    if (follower !== undefined) {
-      await follower.finish(total);
-      return;
-    }
+    if (follower !== undefined && (await hasFinished(follower, total))) return;
     await this.#lateChecks.run("", async () => {
       this.#stop.signal.throwIfAborted();
       const late = new PackFollower({ indexPath, packPath: pack.path, sources: [], received: total });
@@ -363,6 +360,20 @@ export class UploadPublisher {
       })
       .finally(() => this.#work.delete(watched));
     this.#work.add(watched);
+  }
+}
+
+/**
+ * False when the thread failed for another reason than what it read: then another one looks.
+ * @throws {AppError} ERR_PACK_INVALID
+ */
+async function hasFinished(follower: PackFollower, total: number): Promise<boolean> {
+  try {
+    await follower.finish(total);
+    return true;
+  } catch (err) {
+    if (isAppError(err, "ERR_PACK_INVALID")) throw err;
+    return false;
   }
 }
 

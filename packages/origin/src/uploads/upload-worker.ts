@@ -66,6 +66,7 @@ try {
       return { indexPath: source.string("indexPath", 65_536), packPath: source.string("packPath", 65_536) };
     }),
   });
+  parentPort?.postMessage({ opened: true });
   parentPort?.on("message", (message: unknown) => {
     const fields = new Fields(message, "message", "ERR_INTERNAL");
     received = Math.max(received, fields.int("received", 0, MAX));

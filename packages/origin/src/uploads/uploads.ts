@@ -176,6 +176,7 @@ export class Uploads implements UploadIntake {
   async #close(upload: Upload, total: number): Promise<void> {
     const { id, user, target } = upload;
     const closedAt = Math.round(this.#options.clock.wall());
+    await upload.follower?.opened;
     await this.#folder.adopt({ id, user, target, total, closedAt }, upload.path);
     Object.assign(upload, { path: this.#folder.dataPath(id), received: total, total, closedAt });
     this.#publisher.take(upload);

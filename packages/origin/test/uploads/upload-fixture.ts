@@ -31,6 +31,8 @@ interface SentFile {
 interface SendOptions {
   readonly user?: Identity;
   readonly fragmentBytes?: number;
+  /** Default: the header of a pack. */
+  readonly firstBytes?: number;
   /** Leaves the session open after so many bytes. */
   readonly stopAt?: number;
 }
@@ -157,10 +159,10 @@ async function sendFragments(
   watcher: UploadWatcher,
   path: string,
   bytes: Uint8Array,
-  { fragmentBytes = 65_536, stopAt = Infinity }: SendOptions,
+  { fragmentBytes = 65_536, firstBytes = 64, stopAt = Infinity }: SendOptions,
 ): Promise<number> {
   const total = bytes.byteLength;
-  let [at, sent, limit] = [0, 0, 64];
+  let [at, sent, limit] = [0, 0, firstBytes];
   const file = await open(path, "r+");
   try {
     while (at < Math.min(total, stopAt)) {

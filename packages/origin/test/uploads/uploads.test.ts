@@ -39,6 +39,13 @@ describe("an uploaded pair", () => {
     expect(bench.told).toEqual(["win7 1 new by alice"]);
   });
 
+  it("is published when each of the two comes in one fragment", async () => {
+    const bench = await openBench();
+    const sent = await bench.sendPair(V1, { firstBytes: 1e9 });
+    expect(sent.map(({ fault }) => fault)).toEqual([undefined, undefined]);
+    expect(bench.told).toEqual(["win7 1 new by alice"]);
+  });
+
   it("stays published when the folder is looked at", async () => {
     const bench = await openBench();
     await bench.sendPair(V1);
