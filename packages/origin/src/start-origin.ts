@@ -19,6 +19,8 @@ import { addImageRoutes } from "./api/image-routes.js";
 import { addUploadRoutes } from "./api/upload-routes.js";
 import { addApiRoutes } from "./api-routes.js";
 import { AuditLog } from "./audit-log.js";
+import { type BitsServer, openBitsServer } from "./bits/bits-server.js";
+import { prepareStaging } from "./bits/staging-folder.js";
 import { Catalogue, type PublishedVersion } from "./catalogue.js";
 import { CatalogueCache } from "./catalogue-cache.js";
 import { checkOriginConfig } from "./config/check-config.js";
@@ -80,8 +82,6 @@ export interface Origin {
   close(): Promise<void>;
 }
 
-/** An uploaded half waits for the other one as long as a session does (BITSSessionTimeout). */
-const HOLD_MS = 1_209_600_000;
 /** For answers that were cut at a stop: their ends are told a moment later. */
 const LAST_WORDS_MS = 1000;
 
@@ -95,6 +95,9 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
   const logger = deps.logger.child({ component: "origin" });
   const root = await openRoot(config.virtualDirectory.physicalPath);
   const stateDir = await makeStateDir(config.state ?? `${root}.state`);
+  const stagingPath = config.bits.stagingPath ?? join(stateDir, "uploads");
+  // Elsewhere the account may have no right to write among the images.
+  if (config.bits.BITSUploadEnabled) await prepareStaging(stagingPath, root);
   const fleetKey =
     config.fleetKeyFile === undefined ? undefined : await readKeyFile(config.fleetKeyFile, "fleetKeyFile");
   const places = new RequestPlaces(new SiteMap(config.sites ?? {}));
@@ -159,7 +162,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
   await journal.resume();
   await gate.start();
   const uploads = await Uploads.open({
-    folder: join(stateDir, "uploads", "closed"),
+    folder: join(stagingPath, "closed"),
     root,
     gate,
     catalogue,
@@ -170,9 +173,27 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     audit,
     allowOverwrites: () => current.bits.BITSAllowOverwrites,
     settleMs: config.publish.settleMs * LONE_SETTLE_FACTOR,
-    holdMs: () => HOLD_MS,
+    // A half waits for the other one as long as a session may wait for its client.
+    holdMs: () => current.bits.BITSSessionTimeout * 1000,
     onGone: (file) => openFiles.evict(file),
   });
+  let bits: BitsServer;
+  try {
+    bits = await openBitsServer(config.bits, {
+      root,
+      stagingPath,
+      directoryName: config.virtualDirectory.name,
+      access,
+      intake: uploads,
+      audit,
+      clock,
+      logger: deps.logger,
+      metrics,
+    });
+  } catch (err) {
+    await Promise.all([gate.close(), uploads.close(), live.close()]);
+    throw err;
+  }
   const upgrades = new Map<string, UpgradeHandler>();
   const remover = new ImageRemover({ catalogue, gate, journal, audit, clock, logger });
   const startedAt = clock.wall();
@@ -190,7 +211,8 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
       directoryName: config.virtualDirectory.name,
       directoryBrowse: config.virtualDirectory.directoryBrowse,
       publicCache: config.virtualDirectory.publicCache,
-      findStaged: (key, user) => uploads.findStaged(key, user),
+      findStaged: async (key, user) =>
+        (await uploads.findStaged(key, user)) ?? (user === undefined ? undefined : bits.findReply(key, user)),
     },
     addRoutes: (app, visitorOf) => {
       addApiRoutes(app, {
@@ -210,11 +232,16 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
       });
       addImageRoutes(app, { catalogue, cache, openFiles, remover, visitorOf });
       addControlRoutes(app, { catalogue, controls, visitorOf });
-      addUploadRoutes(app, { uploads, directoryName: config.virtualDirectory.name, visitorOf });
+      addUploadRoutes(app, {
+        uploads,
+        dropSession: (id, actor) => bits.drop(id, actor),
+        directoryName: config.virtualDirectory.name,
+        visitorOf,
+      });
     },
     refreshAccounts: () => live.refresh(),
     upgrades,
-    bits: undefined,
+    bits: bits.handler,
     isClosing: () => isClosing,
     maxConnections: config.limits.maxConnections,
     clock,
@@ -224,7 +251,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
   try {
     opened = await openListeners(config, parts, live.certificates);
   } catch (err) {
-    await Promise.all([gate.close(), uploads.close(), live.close()]);
+    await Promise.all([gate.close(), bits.close(0), uploads.close(), live.close()]);
     throw err;
   }
   const tlsWatch = watchTls(config, opened, clock, logger);
@@ -240,7 +267,9 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     checkOriginConfig(next);
     const plan = planReload(current, next);
     const siteMap = new SiteMap(next.sites ?? {});
+    const replaceBits = await bits.prepare(next.bits);
     await live.replace(next);
+    replaceBits();
     places.replace(siteMap);
     tlsWatch.look();
     if (plan.changed.includes("publishers")) {
@@ -261,7 +290,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
       uploads.close(),
       ...opened.map((listener) => listener.close(current.limits.drainMs)),
     ]);
-    await parts.recorder.idle(LAST_WORDS_MS);
+    await Promise.all([parts.recorder.idle(LAST_WORDS_MS), bits.close(LAST_WORDS_MS)]);
     openFiles.close();
     await controls.close();
     await Promise.all([log?.close(), audit.close(), live.close()]);
@@ -366,10 +395,7 @@ function warnOfSettings(config: OriginConfig, logger: Logger): void {
   if (basic.enabled && basic.allowOverHttp) {
     logger.warn({}, "passwords are taken over plain HTTP, readable by everyone on the way");
   }
-  if (config.bits.BITSUploadEnabled) {
-    logger.warn(
-      {},
-      "BITSUploadEnabled is set, but this version has no uploads yet: copy pairs into the folder",
-    );
+  if (config.bits.BITSUploadEnabled && config.rights.change.length === 0) {
+    logger.warn({}, "BITSUploadEnabled is set, but nobody has the right to change: see rights.change");
   }
 }

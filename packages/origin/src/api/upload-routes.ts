@@ -7,9 +7,12 @@ import { RequestError } from "../http-failure.js";
 import type { Upload } from "../uploads/upload.js";
 import type { Uploads } from "../uploads/uploads.js";
 import { actorOf } from "./actor-of.js";
+import type { Actor } from "./image-remover.js";
 
 export interface UploadRoutesOptions {
   readonly uploads: Uploads;
+  /** Ends an upload that is still received; false when there is none. */
+  readonly dropSession: (id: string, actor: Actor) => Promise<boolean>;
   readonly directoryName: string;
   readonly visitorOf: (request: IncomingMessage) => Visitor;
 }
@@ -18,14 +21,16 @@ const UploadParams = Type.Object({ id: Type.String() });
 
 /** What became of uploaded files, and how they are taken away. `api-paths.ts` says who may. */
 export function addUploadRoutes(app: FastifyInstance, options: UploadRoutesOptions): void {
-  const { uploads, directoryName, visitorOf } = options;
+  const { uploads, dropSession, directoryName, visitorOf } = options;
   const typed = app.withTypeProvider<TypeBoxTypeProvider>();
   app.get("/ckmesh/api/uploads", (_request, reply) => {
     reply.header("Cache-Control", "no-store");
     return { uploads: uploads.list().map((upload) => describeUpload(upload, directoryName)) };
   });
   const remove = async (request: IncomingMessage, id: string): Promise<object> => {
-    const isRemoved = await uploads.remove(id.toLowerCase(), actorOf(request, visitorOf));
+    const key = id.toLowerCase();
+    const actor = actorOf(request, visitorOf);
+    const isRemoved = (await uploads.remove(key, actor)) || (await dropSession(key, actor));
     if (!isRemoved) throw new RequestError("ERR_FILE_NOT_FOUND", "there is no such upload");
     return { deleted: id };
   };

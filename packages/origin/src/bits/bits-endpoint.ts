@@ -12,6 +12,7 @@ import {
   type RefusedReply,
   refusal,
   requireContentLength,
+  sessionKey,
   sessionNotFound,
   uploadsDisabled,
 } from "@ckmesh/bits";
@@ -106,8 +107,8 @@ async function handle(context: Context): Promise<BitsReply> {
 async function create(context: Context, user: Identity, target: UploadTarget): Promise<BitsReply> {
   const { sessions, settings, audit, logger } = context.options;
   const url = context.request.target;
-  const sessionId = await sessions.create({ user, target, url });
-  const facts = { user: user.name, file: target.fileName, session: sessionId };
+  const { id, sessionId } = await sessions.create({ user, target, url });
+  const facts = { user: user.name, file: target.fileName, session: id };
   audit.write({ outcome: "created", address: addressOf(context), ...facts });
   logger.info(facts, "upload session created");
   const { host } = settings();
@@ -180,12 +181,13 @@ function noteRefusal(context: Context, reply: RefusedReply): void {
   const isFinal = head?.type === "create" || head?.type === "close" || reply.status === 403;
   if (user === undefined || !isFinal) return;
   const { status, code, message } = reply;
+  const session = head !== undefined && "sessionId" in head ? sessionKey(head.sessionId) : undefined;
   options.audit.write({
     outcome: "refused",
     user: user.name,
     address: addressOf(context),
     file: request.target,
-    ...(head !== undefined && "sessionId" in head ? { session: head.sessionId } : {}),
+    ...(session === undefined ? {} : { session }),
     status,
     ...(code === undefined ? {} : { code }),
     ...(message === undefined ? {} : { reason: message }),

@@ -15,6 +15,7 @@ import {
 } from "@ckmesh/bits";
 import type { Clock, Logger, Metrics } from "@ckmesh/core";
 import { fileErrorCode } from "@ckmesh/store";
+import type { Actor } from "../api/image-remover.js";
 import type { FoundFile } from "../catalogue.js";
 import { fileKey } from "../served-path.js";
 import type { UploadIntake, UploadTarget } from "../uploads/upload-intake.js";
@@ -23,7 +24,7 @@ import { replyId } from "./reply-name.js";
 import { SessionFolder } from "./session-folder.js";
 import type { SessionRecord } from "./session-record.js";
 import { requireSpace } from "./staging-space.js";
-import type { UploadAudit } from "./upload-audit.js";
+import type { UploadAudit, UploadEntry } from "./upload-audit.js";
 import { type SessionOutcome, type SessionParts, UploadSession } from "./upload-session.js";
 
 export interface UploadSessionsOptions {
@@ -112,10 +113,14 @@ export class UploadSessions {
 
   /**
    * Begins an upload.
-   * @returns its id, as it goes to the client
+   * @returns its id, and `sessionId`, the form in which it goes to the client
    * @throws {BitsFault} 503 with too many sessions, 500 without space, and what the intake says
    */
-  async create({ user, target, url }: SessionRequest): Promise<string> {
+  async create({
+    user,
+    target,
+    url,
+  }: SessionRequest): Promise<{ readonly id: string; readonly sessionId: string }> {
     this.#table.admit(ownerName(user));
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     await this.#requireSpace(0);
@@ -127,7 +132,7 @@ export class UploadSessions {
     await folder.create(record);
     this.#add(id, folder, record, { size: 0, changedAt: record.createdAt });
     this.#changed();
-    return sessionId;
+    return { id, sessionId };
   }
 
   /**
@@ -163,10 +168,11 @@ export class UploadSessions {
    * @param id as `StagedUpload.sessionId` has it
    * @returns false when there is no such upload
    */
-  async drop(id: string): Promise<boolean> {
+  async drop(id: string, actor: Actor): Promise<boolean> {
     const session = this.#sessions.get(id);
     if (session === undefined || !(await this.#track(session.drop()))) return false;
     this.#forget(session, undefined);
+    this.#noteDrop(session, { outcome: "cancelled", ...actor });
     return true;
   }
 
@@ -199,11 +205,17 @@ export class UploadSessions {
     this.#changed();
   }
 
-  /** Waits for the packets that run; their connections have been ended. */
-  async close(): Promise<void> {
+  /** Waits for the packets that run, `limitMs` at the most. */
+  async close(limitMs: number): Promise<void> {
     this.#isClosed = true;
     this.#cancelSweep?.();
-    await Promise.allSettled(this.#running);
+    await new Promise<void>((resolve) => {
+      const cancel = this.#options.clock.after(limitMs, resolve);
+      void Promise.allSettled(this.#running).finally(() => {
+        cancel();
+        resolve();
+      });
+    });
   }
 
   get #heldBytes(): number {
@@ -324,21 +336,29 @@ export class UploadSessions {
   }
 
   async #end(session: UploadSession, why: "expired" | "surplus"): Promise<void> {
-    const { clock, audit, logger } = this.#options;
+    const { clock } = this.#options;
     const isDue = (): boolean =>
       why === "surplus" || this.#table.isExpired({ sessionId: session.id }, clock.wall());
     if (!(await session.drop(isDue))) return;
     this.#forget(session, undefined);
-    const { user, target } = session.record;
-    audit.write({
-      outcome: why === "expired" ? "expired" : "dropped",
-      user: user.name,
-      file: target.fileName,
-      session: session.id,
-      bytes: session.received,
-      ...(why === "surplus" && { reason: "more sessions than BITSNumberOfSessionsLimit" }),
-    });
-    logger.info({ session: session.id, file: target.fileName, why }, "upload session dropped");
+    const { user } = session.record;
+    this.#noteDrop(
+      session,
+      why === "expired"
+        ? { outcome: "expired", user: user.name }
+        : {
+            outcome: "dropped",
+            user: user.name,
+            reason: "more sessions than BITSNumberOfSessionsLimit",
+          },
+    );
+  }
+
+  #noteDrop(session: UploadSession, how: Pick<UploadEntry, "outcome" | "user" | "address" | "reason">): void {
+    const { id, record, received } = session;
+    const facts = { ...how, file: record.target.fileName, session: id, bytes: received };
+    this.#options.audit.write(facts);
+    this.#options.logger.info(facts, "upload session dropped");
   }
 
   async #track<T>(running: Promise<T>): Promise<T> {

@@ -1,6 +1,5 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { notifyProgram } from "../../src/bits/notify-program.js";
@@ -25,13 +24,15 @@ async function startProgram(
   program: Program,
 ): Promise<{ readonly url: string; readonly told: readonly Told[] }> {
   const told: Told[] = [];
-  const server = createServer(async (request, response) => {
+  const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(Buffer.from(chunk));
-    const { method, url, headers } = request;
-    const one = { method, url, headers, body: Buffer.concat(chunks).toString() };
-    told.push(one);
-    program(one, response);
+    request.on("data", (chunk: Buffer) => chunks.push(chunk));
+    request.on("end", () => {
+      const { method, url, headers } = request;
+      const one = { method, url, headers, body: Buffer.concat(chunks).toString() };
+      told.push(one);
+      program(one, response);
+    });
   });
   await new Promise<void>((resolve) => {
     server.listen(0, "127.0.0.1", resolve);
@@ -40,7 +41,8 @@ async function startProgram(
     server.closeAllConnections();
     server.close();
   });
-  const { port } = server.address() as AddressInfo;
+  const address = server.address();
+  const port = typeof address === "object" ? address?.port : undefined;
   return { url: `http://127.0.0.1:${port}/handle.asp?ACCOUNT=1`, told };
 }
 

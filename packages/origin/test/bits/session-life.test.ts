@@ -173,8 +173,10 @@ describe("the end of sessions", () => {
     const uploads = await startUploads();
     const id = await uploads.create();
     const key = id.slice(1, -1).toLowerCase();
-    expect(await uploads.sessions.drop(key)).toBe(true);
-    expect(await uploads.sessions.drop(key)).toBe(false);
+    const admin = { user: "carol", address: "10.0.0.1" };
+    expect(await uploads.sessions.drop(key, admin)).toBe(true);
+    expect(await uploads.sessions.drop(key, admin)).toBe(false);
+    expect(uploads.audit.at(-1)).toMatchObject({ outcome: "cancelled", ...admin, session: key });
     expect(folders(uploads)).toEqual([]);
     expect(await uploads.close(id)).toMatchObject(NOT_FOUND);
   });
