@@ -1,5 +1,5 @@
 import { STATUS_CODES, validateHeaderName, validateHeaderValue } from "node:http";
-import { type BitsAnswer, ERROR_CONTEXT, HRESULT, type Hresult } from "@ckmesh/bits";
+import type { BitsAnswer } from "@ckmesh/bits";
 
 export interface AnswerFrame {
   /** Unix ms. */
@@ -20,24 +20,4 @@ export function answerText(answer: BitsAnswer, { wall, isLast }: AnswerFrame): s
   lines.push(`Date: ${new Date(wall).toUTCString()}`, "Content-Length: 0");
   if (isLast) lines.push("Connection: close");
   return `${lines.join("\r\n")}\r\n\r\n`;
-}
-
-/** The answer to what is no packet yet, or cannot be looked at now. */
-export function refusal(status: number, headers: BitsAnswer["headers"] = {}): BitsAnswer {
-  return { status, headers: { "BITS-Packet-Type": "Ack", ...headers, ...errorHeaders(hresultOf(status)) } };
-}
-
-function hresultOf(status: number): Hresult | undefined {
-  return status === 400 || status === 411 ? HRESULT.invalidArgument : undefined;
-}
-
-/** Under both of its names: the specification and the Windows documentation differ. */
-function errorHeaders(hresult: Hresult | undefined): Record<string, string> {
-  if (hresult === undefined) return {};
-  const code = `0x${hresult.toString(16).toUpperCase().padStart(8, "0")}`;
-  return {
-    "BITS-Error-Code": code,
-    "BITS-Error": code,
-    "BITS-Error-Context": `0x${ERROR_CONTEXT.server.toString(16)}`,
-  };
 }

@@ -1,15 +1,15 @@
 import type { Socket } from "node:net";
-import type { BitsAnswer } from "@ckmesh/bits";
+import { type BitsAnswer, BitsFault, encodeReply, refusal, serverFailed } from "@ckmesh/bits";
 import { AppError, type Clock, isAppError, type Logger, statusOf } from "@ckmesh/core";
 import type { Entrance } from "../entrance.js";
 import { endWith } from "../last-words.js";
 import type { RequestEntry, RequestRecorder } from "../request-facts.js";
-import { answerText, refusal } from "./answer-text.js";
+import { answerText } from "./answer-text.js";
 import type { BitsHandler } from "./bits-request.js";
 import { ConnectionSource } from "./connection-source.js";
 import { beginsAsVerb, type DetachedConnection, VERB } from "./native-parser.js";
 import { RequestBody } from "./request-body.js";
-import { HeadCollector, HeadRefusal, parseHead, type RequestHead } from "./request-head.js";
+import { HeadCollector, parseHead, type RequestHead } from "./request-head.js";
 
 export interface BitsConnectionParts {
   readonly handler: BitsHandler;
@@ -34,7 +34,7 @@ const ANSWER_TIMEOUT_MS = 60_000;
  * fragments of 13 MB at most ([MC-BUP] 2.2.6, note 16).
  */
 export const MAX_DRAINED_BYTES = 16 * 1024 * 1024;
-const RETRY_AFTER_SECONDS = "5";
+const RETRY_AFTER_SECONDS = 5;
 /** The name of a method is long enough to see that it is another. */
 const VERB_BYTES = VERB.length + 1;
 const EMPTY_LINE = Buffer.from("\r\n");
@@ -121,12 +121,12 @@ export class BitsConnection {
     return start;
   }
 
-  /** @throws {HeadRefusal} @throws {AppError} ERR_ABORTED */
+  /** @throws {BitsFault} @throws {AppError} ERR_ABORTED */
   async #readHead(): Promise<Buffer> {
     const collector = new HeadCollector();
     for (;;) {
       const chunk = await this.#nextOfHead();
-      if (chunk === undefined) throw new HeadRefusal(408, "the head did not come to its end");
+      if (chunk === undefined) throw tooSlow("the head did not come to its end");
       const taken = collector.take(chunk);
       if (taken === undefined) continue;
       this.#source.putBack(taken.rest);
@@ -146,8 +146,8 @@ export class BitsConnection {
 
   /** What is no head has no end either: nothing behind it can be understood. */
   #refuseHead(err: unknown): void {
-    if (!(err instanceof HeadRefusal)) throw err;
-    this.#endWith(refusal(err.status));
+    if (!(err instanceof BitsFault)) throw err;
+    this.#endWith(encodeReply(refusal(err)));
   }
 
   async #answer(head: RequestHead, headBytes: number): Promise<boolean> {
@@ -180,7 +180,7 @@ export class BitsConnection {
 
   async #ask(head: RequestHead, body: RequestBody, { facts }: RequestEntry): Promise<BitsAnswer> {
     const { handler, entrance, refreshAccounts, isClosing, logger } = this.#parts;
-    if (isClosing()) return refusal(statusOf("ERR_SHUTTING_DOWN"), { "Retry-After": RETRY_AFTER_SECONDS });
+    if (isClosing()) return encodeReply(refusal(stopping()));
     const { target, headers, contentLength } = head;
     const socket = this.#socket;
     const broken = new AbortController();
@@ -194,9 +194,10 @@ export class BitsConnection {
       return await handler({ socket, target, headers, contentLength, signal, facts, read }, entrance);
     } catch (err) {
       if (isAppError(err, "ERR_ABORTED")) throw err;
-      if (isAppError(err, "ERR_TIMEOUT")) return refusal(408);
+      if (isAppError(err, "ERR_TIMEOUT"))
+        return encodeReply(refusal(tooSlow("the body did not come in time")));
       logger.error({ err, method: VERB, target }, "request failed");
-      return refusal(500);
+      return encodeReply(refusal(serverFailed(err)));
     } finally {
       socket.off("close", onClose);
     }
@@ -226,4 +227,16 @@ export class BitsConnection {
     this.#socket.on("error", () => this.#socket.destroy());
     return this.#socket;
   }
+}
+
+/** The client may send it again; the session goes on where it stands. */
+function tooSlow(message: string): BitsFault {
+  return new BitsFault("ERR_TIMEOUT", message, { status: 408 });
+}
+
+function stopping(): BitsFault {
+  return new BitsFault("ERR_SHUTTING_DOWN", "the origin is stopping", {
+    status: statusOf("ERR_SHUTTING_DOWN"),
+    retryAfterSeconds: RETRY_AFTER_SECONDS,
+  });
 }

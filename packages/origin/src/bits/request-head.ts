@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
+import { BitsFault, contentLengthMissing, invalidPacket } from "@ckmesh/bits";
 import { originForm } from "../request-target.js";
 
 /** A head that is good HTTP/1.1 (RFC 9112), of a request whose method was looked at before. */
@@ -13,22 +14,10 @@ export interface RequestHead {
   readonly isLast: boolean;
 }
 
-/** Why nothing more can be read from a connection, as a status. */
-export class HeadRefusal extends Error {
-  readonly status: number;
-
-  constructor(status: number, message: string) {
-    super(message);
-    this.status = status;
-  }
-}
-
 /** All of a head; what a ticket of Kerberos needs (RFC 4559), as for Node's parser. */
 export const MAX_HEAD_BYTES = 65_536;
 /** The head without the line that bears the ticket. */
 export const MAX_PLAIN_HEAD_BYTES = 16_384;
-/** Windows' limit for a value ([MC-BUP] 2.2.1, note 2); tickets are longer. */
-export const MAX_VALUE_CHARS = 4096;
 
 const LF = 0x0a;
 const CR = 0x0d;
@@ -57,17 +46,17 @@ export class HeadCollector {
 
   /**
    * @returns the head with its empty line, and what came behind it; undefined while it is not complete
-   * @throws {HeadRefusal} 431 when it is too long, 400 at a line feed alone
+   * @throws {BitsFault} 431 when it is too long, 400 at a line feed alone
    */
   take(chunk: Buffer): { readonly head: Buffer; readonly rest: Buffer } | undefined {
     let from = 0;
     for (;;) {
       const at = chunk.indexOf(LF, from);
       const end = at < 0 ? chunk.length : at;
-      if (this.#size + end >= MAX_HEAD_BYTES) throw new HeadRefusal(431, "the head is too long");
+      if (this.#size + end >= MAX_HEAD_BYTES) throw headTooLong();
       if (at < 0) break;
       const before = at === 0 ? this.#lastByte : chunk[at - 1];
-      if (before !== CR) throw new HeadRefusal(400, "a line feed without carriage return");
+      if (before !== CR) throw invalidPacket("a line feed without carriage return");
       const lineSize = this.#lineSize + at - from;
       this.#lineSize = 0;
       from = at + 1;
@@ -87,7 +76,7 @@ export class HeadCollector {
 /**
  * Parses a complete head, stricter than RFC 9112 allows where two programs could read it in two ways.
  * @param head with the empty line
- * @throws {HeadRefusal} 400, 411, 417, 431, 505
+ * @throws {BitsFault} 400, 411, 417, 431, 505
  */
 export function parseHead(head: Buffer): RequestHead {
   const [first = "", ...lines] = head.toString("latin1", 0, head.length - 4).split("\r\n");
@@ -95,12 +84,13 @@ export function parseHead(head: Buffer): RequestHead {
   const fields = parseFields(lines);
   const authorization = fields.get("authorization") ?? "";
   if (head.length - authorization.length > MAX_PLAIN_HEAD_BYTES) {
-    throw new HeadRefusal(431, "the head is too long");
+    throw headTooLong();
   }
-  if (!fields.has("host")) throw new HeadRefusal(400, "no Host"); // RFC 9112 §3.2
+  if (!fields.has("host")) throw invalidPacket("no Host"); // RFC 9112 §3.2
   const contentLength = parseContentLength(fields);
   const expect = fields.get("expect")?.toLowerCase();
-  if (expect !== undefined && expect !== "100-continue") throw new HeadRefusal(417, "an unknown expectation");
+  if (expect !== undefined && expect !== "100-continue")
+    throw new BitsFault("ERR_REQUEST_INVALID", "an unknown expectation", { status: 417 });
   return {
     target,
     headers: Object.fromEntries(fields),
@@ -110,13 +100,18 @@ export function parseHead(head: Buffer): RequestHead {
   };
 }
 
+function headTooLong(): BitsFault {
+  return new BitsFault("ERR_REQUEST_INVALID", "the head is too long", { status: 431 });
+}
+
 function parseRequestLine(line: string): string {
   const [, written = "", major, minor] = REQUEST_LINE.exec(line) ?? [];
-  if (major === undefined) throw new HeadRefusal(400, "no request line");
+  if (major === undefined) throw invalidPacket("no request line");
   // [MC-BUP] 2.2.1 knows HTTP/1.1 only.
-  if (major !== "1" || minor !== "1") throw new HeadRefusal(505, "another version than HTTP/1.1");
+  if (major !== "1" || minor !== "1")
+    throw new BitsFault("ERR_REQUEST_INVALID", "another version than HTTP/1.1", { status: 505 });
   const target = originForm(written);
-  if (!target.startsWith("/")) throw new HeadRefusal(400, "a target that is no path");
+  if (!target.startsWith("/")) throw invalidPacket("a target that is no path");
   return target;
 }
 
@@ -125,14 +120,11 @@ function parseFields(lines: readonly string[]): Map<string, string> {
   for (const line of lines) {
     // A folded line (RFC 9112 §5.2) begins with a blank: no name.
     const [, written, rawValue = ""] = FIELD_LINE.exec(line) ?? [];
-    if (written === undefined) throw new HeadRefusal(400, "a line that is no header");
+    if (written === undefined) throw invalidPacket("a line that is no header");
     const name = written.toLowerCase();
     const value = rawValue.trim();
-    if (value.length > MAX_VALUE_CHARS && name !== "authorization") {
-      throw new HeadRefusal(400, "a header value is too long");
-    }
     const before = fields.get(name);
-    if (before !== undefined && SINGLE.has(name)) throw new HeadRefusal(400, `${name} given twice`);
+    if (before !== undefined && SINGLE.has(name)) throw invalidPacket(`${name} given twice`);
     fields.set(name, before === undefined ? value : `${before}, ${value}`);
   }
   return fields;
@@ -143,11 +135,11 @@ function parseContentLength(fields: ReadonlyMap<string, string>): number | undef
   const text = fields.get("content-length");
   if (fields.has("transfer-encoding")) {
     throw text === undefined
-      ? new HeadRefusal(411, "a body without Content-Length")
-      : new HeadRefusal(400, "Transfer-Encoding beside Content-Length");
+      ? contentLengthMissing()
+      : invalidPacket("Transfer-Encoding beside Content-Length");
   }
   if (text === undefined) return undefined;
-  if (!CONTENT_LENGTH.test(text)) throw new HeadRefusal(400, "Content-Length is no number");
+  if (!CONTENT_LENGTH.test(text)) throw invalidPacket("Content-Length is no number");
   return Number(text);
 }
 

@@ -113,7 +113,8 @@ export async function openBitsListener(
     logger,
   };
   const files = { cert: Buffer.from(TEST_CERT), key: Buffer.from(TEST_KEY), stamp: "" };
-  const tls = { files, ...(live.certificates !== undefined && { clients: live.certificates }) };
+  const { certificates: clients } = live;
+  const tls = { files, ...(clients !== undefined && scheme === "certificate" && { clients }) };
   const listen = { host: "127.0.0.1", port: 0 };
   const listener = await openListener(parts, listen, scheme === "http" ? undefined : tls);
   onTestFinished(async () => {
@@ -133,7 +134,7 @@ export async function openBitsListener(
   };
 }
 
-function configOf(flags: Readonly<Record<string, unknown>>): OriginConfig {
+export function configOf(flags: Readonly<Record<string, unknown>>): OriginConfig {
   const { config } = loadConfig({
     schema: originConfigSchema,
     defaults: originConfigDefaults,

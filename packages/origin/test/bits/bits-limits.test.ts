@@ -40,7 +40,6 @@ describe("a BITS_POST that cannot be read", () => {
   it.each([
     ["a header line without colon", packet(["nothing"]), 400],
     ["a bare line feed", "BITS_POST /a HTTP/1.1\nHost: a\n\n", 400],
-    ["a value over 4 KiB", packet([`X: ${"x".repeat(4097)}`]), 400],
     ["a head over 64 KiB", `BITS_POST /a HTTP/1.1\r\nX: ${"x".repeat(70_000)}`, 431],
     [
       "a chunked body",

@@ -1,5 +1,6 @@
 import { createHash, randomFillSync } from "node:crypto";
 import { EventEmitter, once } from "node:events";
+import type { Socket } from "node:net";
 import { describe, expect, it } from "vitest";
 import type { BitsHandler } from "../../src/bits/bits-request.js";
 import { eventually } from "../origin-fixture.js";
@@ -52,6 +53,27 @@ describe.each(["http", "https"] as const)("BITS_POST over %s", (scheme) => {
       `POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nBITS_POST`,
     );
     expect(refused?.status).toBe(405);
+  });
+
+  it("leaves nothing at a connection that changes hands often", async () => {
+    const sockets: Socket[] = [];
+    const { url } = await openBitsListener(
+      async ({ socket }) => {
+        sockets.push(socket);
+        return { status: 200, headers: {} };
+      },
+      { scheme },
+    );
+    const client = await RawClient.open(url);
+    const listeners: (readonly (readonly [string, number])[])[] = [];
+    for (let round = 0; round < 50; round += 1) {
+      expect((await client.ask(packet()))?.status).toBe(200);
+      expect((await client.ask(HEALTH))?.status).toBe(200);
+      const [socket] = sockets;
+      listeners.push(socket?.eventNames().map((name) => [String(name), socket.listenerCount(name)]) ?? []);
+    }
+    expect(new Set(sockets).size).toBe(1);
+    expect(listeners.at(-1)).toEqual(listeners[0]);
   });
 
   it("is answered behind a GET that was sent ahead and takes its time", async () => {

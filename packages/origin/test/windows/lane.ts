@@ -41,7 +41,7 @@ export class Lane {
   readonly agent: HttpAgent | HttpsAgent;
   readonly #options: LaneOptions;
 
-  constructor(origin: TestOrigin, options: LaneOptions = {}) {
+  constructor(origin: { readonly origin: Pick<TestOrigin["origin"], "urls"> }, options: LaneOptions = {}) {
     const bases = origin.origin.urls.map((url) => new URL(url));
     const plain = bases.find(({ protocol }) => protocol === "http:");
     const secure = bases.filter(({ protocol }) => protocol === "https:");
@@ -94,11 +94,10 @@ export class Lane {
   }
 
   /** Leg one: the Type 2, and what makes the Type 3 of it. */
-  async begin(path: string, scheme: WindowsScheme = "NTLM") {
+  async begin(path: string, scheme: WindowsScheme = "NTLM", method = "GET") {
     const negotiate = makeNtlmNegotiate();
-    const first = await this.ask(path, {
-      authorization: header(scheme, scheme === "NTLM" ? negotiate : wrapNtlmNegotiate(negotiate)),
-    });
+    const authorization = header(scheme, scheme === "NTLM" ? negotiate : wrapNtlmNegotiate(negotiate));
+    const first = await this.ask(path, { authorization }, method);
     const token = Buffer.from(first.challenges[0]?.split(" ")[1] ?? "", "base64");
     const challenge = scheme === "NTLM" ? token : unwrapNtlmChallenge(token);
     const answer = (account: string, password: string, domain = ""): string => {

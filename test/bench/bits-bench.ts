@@ -1,0 +1,120 @@
+/* oxlint-disable eslint/no-console -- a bench speaks */
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import {
+  firstUrl,
+  IMAGE,
+  makeCertificate,
+  makeImage,
+  measure,
+  missingTools,
+  pin,
+  type Server,
+  startOriginServer,
+  stop,
+} from "./wrk-load.js";
+
+/**
+ * What GET costs at an origin that receives uploads by the same connections, beside a plain file server in Node, in turns:
+ * `npx tsx --conditions=ckmesh-src test/bench/bits-bench.ts [--mib 64] [--seconds 2] [--rounds 5] [--connections 1,16]`,
+ * after a build. The server runs on core 0, wrk on core 1. Wanted: 0.97 x or more of the plain server's throughput. On a busy
+ * machine only the CPU that a GB takes can be compared.
+ */
+const { values: args } = parseArgs({
+  options: {
+    mib: { type: "string", default: "64" },
+    seconds: { type: "string", default: "2" },
+    rounds: { type: "string", default: "5" },
+    connections: { type: "string", default: "1,16" },
+  },
+});
+
+/** Bytes of a range; undefined = the whole file. */
+const RANGES = [64 * 1024, undefined];
+
+const missing = missingTools(["wrk", "taskset", "openssl", "curl"]);
+if (missing.length > 0) console.log(`skipped: ${missing.join(", ")} not installed`);
+else await main();
+
+async function main(): Promise<void> {
+  const base = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
+  const folder = mkdtempSync(join(base, "ckmesh-bench-"));
+  try {
+    const root = join(folder, "images");
+    await mkdir(root);
+    const size = await makeImage(folder, root, Number(args.mib));
+    makeCertificate(folder);
+    console.log(
+      "scheme range connections | origin MB/s | plain Node MB/s | throughput ratio | CPU ratio: median (lowest to highest)",
+    );
+    for (const scheme of ["http", "https"] as const) await benchScheme(scheme, folder, root, size); // oxlint-disable-line no-await-in-loop -- one at a time
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function benchScheme(
+  scheme: "http" | "https",
+  folder: string,
+  root: string,
+  size: number,
+): Promise<void> {
+  const flags = { "bits.BITSUploadEnabled": true, "rights.change": ["nobody"] };
+  const origin = await startOriginServer(scheme, folder, root, flags);
+  const plain = await startPlainServer(scheme, folder, root);
+  const load = { folder, size, seconds: Number(args.seconds) };
+  try {
+    // Compiled code and a warm page cache for both before anything counts.
+    for (const server of [origin, plain]) measure({ ...load, server, range: 64 * 1024, connections: 16 });
+    for (const range of RANGES) {
+      for (const connections of args.connections.split(",").map(Number)) {
+        const pairs = Array.from({ length: Number(args.rounds) }, (_, round) => {
+          const order = round % 2 === 0 ? [origin, plain] : [plain, origin];
+          const figures = order.map((server) => measure({ ...load, server, range, connections }));
+          const [ours, theirs] = round % 2 === 0 ? figures : figures.toReversed();
+          if (ours === undefined || theirs === undefined) throw new Error("unreachable: two servers");
+          return { ours, theirs };
+        });
+        const label = `${scheme} ${range === undefined ? "whole" : `${range / 1024} KiB`} ${connections}`;
+        const rates = summary(pairs.map(({ ours, theirs }) => ours.mbPerSec / theirs.mbPerSec));
+        const cpu = summary(pairs.map(({ ours, theirs }) => ours.cpuPerGb / theirs.cpuPerGb));
+        const mbPerSec = [
+          median(pairs.map(({ ours }) => ours.mbPerSec)),
+          median(pairs.map(({ theirs }) => theirs.mbPerSec)),
+        ];
+        console.log(`${label} | ${mbPerSec.map((rate) => rate.toFixed(0)).join(" | ")} | ${rates} | ${cpu}`);
+      }
+    }
+  } finally {
+    await Promise.all([origin.stop(), plain.stop()]);
+  }
+}
+
+async function startPlainServer(scheme: "http" | "https", folder: string, root: string): Promise<Server> {
+  const tls = scheme === "http" ? [] : [join(folder, "cert.pem"), join(folder, "key.pem")];
+  const child = fork(new URL("./plain-node-server.ts", import.meta.url), [join(root, IMAGE), ...tls], {
+    execArgv: ["--import", "tsx"],
+  });
+  pin(child);
+  const [message]: unknown[] = await once(child, "message");
+  return {
+    name: "plain",
+    pid: child.pid ?? 0,
+    url: `${firstUrl(message)}/${IMAGE}`,
+    stop: () => stop(child),
+  };
+}
+
+function summary(ratios: readonly number[]): string {
+  const [low, high] = [Math.min(...ratios), Math.max(...ratios)];
+  return `${median(ratios).toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`;
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+}
