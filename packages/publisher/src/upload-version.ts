@@ -125,12 +125,13 @@ class VersionUploader {
   }
 
   /** What a refused Close does not say, the list does. */
-  async #withReason(err: unknown): Promise<unknown> {
+  async #withReason(failure: unknown): Promise<unknown> {
     const { calls, signal } = this.#world;
-    if (!isAppError(err) || err.details["packet"] !== "close" || this.#sessionId === undefined) return err;
-    const uploads = await listUploads(calls, signal).catch(() => undefined); // `err` stands in any case
+    if (!isAppError(failure) || failure.details["packet"] !== "close" || this.#sessionId === undefined)
+      return failure;
+    const uploads = await listUploads(calls, signal).catch(() => undefined); // `failure` stands in any case
     const outcome = findUpload(uploads, this.#sessionId);
-    return outcome?.state === "refused" ? refusalOf(outcome) : err;
+    return outcome?.state === "refused" ? refusalOf(outcome) : failure;
   }
 
   #sums() {
