@@ -96,10 +96,9 @@ async function packSecond(own: string, changedBytes: number): Promise<string> {
   const disk = openSync(join(own, "disk"), "r+");
   writeSync(disk, randomFillSync(new Uint8Array(changedBytes)), 0, changedBytes, 8 * MIB);
   closeSync(disk);
-  const run = await runCkmesh([
-    ...["pack", join(own, "disk"), "--name", "Win11", "--out", own],
-    ...["--previous", join(own, "Win11_1.ckm.index"), "--quiet"],
-  ]);
+  const previous = ["--previous", join(own, "Win11_1.ckm.index")];
+  const args = ["pack", join(own, "disk"), "--name", "Win11", "--out", own, ...previous, "--quiet"];
+  const run = await runCkmesh(args);
   expect(run.exitCode).toBe(0);
   return join(own, "Win11_2.ckm.index");
 }
@@ -177,10 +176,8 @@ describe("an upload to an origin", () => {
         const index = await packFirst(own);
         const reader = await runCkmesh(["upload", index, ...flags(own, origin.url, BOB)]);
         expect([reader.exitCode, end(reader)["code"]]).toEqual([3, "ERR_AUTH_FORBIDDEN"]);
-        const stranger = await runCkmesh([
-          ...["upload", index],
-          ...flags(own, origin.url, { account: "alice", password: "wrong" }),
-        ]);
+        const wrong = flags(own, origin.url, { account: "alice", password: "wrong" });
+        const stranger = await runCkmesh(["upload", index, ...wrong]);
         expect([stranger.exitCode, end(stranger)["code"]]).toEqual([3, "ERR_AUTH_REQUIRED"]);
 
         const done = await runCkmesh(["upload", index, ...flags(own, origin.url)]);
