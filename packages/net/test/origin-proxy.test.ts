@@ -3,6 +3,7 @@ import { createServer as createHttpsServer } from "node:https";
 import { connect, createServer as createTcpServer } from "node:net";
 import { describe, expect, it } from "vitest";
 import { WebSocketServer } from "ws";
+import { OriginCalls } from "../src/origin/origin-calls.js";
 import { proxyFor } from "../src/origin/proxy.js";
 import { TrackerConnection } from "../src/tracker-connection.js";
 import { LogonServer, PASSWORD, USER } from "./logon-server.js";
@@ -53,6 +54,31 @@ describe("a proxy", () => {
     expect(err).toBeUndefined();
     expect(bytes.equals(content.subarray(1000, 70_001))).toBe(true);
     expect(proxy.seen).toEqual([`CONNECT ${new URL(base).host}`]);
+  });
+
+  it("passes on calls with bodies: in a tunnel over TLS, else by absolute URL", async () => {
+    const proxy = await startProxy();
+    const base = await start(createHttpsServer(testCertificate, serveFile), "https");
+    const call = {
+      method: "PUT",
+      path: "/MEDVImages/a.ckm",
+      body: {
+        length: 5,
+        async *read() {
+          yield Buffer.from("hello");
+        },
+      },
+    };
+    for (const baseUrl of [base, "http://images.example/MEDVImages"]) {
+      const proxied = { url: proxy.url, bypass: [] };
+      const calls = new OriginCalls({ baseUrl, ca: testCertificate.cert, proxy: proxied, clock: realClock });
+      closers.push(() => calls.close());
+      expect((await calls.send(call)).status).toBe(200);
+    }
+    expect(proxy.seen).toEqual([
+      `CONNECT ${new URL(base).host}`,
+      "PUT http://images.example/MEDVImages/a.ckm",
+    ]);
   });
 
   it("carries an NTLM logon with its channel binding in the tunnel", async () => {

@@ -1,6 +1,6 @@
 import { AppError } from "@ckmesh/core";
 import type { UploadWorld } from "./upload-file.js";
-import { listUploads, type UploadOutcome } from "./upload-outcomes.js";
+import { findUpload, listUploads, refusalOf, type UploadOutcome } from "./upload-outcomes.js";
 import { wait } from "./wait.js";
 
 /** First and longest pause between two questions, ms. */
@@ -36,8 +36,7 @@ export async function awaitPublication(
   for (;;) {
     let outcome: UploadOutcome | undefined;
     try {
-      const uploads = await listUploads(calls, signal);
-      outcome = uploads?.find((each) => each.id.toLowerCase() === id.toLowerCase());
+      outcome = findUpload(await listUploads(calls, signal), id);
       failures = 0;
       if (outcome === undefined)
         throw new AppError(
@@ -55,7 +54,7 @@ export async function awaitPublication(
         "the origin published the upload without saying as which version",
       );
     }
-    if (outcome?.state === "refused") throw refusal(outcome);
+    if (outcome?.state === "refused") throw refusalOf(outcome);
     if (outcome?.state !== "waiting") waitsSince = undefined;
     else {
       waitsSince ??= clock.now();
@@ -76,13 +75,6 @@ function isPassing(err: unknown): boolean {
       err.code === "ERR_ORIGIN_BUSY" ||
       err.code === "ERR_AUTH_UNAVAILABLE")
   );
-}
-
-function refusal({ code, reason }: UploadOutcome): AppError {
-  const why = reason === undefined ? "" : `: ${reason}`;
-  return new AppError(code ?? "ERR_UPLOAD_REFUSED", `the origin does not publish this version${why}`, {
-    details: { ...(code !== undefined && { remoteCode: code }) },
-  });
 }
 
 function waits({ reason, code }: UploadOutcome): AppError {

@@ -1,3 +1,4 @@
+import { sessionKey } from "@ckmesh/bits";
 import { AppError, ERROR_CODES, type ErrorCode, Fields } from "@ckmesh/core";
 import type { OriginAnswer, OriginCalls } from "@ckmesh/net";
 import { answeredCode, parseAnswer } from "./origin-json.js";
@@ -52,6 +53,23 @@ const MEANING: Partial<Readonly<Record<ErrorCode, string>>> = {
   ERR_AUTH_FORBIDDEN: "this account has no right to upload at the origin (change)",
   ERR_AUTH_REQUIRED: "the origin wants credentials of an account with the right to upload (change)",
 };
+
+/** The upload of a session, whose id may be written with braces or without. */
+export function findUpload(
+  uploads: readonly UploadOutcome[] | undefined,
+  sessionId: string,
+): UploadOutcome | undefined {
+  const key = sessionKey(sessionId);
+  return key === undefined ? undefined : uploads?.find(({ id }) => sessionKey(id) === key);
+}
+
+/** Why the origin does not publish an upload. */
+export function refusalOf({ code, reason }: UploadOutcome): AppError {
+  const why = reason === undefined ? "" : `: ${reason}`;
+  return new AppError(code ?? "ERR_UPLOAD_REFUSED", `the origin does not publish this version${why}`, {
+    details: { ...(code !== undefined && { remoteCode: code }) },
+  });
+}
 
 /** @returns undefined when it is no list of ours: some servers answer every path with a page */
 function decodeList(answer: OriginAnswer): readonly UploadOutcome[] | undefined {

@@ -4,7 +4,7 @@ import { awaitPublication } from "./await-publication.js";
 import { lookUpImage } from "./look-up-image.js";
 import type { VersionToUpload } from "./open-version.js";
 import { type FileUpload, type UploadWorld, uploadFile } from "./upload-file.js";
-import { listUploads, type UploadOutcome } from "./upload-outcomes.js";
+import { findUpload, listUploads, refusalOf, type UploadOutcome } from "./upload-outcomes.js";
 import type { UploadResumeFile } from "./upload-resume-file.js";
 import type { UploadSource } from "./upload-source.js";
 
@@ -65,6 +65,8 @@ class VersionUploader {
   #bytesBefore = 0;
   #bytesSent = 0;
   #isResumable = true;
+  /** The newest. */
+  #sessionId: string | undefined;
 
   constructor(upload: VersionUpload, world: UploadWorld) {
     this.#upload = upload;
@@ -86,12 +88,10 @@ class VersionUploader {
   async #toOrigin(index: Part, pack: Part, known: readonly UploadOutcome[]): Promise<VersionUploaded> {
     this.#bytesTotal = index.source.size + pack.source.size;
     /** Closed by an earlier call, and not refused since. */
-    const isThere = (sessionId: string): boolean =>
-      known.some(
-        ({ id, state }) =>
-          id.toLowerCase() === sessionId.toLowerCase() &&
-          (state === "waiting" || state === "checking" || state === "published"),
-      );
+    const isThere = (sessionId: string): boolean => {
+      const state = findUpload(known, sessionId)?.state;
+      return state === "waiting" || state === "checking" || state === "published";
+    };
     const { name, version, idHex } = this.#upload.version;
     const { calls, signal } = this.#world;
     const before = await lookUpImage(calls, name, signal);
@@ -101,7 +101,8 @@ class VersionUploader {
       await this.#send(index, isThere);
       id = await this.#send(pack, isThere);
     } catch (err) {
-      throw before?.ids.has(version) === true ? existsError(err, name, version, before.next) : err;
+      const isTaken = before?.ids.has(version) === true;
+      throw isTaken ? existsError(err, name, version, before.next) : await this.#withReason(err);
     }
     this.#report("publishing", this.#bytesTotal, 0);
     const publishedVersion = await awaitPublication(id, this.#world, (reason) =>
@@ -123,6 +124,16 @@ class VersionUploader {
     return this.#sums();
   }
 
+  /** What a refused Close does not say, the list does. */
+  async #withReason(failure: unknown): Promise<unknown> {
+    const { calls, signal } = this.#world;
+    if (!isAppError(failure) || failure.details["packet"] !== "close" || this.#sessionId === undefined)
+      return failure;
+    const uploads = await listUploads(calls, signal).catch(() => undefined); // `failure` stands in any case
+    const outcome = findUpload(uploads, this.#sessionId);
+    return outcome?.state === "refused" ? refusalOf(outcome) : failure;
+  }
+
   #sums() {
     const spared = Math.max(0, this.#bytesTotal - this.#bytesSent);
     return { bytesTotal: this.#bytesTotal, bytesSent: this.#bytesSent, bytesSpared: spared };
@@ -141,6 +152,7 @@ class VersionUploader {
       ...(firstBytes !== undefined && { firstBytes }),
       resume: point?.isClosed === true ? undefined : point,
       onPoint: async (next) => {
+        this.#sessionId = next.sessionId;
         await this.#note(async () => await resume?.note(fileName, source.stamp, next));
       },
       onProgress: (received, sent) => {

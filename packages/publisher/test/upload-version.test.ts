@@ -31,7 +31,9 @@ function makeOrigin(
   };
   server.behaviour.uploads = () => {
     const state = ids.length < 2 ? { state: "waiting" } : left.length > 1 ? left.shift() : left[0];
-    return { uploads: ids.map((id) => Object.assign({ id: id.toLowerCase(), user: "alice" }, state)) };
+    return {
+      uploads: ids.map((id) => Object.assign({ id: id.slice(1, -1).toLowerCase(), user: "alice" }, state)),
+    };
   };
 }
 
@@ -221,6 +223,27 @@ describe("to an origin of ours", () => {
     expect(result).toMatchObject({
       code: "ERR_PACK_INVALID",
       message: expect.stringContaining("frame 7 is damaged"),
+    });
+  });
+
+  it("a refusal of the close is told with its reason", async () => {
+    const { server, url, files, folder } = await setUp();
+    let id = "";
+    server.behaviour.answer = (packet, { headers }) => {
+      if (packet !== "Close-Session") return undefined;
+      id = (headers["bits-session-id"] ?? "").slice(1, -1).toLowerCase();
+      return reply(403, [
+        "BITS-Packet-Type: Ack",
+        "BITS-Error-Code: 0x80070005",
+        "Ckmesh-Error: ERR_SIGNATURE_INVALID",
+      ]);
+    };
+    const refused = { state: "refused", code: "ERR_SIGNATURE_INVALID", reason: "signed by nobody" };
+    server.behaviour.uploads = () => ({ uploads: id === "" ? [] : [{ id, ...refused }] });
+    const { result } = await upload(url, files, folder);
+    expect(result).toMatchObject({
+      code: "ERR_SIGNATURE_INVALID",
+      message: expect.stringContaining("signed by nobody"),
     });
   });
 
