@@ -72,6 +72,6 @@ describe("OriginFile", () => {
     expect(await open(200, { "content-length": "5", etag: 'W/"1"' })).toMatchObject({
       code: "ERR_ORIGIN_INVALID",
     });
-    expect(await open(404, { etag: TAG })).toMatchObject({ code: "ERR_ORIGIN_INVALID" });
+    expect(await open(404, { etag: TAG })).toMatchObject({ code: "ERR_IMAGE_NOT_FOUND" });
   });
 });
