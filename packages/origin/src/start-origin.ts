@@ -174,7 +174,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     onGone: (file) => openFiles.evict(file),
   });
   const upgrades = new Map<string, UpgradeHandler>();
-  const remover = new ImageRemover({ catalogue, gate, journal, audit, clock, logger });
+  const remover = new ImageRemover({ catalogue, controls, gate, journal, audit, clock, logger });
   const startedAt = clock.wall();
   let isClosing = false;
   const parts: ListenerParts = {
@@ -208,7 +208,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
         visitorOf,
         metricsText: metrics.text,
       });
-      addImageRoutes(app, { catalogue, cache, openFiles, remover, visitorOf });
+      addImageRoutes(app, { catalogue, controls, cache, openFiles, remover, visitorOf });
       addControlRoutes(app, { catalogue, controls, visitorOf });
       addUploadRoutes(app, { uploads, directoryName: config.virtualDirectory.name, visitorOf });
     },
