@@ -13,6 +13,7 @@ import { type Finished, jsonLines, runCkmesh } from "./run-ckmesh.js";
 
 interface Admin {
   readonly origin: TestOrigin;
+  readonly folder: string;
   readonly run: (...args: readonly string[]) => Promise<Finished>;
   /** The last JSON line. */
   readonly json: (...args: readonly string[]) => Promise<Readonly<Record<string, unknown>>>;
@@ -36,6 +37,7 @@ async function startAdmin(pairs: readonly MadePair[]): Promise<Admin> {
     runCkmesh(["image", ...args, "--to", url, "--user", "alice", "--password-file", pw, "--ca", ca]);
   return {
     origin,
+    folder,
     run,
     json: async (...args) => {
       const finished = await run(...args, "--json");
@@ -99,5 +101,72 @@ describe("ckmesh image", () => {
     expect((await runCkmesh(["image", "list", "--to", url])).exitCode).toBe(3);
     expect((await run("delete", "win7", "x", "--yes")).exitCode).toBe(2);
     expect((await run("delete", "win7", "--yes", "--force")).exitCode).toBe(0);
+  });
+
+  it("gives orders, one on top of the other, signed by whoever gives them", async () => {
+    const { origin, run, json, folder } = await startAdmin([V1, V2]);
+    const key = join(folder, "publisher.key");
+    await runCkmesh(["keygen", key]);
+    const sign = ["--sign", key];
+    const withdrawn = await json("withdraw", "WIN7", "2", "--reason", "no network", "--yes", ...sign);
+    expect(withdrawn).toMatchObject({ image: "win7", version: 2, order: "withdraw", isSigned: true });
+    expect(withdrawn["control"]).toMatchObject({
+      withdrawn: [{ version: 2, reason: "no network", backTo: 1 }],
+    });
+    expect(Object.keys(withdrawn).toSorted((a, b) => a.localeCompare(b))).toEqual(
+      [...documentedFields("image withdraw"), "type"].toSorted((a, b) => a.localeCompare(b)),
+    );
+    await origin.published("win7", 1);
+    const rings = ["--ring", "pilots", "--ring", "25%,oslo", "--failure-limit", "5%", "--min-reports", "3"];
+    await run("ring", "win7", "3", ...rings, ...sign);
+    await run("approve", "win7", "3", ...sign);
+    await run(
+      "activate",
+      "win7",
+      "3",
+      "--at",
+      "2030-01-02T06:00Z",
+      "--prefetch-from",
+      "2030-01-01T19:00Z",
+      ...sign,
+    );
+    await run("hold", "win7", "3", ...sign);
+    const show = await run("show", "win7");
+    expect(show.stdout).toMatch(/^2 .* withdrawn, back to 1 \(no network\)$/m);
+    expect(show.stdout).toMatch(
+      /^3 .*to come +held, ring 2 of 2: pilots and 25% \+ oslo, .*above 5% failures of 3 reports, .*2030-01-01 19:00 UTC, active from 2030-01-02 06:00 UTC$/m,
+    );
+    await run("release", "win7", "3", ...sign);
+    await run("activate", "win7", "3", "--now", ...sign);
+    await run("approve", "win7", "3", "--all", ...sign);
+    expect((await run("restore", "win7", "2", ...sign)).stdout).toBe("win7 version 2: for everybody\n");
+    await origin.published("win7", 2);
+    const control = (await json("show", "win7"))["control"];
+    expect(control).toMatchObject({ withdrawn: [], rollouts: [{ version: 3, approved: 2, isHeld: false }] });
+    const audit = readFileSync(join(origin.state, "audit.ndjson"), "utf8");
+    expect(audit.match(/"action":"control"[^\n]*"user":"alice"/g)).toHaveLength(9);
+  });
+
+  it("refuses orders that make no sense, and records that are not signed by whom they should be", async () => {
+    const { run, folder } = await startAdmin([V1, V2]);
+    const key = join(folder, "publisher.key");
+    await runCkmesh(["keygen", key]);
+    await runCkmesh(["keygen", join(folder, "other.key")]);
+    const exit = async (...args: readonly string[]): Promise<readonly unknown[]> => {
+      const { exitCode, stderr } = await run(...args);
+      return [exitCode, /\((ERR_\w+)\)$/m.exec(stderr)?.[1]];
+    };
+    expect(await exit("withdraw", "win7", "3", "--yes")).toEqual([4, "ERR_IMAGE_NOT_FOUND"]);
+    expect(await exit("withdraw", "win7", "2")).toEqual([2, "ERR_USAGE"]);
+    expect(await exit("restore", "win7", "2")).toEqual([2, "ERR_USAGE"]);
+    expect(await exit("activate", "win7", "3")).toEqual([2, "ERR_USAGE"]);
+    expect(await exit("activate", "win7", "3", "--at", "tomorrow")).toEqual([2, "ERR_USAGE"]);
+    expect(await exit("ring", "win7", "3", "--ring", "200%")).toEqual([2, "ERR_USAGE"]);
+    expect(await exit("hold", "win7", "2", "--sign", key)).toEqual([0, undefined]);
+    expect(await exit("release", "win7", "2")).toEqual([2, "ERR_USAGE"]);
+    expect(await exit("release", "win7", "2", "--sign", join(folder, "other.key"))).toEqual([
+      6,
+      "ERR_SIGNATURE_INVALID",
+    ]);
   });
 });

@@ -44,6 +44,7 @@ export {
   lowestAllowed,
   ringPosition,
 } from "./control/rollout-decision.js";
+export { isRolloutOver } from "./control/rollout-end.js";
 export { DiskExtents, type ExtentArrays } from "./disk-extents.js";
 export { type DiskFile, describeDiskFile } from "./disk-file.js";
 export { type DiskShape, diskPages, diskSectors, gridPad, pageBytes } from "./disk-grid.js";

@@ -195,7 +195,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     throw err;
   }
   const upgrades = new Map<string, UpgradeHandler>();
-  const remover = new ImageRemover({ catalogue, gate, journal, audit, clock, logger });
+  const remover = new ImageRemover({ catalogue, controls, gate, journal, audit, clock, logger });
   const startedAt = clock.wall();
   let isClosing = false;
   const parts: ListenerParts = {
@@ -230,7 +230,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
         visitorOf,
         metricsText: metrics.text,
       });
-      addImageRoutes(app, { catalogue, cache, openFiles, remover, visitorOf });
+      addImageRoutes(app, { catalogue, controls, cache, openFiles, remover, visitorOf });
       addControlRoutes(app, { catalogue, controls, visitorOf });
       addUploadRoutes(app, {
         uploads,

@@ -30,6 +30,8 @@ export interface ListedImage {
   readonly next: number;
   /** Ascending. */
   readonly versions: readonly ListedVersion[];
+  /** Versions whose rollout the origin holds by itself. */
+  readonly held: readonly number[];
 }
 
 /** What only the head of its index says of a version. */
@@ -190,7 +192,12 @@ function parseImage(fields: Fields): ListedImage {
     newest: optionalVersion(fields, "newest"),
     next: fields.int("next", 1, MAX_NUMBER),
     versions: fields.list("versions", MAX_VERSIONS).map((item) => parseVersion(fieldsOf(item, "version"))),
+    held: fields.has("control") ? parseHeld(fields.map("control")) : [],
   };
+}
+
+function parseHeld(control: Fields): readonly number[] {
+  return control.list("held", MAX_VERSIONS).filter((version) => typeof version === "number");
 }
 
 function parseVersion(fields: Fields): ListedVersion {

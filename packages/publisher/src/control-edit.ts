@@ -1,6 +1,7 @@
 import { AppError } from "@ckmesh/core";
 import {
   type ControlRecord,
+  isRolloutOver,
   nextControlSerial,
   type Rollout,
   rolloutOf,
@@ -123,14 +124,9 @@ function withRollout(
   settings: RolloutSettings,
 ): readonly Rollout[] {
   const others = rollouts.filter(
-    (other) => other.version > version || (other.version < version && !isOver(other, createdAt)),
+    (other) => other.version > version || (other.version < version && !isRolloutOver(other, createdAt)),
   );
   return inOrder([...others, { ...settings, version, since: serial }]);
-}
-
-/** True for what holds nobody back at `now`, Unix seconds, nor later. */
-function isOver({ rings, approved, isHeld, prefetchAt = 0, activateAt = 0 }: Rollout, now: number): boolean {
-  return approved >= rings.length && !isHeld && Math.max(prefetchAt, activateAt) <= now;
 }
 
 function inOrder<T extends { readonly version: number }>(list: readonly T[]): readonly T[] {

@@ -30,6 +30,7 @@ export class OriginFile {
   static async open(calls: OriginCalls, fileName: string, signal?: AbortSignal): Promise<OriginFile> {
     const path = `${calls.basePath}/${encodeURIComponent(fileName)}`;
     const answer = await calls.send({ method: "HEAD", path, ...(signal !== undefined && { signal }) });
+    if (answer.status === 404) throw new AppError("ERR_IMAGE_NOT_FOUND", `the origin has no ${fileName}`);
     if (answer.status !== 200) throw refusalOf(answer, `HEAD ${path}`);
     const [length, etag] = [answer.headers("content-length")[0], answer.headers("etag")[0]];
     if (length === undefined || !/^\d{1,15}$/.test(length) || etag === undefined || etag.startsWith("W/")) {

@@ -42,6 +42,12 @@ function ranges(
   };
 }
 
+/** What comes of opening a file of a server with this one answer. */
+async function open(status: number, headers: Record<string, string>): Promise<unknown> {
+  const calls = await serve((_request, response) => response.writeHead(status, headers).end());
+  return OriginFile.open(calls, "A_1.ckm.index").catch((err: unknown) => err);
+}
+
 describe("OriginFile", () => {
   it("reads in parts, each with the tag of the first answer", async () => {
     const asked: string[] = [];
@@ -64,14 +70,10 @@ describe("OriginFile", () => {
   });
 
   it("does not begin with a file whose length or tag is not known, or that is not there", async () => {
-    const open = async (status: number, headers: Record<string, string>): Promise<unknown> => {
-      const calls = await serve((_request, response) => response.writeHead(status, headers).end());
-      return OriginFile.open(calls, "A_1.ckm.index").catch((err: unknown) => err);
-    };
     expect(await open(200, { "content-length": "5" })).toMatchObject({ code: "ERR_ORIGIN_INVALID" });
     expect(await open(200, { "content-length": "5", etag: 'W/"1"' })).toMatchObject({
       code: "ERR_ORIGIN_INVALID",
     });
-    expect(await open(404, { etag: TAG })).toMatchObject({ code: "ERR_ORIGIN_INVALID" });
+    expect(await open(404, { etag: TAG })).toMatchObject({ code: "ERR_IMAGE_NOT_FOUND" });
   });
 });

@@ -13,7 +13,7 @@ function image(...numbers: readonly number[]): ListedImage {
     packBytes: 0,
     indexBytes: 0,
   }));
-  return { name: "Win11", newest: numbers.at(-1), next: 99, versions };
+  return { name: "Win11", newest: numbers.at(-1), next: 99, versions, held: [] };
 }
 
 const withdrawn = (...versions: readonly number[]) => ({

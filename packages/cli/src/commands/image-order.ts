@@ -122,7 +122,7 @@ async function imageOf(api: AdminApi, name: string, signal: AbortSignal): Promis
     return await api.image(name, signal);
   } catch (err) {
     if (!isAppError(err, "ERR_IMAGE_NOT_FOUND")) throw err;
-    return { name: parseImageName(name), newest: undefined, next: 1, versions: [] };
+    return { name: parseImageName(name), newest: undefined, next: 1, versions: [], held: [] };
   }
 }
 

@@ -54,6 +54,7 @@ function imageLines(image: ListedImage, control: ControlRecord | undefined): rea
         published === undefined ? "to come" : published.publishedAt.slice(0, 16).replace("T", " "),
         [
           version === image.newest ? "newest" : "",
+          image.held.includes(version) ? "held by the origin: too many clients failed" : "",
           withdrawalText(control, version),
           rolloutText(control, version),
         ]

@@ -1,8 +1,10 @@
 import { AppError, type Clock, type Logger } from "@ckmesh/core";
 import type { AuditLog } from "../audit-log.js";
 import type { Catalogue, PublishedVersion } from "../catalogue.js";
+import type { OriginControls } from "../control/origin-controls.js";
 import type { PublishGate } from "../publish-gate.js";
 import type { DeletionJournal } from "./deletion-journal.js";
+import { versionsInUse } from "./versions-in-use.js";
 
 /** Who asks for a change, for the audit log. */
 export interface Actor {
@@ -12,6 +14,7 @@ export interface Actor {
 
 export interface ImageRemoverOptions {
   readonly catalogue: Catalogue;
+  readonly controls: Pick<OriginControls, "of" | "heldOf">;
   readonly gate: Pick<PublishGate, "takeOut">;
   readonly journal: DeletionJournal;
   readonly audit: Pick<AuditLog, "write">;
@@ -55,16 +58,15 @@ export class ImageRemover {
   }
 
   async #remove(request: RemovalRequest): Promise<readonly PublishedVersion[]> {
-    const { catalogue, gate, journal } = this.#options;
+    const { gate, journal } = this.#options;
     const versions = this.#find(request);
-    const [first] = versions;
-    if (first === undefined) throw new Error("unreachable: an image without versions");
-    const inUse = catalogue.newest(first.name)?.version;
-    if (!request.isForced && versions.some(({ version }) => version === inUse)) {
+    const followed = request.isForced ? undefined : this.#findFollowed(versions);
+    if (followed !== undefined) {
+      const { name, version } = followed;
       throw new AppError(
         "ERR_VERSION_IN_USE",
-        `clients follow version ${inUse} of ${first.name}: publish another one first, or withdraw this one, or force it`,
-        { details: { image: first.name, version: inUse } },
+        `clients follow version ${version} of ${name}: publish another one first, or withdraw this one, or force it`,
+        { details: { image: name, version } },
       );
     }
     // Newest last: the alias moves once, not through all that are to go.
@@ -95,6 +97,20 @@ export class ImageRemover {
       "ERR_IMAGE_NOT_FOUND",
       image === undefined ? "there is no such image" : `${image.name} has no version ${version}`,
     );
+  }
+
+  /** The first of these versions that clients follow. */
+  #findFollowed(versions: readonly PublishedVersion[]): PublishedVersion | undefined {
+    const { catalogue, controls, clock } = this.#options;
+    const name = versions[0]?.name ?? "";
+    const all = catalogue.list().find((image) => image.name === name)?.versions ?? [];
+    const inUse = versionsInUse({
+      versions: all.map(({ version }) => version).filter((version) => !catalogue.isWithdrawn(name, version)),
+      control: controls.of(name)?.signed.record,
+      held: controls.heldOf(name),
+      now: clock.wall() / 1000,
+    });
+    return versions.find(({ version }) => inUse.has(version));
   }
 
   #note({ name, version, id }: PublishedVersion, { user, address, isForced }: RemovalRequest): void {

@@ -10,12 +10,14 @@ import type { Visitor } from "../access.js";
 import { describeVersion } from "../api-routes.js";
 import type { Catalogue, PublishedVersion } from "../catalogue.js";
 import type { CatalogueCache } from "../catalogue-cache.js";
+import type { OriginControls } from "../control/origin-controls.js";
 import type { OpenFiles } from "../open-files.js";
 import { actorOf } from "./actor-of.js";
 import type { Actor, ImageRemover, RemovalRequest } from "./image-remover.js";
 
 export interface ImageRoutesOptions {
   readonly catalogue: Catalogue;
+  readonly controls: Pick<OriginControls, "describe">;
   readonly cache: Pick<CatalogueCache, "highest">;
   readonly openFiles: OpenFiles;
   readonly remover: Pick<ImageRemover, "remove">;
@@ -33,14 +35,14 @@ const DeleteQuery = Type.Object({ force: Type.Boolean({ default: false }) });
 /** What admins see of images, and how they delete them. `api-paths.ts` says who may. */
 export function addImageRoutes(app: FastifyInstance, options: ImageRoutesOptions): void {
   const typed = app.withTypeProvider<TypeBoxTypeProvider>();
-  const { catalogue, cache } = options;
+  const { catalogue } = options;
   app.get("/ckmesh/api/images", (_request, reply) => {
     reply.header("Cache-Control", "no-store");
-    return { images: catalogue.list().map((image) => describeImage(image, cache)) };
+    return { images: catalogue.list().map((image) => describeImage(image, options)) };
   });
   typed.get("/ckmesh/api/images/:name", { schema: { params: ImageParams } }, (request, reply) => {
     reply.header("Cache-Control", "no-store");
-    return describeImage(findImage(catalogue, request.params.name), cache);
+    return describeImage(findImage(catalogue, request.params.name), options);
   });
   typed.get(
     "/ckmesh/api/images/:name/versions/:version",
@@ -79,14 +81,18 @@ interface ListedImage {
   readonly versions: readonly PublishedVersion[];
 }
 
-function describeImage({ name, versions }: ListedImage, cache: Pick<CatalogueCache, "highest">): object {
-  const newest = versions.at(-1)?.version;
+function describeImage({ name, versions }: ListedImage, options: ImageRoutesOptions): object {
+  const { catalogue, cache, controls } = options;
   return {
     name,
-    newest,
+    newest: catalogue.newest(name)?.version,
     // A number that was deleted is not free: it never stands for other content.
-    next: Math.max(newest ?? 0, cache.highest(name)) + 1,
-    versions: versions.map(describeVersion),
+    next: Math.max(versions.at(-1)?.version ?? 0, cache.highest(name)) + 1,
+    versions: versions.map((version) => ({
+      ...describeVersion(version),
+      withdrawn: catalogue.isWithdrawn(name, version.version),
+    })),
+    control: controls.describe(name),
   };
 }
 

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Fields } from "@ckmesh/core";
+import { emptyControl, encodeControl } from "@ckmesh/image";
 import { addAccount } from "@ckmesh/origin";
 import { describe, expect, it } from "vitest";
 import { type MadePair, makePair } from "../make-pair.js";
@@ -145,6 +146,29 @@ describe("deleting a version", () => {
     expect((await remove(origin, "win7/versions/2?force=true")).status).toBe(200);
     expect(told).toEqual([1]);
     await origin.published("win7", 1);
+  });
+
+  it("that is withdrawn needs none, and while a rollout is under way the one before it does", async () => {
+    const origin = await start([V1, V2, V3]);
+    const record = {
+      ...emptyControl("win7"),
+      serial: 1,
+      withdrawn: [{ version: 3 }],
+      rollouts: [{ version: 2, since: 1, rings: [{ percent: 10 }], approved: 0, isHeld: false }],
+    };
+    writeFileSync(join(origin.root, "win7.control.index"), encodeControl(record, []));
+    await origin.published("win7", 2);
+    expect(json(await origin.get("/ckmesh/api/images/win7", basic("alice")))).toMatchObject({
+      newest: 2,
+      next: 4,
+      versions: [{ withdrawn: false }, { withdrawn: false }, { withdrawn: true }],
+      control: { serial: 1, held: [] },
+    });
+    const statuses = [];
+    for (const version of [1, 2, 3]) {
+      statuses.push((await remove(origin, `win7/versions/${version}`)).status); // oxlint-disable-line no-await-in-loop
+    }
+    expect(statuses).toEqual([409, 409, 200]);
   });
 
   it("lets a transfer under way end well", async () => {
