@@ -73,7 +73,6 @@ async function untilStaged(folder: string, bytes: number, signal: AbortSignal): 
     await delay(10, undefined, { signal }); // oxlint-disable-line no-await-in-loop -- nothing tells of it
 }
 
-
 describe.skipIf(noMount !== undefined)("a disk that fills up", () => {
   let mounted: string | undefined;
   let origin: OriginUnderTest | undefined;
