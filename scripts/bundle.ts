@@ -32,6 +32,7 @@ await build({
     // Threads load them from ../dist, seen from the code that starts them: as in the packages.
     "dist/image-worker": "packages/store/src/image-worker.ts",
     "dist/verify-worker": "packages/origin/src/verify-worker.ts",
+    "dist/uploads/upload-worker": "packages/origin/src/uploads/upload-worker.ts",
   },
   outdir: OUT,
   bundle: true,
