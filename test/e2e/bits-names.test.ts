@@ -56,7 +56,6 @@ describe("an upload is refused, and nothing is made, where its name", () => {
     ["goes up in overlong UTF-8 of three bytes", "%e0%80%ae%e0%80%ae/evil_1.ckm"],
     ["goes up behind a parameter", "..;/evil_1.ckm"],
     ["goes up in the middle", "a/../../evil_1.ckm"],
-    ["goes up with full-width dots and slash", "%ef%bc%8e%ef%bc%8e%ef%bc%8fevil_1.ckm"],
     ["has a folder", "sub/evil_1.ckm"],
     ["has an encoded folder", "sub%2fevil_1.ckm"],
     ["has two slashes", "/evil_1.ckm"],

@@ -68,10 +68,13 @@ describe("a session", () => {
   });
 
   it("shows a file that is not published to nobody else", async () => {
-    await client.upload(path, file);
+    // An index alone waits for its pack.
+    const target = `${path}.index`;
+    await client.upload(target, file);
+    expect((await client.get(target)).body.equals(file)).toBe(true);
     for (const user of [CAROL, READER]) {
       const other = await openAs(origin, user); // oxlint-disable-line no-await-in-loop -- one after the other
-      expect((await other.get(path)).status).toBe(404); // oxlint-disable-line no-await-in-loop -- same
+      expect((await other.get(target)).status).toBe(404); // oxlint-disable-line no-await-in-loop -- same
       other.close();
     }
     expect((await client.get("/ckmesh/catalogue")).body.toString()).not.toContain(`Session${n}`);
