@@ -134,11 +134,11 @@ async function inSession(
   const packet = parsePacket(head, request.headers, contentLength);
   switch (packet.type) {
     case "fragment":
-      return sessions.run(session, () => session.fragment(request, packet.fragment));
+      return sessions.fragment(session, request, packet.fragment);
     case "close":
-      return noteEnd(context, session, "closed", await sessions.run(session, () => session.close()));
+      return noteEnd(context, session, "closed", await sessions.close(session));
     case "cancel":
-      return noteEnd(context, session, "cancelled", await sessions.run(session, () => session.cancel()));
+      return noteEnd(context, session, "cancelled", await sessions.cancel(session));
     case "ping":
     case "create":
       throw new Error("unreachable: they have no session");

@@ -82,6 +82,6 @@ export async function openBitsServer(bits: BitsConfig, options: BitsServerOption
         sessions.settingsChanged();
       };
     },
-    close: (limitMs) => sessions.close(limitMs),
+    close: (limitMs) => sessions.stop(limitMs),
   };
 }

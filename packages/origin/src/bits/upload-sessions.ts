@@ -3,6 +3,9 @@ import { mkdir, readdir, stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import type { Identity } from "@ckmesh/auth";
 import {
+  type Fragment,
+  type DueSession,
+  BitsFault,
   type BitsReply,
   type FragmentLimits,
   formatSessionId,
@@ -19,10 +22,12 @@ import type { Actor } from "../api/image-remover.js";
 import type { FoundFile } from "../catalogue.js";
 import { fileKey } from "../served-path.js";
 import type { UploadIntake, UploadTarget } from "../uploads/upload-intake.js";
+import type { BitsRequest } from "./bits-request.js";
 import type { BitsSettings } from "./bits-settings.js";
 import { replyId } from "./reply-name.js";
 import { SessionFolder } from "./session-folder.js";
 import type { SessionRecord } from "./session-record.js";
+import { SessionSweeper } from "./session-sweeper.js";
 import { requireSpace } from "./staging-space.js";
 import type { UploadAudit, UploadEntry } from "./upload-audit.js";
 import { type SessionOutcome, type SessionParts, UploadSession } from "./upload-session.js";
@@ -60,10 +65,9 @@ export interface SessionRequest {
 const MAX_FRAGMENT_BYTES = 64 * 1024 * 1024;
 /** Sessions of all users: what the origin looks after must have an end. */
 const MAX_SESSIONS = 10_000;
-/** A sweep that found nothing to do because packets were running comes again after this. */
-const RETRY_SWEEP_MS = 60_000;
-/** Longest that a timer of Node runs. */
-const MAX_TIMER_MS = 2_147_000_000;
+/** Bodies that come at a time, each with two blocks of memory; more clients than that are told to come again. */
+const MAX_BODIES = 256;
+const BUSY_RETRY_SECONDS = 5;
 
 /** All uploads under way, on disk and in memory. */
 export class UploadSessions {
@@ -74,20 +78,25 @@ export class UploadSessions {
   readonly #parts: SessionParts;
   readonly #gauge;
   readonly #running = new Set<Promise<unknown>>();
-  #cleanedAt: number;
-  #cancelSweep: (() => void) | undefined;
-  #isClosed = false;
+  #bodies = 0;
+  readonly #sweeper: SessionSweeper;
 
   private constructor(options: UploadSessionsOptions) {
     const { clock, logger, metrics, settings, notify } = options;
     this.#options = options;
     this.#folder = join(options.stagingPath, "sessions");
-    this.#cleanedAt = clock.now();
     this.#table = new SessionTable(() => ({
       timeoutMs: settings().sessionTimeoutMs,
       perUser: settings().maxSessionsPerUser,
       total: MAX_SESSIONS,
     }));
+    this.#sweeper = new SessionSweeper({
+      clock,
+      cleanupMs: () => settings().cleanupMs,
+      table: this.#table,
+      drop: (id, why) => this.#track(this.#dropDue(id, why)),
+      logger,
+    });
     this.#gauge = metrics.gauge("ckmesh_origin_upload_sessions", "Uploads under way");
     const bytes = metrics.counter("ckmesh_origin_uploaded_bytes_total", "Bytes of uploads put on disk");
     this.#parts = {
@@ -107,7 +116,7 @@ export class UploadSessions {
   static async open(options: UploadSessionsOptions): Promise<UploadSessions> {
     const sessions = new UploadSessions(options);
     for (const name of await namesIn(sessions.#folder)) await sessions.#restore(name);
-    sessions.#changed();
+    sessions.#sweeper.plan();
     return sessions;
   }
 
@@ -131,7 +140,7 @@ export class UploadSessions {
     const record = { url, user, target, createdAt: Math.round(this.#options.clock.wall()) };
     await folder.create(record);
     this.#add(id, folder, record, { size: 0, changedAt: record.createdAt });
-    this.#changed();
+    this.#sweeper.plan();
     return { id, sessionId };
   }
 
@@ -154,13 +163,40 @@ export class UploadSessions {
     return id !== undefined && this.#options.intake.wasClosed(id);
   }
 
-  /** Runs one packet of a session, and keeps account of it. */
-  async run(session: UploadSession, packet: () => Promise<SessionOutcome>): Promise<BitsReply> {
-    const { reply, hasEnded } = await this.#track(packet());
-    const now = this.#options.clock.wall();
-    if (reply.type !== "refused") this.#table.progressed(session.id, now);
+  /** @throws {BitsFault} 503 when too many bodies come at a time */
+  async fragment(session: UploadSession, request: BitsRequest, fragment: Fragment): Promise<BitsReply> {
+    if (this.#bodies >= MAX_BODIES) {
+      throw new BitsFault("ERR_ORIGIN_BUSY", "too many uploads at a time", {
+        status: 503,
+        retryAfterSeconds: BUSY_RETRY_SECONDS,
+      });
+    }
+    this.#bodies += 1;
+    try {
+      return (await this.#run(session, session.fragment(request, fragment))).reply;
+    } finally {
+      this.#bodies -= 1;
+    }
+  }
+
+  /** A Close that comes again is answered as this one. */
+  async close(session: UploadSession): Promise<BitsReply> {
+    const { reply, hasEnded } = await this.#run(session, session.close());
     if (hasEnded) this.#forget(session, reply);
     return reply;
+  }
+
+  async cancel(session: UploadSession): Promise<BitsReply> {
+    const { reply, hasEnded } = await this.#run(session, session.cancel());
+    if (hasEnded) this.#forget(session, undefined);
+    return reply;
+  }
+
+  async #run(session: UploadSession, packet: Promise<SessionOutcome>): Promise<SessionOutcome> {
+    const outcome = await this.#track(packet);
+    const { reply } = outcome;
+    if (reply.type !== "refused") this.#table.progressed(session.id, this.#options.clock.wall());
+    return outcome;
   }
 
   /**
@@ -202,13 +238,12 @@ export class UploadSessions {
 
   /** The configuration has changed. */
   settingsChanged(): void {
-    this.#changed();
+    this.#sweeper.plan();
   }
 
   /** Waits for the packets that run, `limitMs` at the most. */
-  async close(limitMs: number): Promise<void> {
-    this.#isClosed = true;
-    this.#cancelSweep?.();
+  async stop(limitMs: number): Promise<void> {
+    this.#sweeper.stop();
     await new Promise<void>((resolve) => {
       const cancel = this.#options.clock.after(limitMs, resolve);
       void Promise.allSettled(this.#running).finally(() => {
@@ -275,6 +310,7 @@ export class UploadSessions {
       total,
     });
     this.#sessions.set(id, new UploadSession(id, folder, { record, received }, watcher, this.#parts));
+    this.#gauge.set(this.#sessions.size);
     const open: OpenSession = {
       sessionId: id,
       user: ownerName(user),
@@ -294,64 +330,24 @@ export class UploadSessions {
     this.#gauge.set(this.#sessions.size);
   }
 
-  #changed(): void {
-    this.#gauge.set(this.#sessions.size);
-    this.#scheduleSweep(this.#nextSweepMs());
-  }
-
-  /** Until the first session could expire, and the cleanup task at the latest. */
-  #nextSweepMs(): number {
-    const { clock, settings } = this.#options;
-    const { cleanupMs } = settings();
-    const untilCleanup = this.#cleanedAt + cleanupMs - clock.now();
-    const expiresAt = this.#table.nextExpiry();
-    const untilExpiry = expiresAt === undefined ? untilCleanup : expiresAt - clock.wall();
-    return Math.max(0, Math.min(untilCleanup, untilExpiry, MAX_TIMER_MS));
-  }
-
-  #scheduleSweep(ms: number): void {
-    this.#cancelSweep?.();
-    if (this.#isClosed) return;
-    this.#cancelSweep = this.#options.clock.after(ms, () => {
-      void this.#track(this.#sweep());
-    });
-  }
-
-  /** Never throws. */
-  async #sweep(): Promise<void> {
-    const { clock, settings, logger } = this.#options;
-    const isCleanup = clock.now() - this.#cleanedAt >= settings().cleanupMs;
-    if (isCleanup) this.#cleanedAt = clock.now();
-    let isComplete = true;
-    for (const { session: due, why } of this.#table.due(clock.wall())) {
-      if (why === "surplus" && !isCleanup) continue;
-      const session = this.#sessions.get(due.sessionId);
-      if (session === undefined) continue;
-      // Whoever is sending has not expired; a surplus one is looked at next time.
-      if (session.isBusy) isComplete = false;
-      else await this.#end(session, why);
-    }
-    logger.debug({ sessions: this.#sessions.size }, "upload sessions swept");
-    this.#scheduleSweep(isComplete ? this.#nextSweepMs() : RETRY_SWEEP_MS);
-  }
-
-  async #end(session: UploadSession, why: "expired" | "surplus"): Promise<void> {
+  /** @returns false when it was not the time: a packet runs */
+  async #dropDue(id: string, why: DueSession["why"]): Promise<boolean> {
+    const session = this.#sessions.get(id);
+    if (session === undefined) return true;
+    // Whoever is sending has not expired; a surplus one is looked at again.
+    if (session.isBusy) return false;
     const { clock } = this.#options;
-    const isDue = (): boolean =>
-      why === "surplus" || this.#table.isExpired({ sessionId: session.id }, clock.wall());
-    if (!(await session.drop(isDue))) return;
+    const isDue = (): boolean => why === "surplus" || this.#table.isExpired({ sessionId: id }, clock.wall());
+    if (!(await session.drop(isDue))) return true;
     this.#forget(session, undefined);
     const { user } = session.record;
     this.#noteDrop(
       session,
       why === "expired"
         ? { outcome: "expired", user: user.name }
-        : {
-            outcome: "dropped",
-            user: user.name,
-            reason: "more sessions than BITSNumberOfSessionsLimit",
-          },
+        : { outcome: "dropped", user: user.name, reason: "more sessions than BITSNumberOfSessionsLimit" },
     );
+    return true;
   }
 
   #noteDrop(session: UploadSession, how: Pick<UploadEntry, "outcome" | "user" | "address" | "reason">): void {

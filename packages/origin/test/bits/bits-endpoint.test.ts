@@ -123,6 +123,7 @@ describe("a BITS upload", () => {
     expect((await cancel()).status).toBe(200);
     expect(readdirSync(join(uploads.staging, "sessions"))).toEqual([]);
     expect(await cancel()).toMatchObject({ status: 500, headers: NOT_FOUND });
+    expect(await uploads.close(id)).toMatchObject({ status: 500, headers: NOT_FOUND });
   });
 });
 

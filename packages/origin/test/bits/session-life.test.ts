@@ -108,7 +108,10 @@ describe("the end of sessions", () => {
     expect((await uploads.fragment(id, 0, TEN.subarray(0, 4), 10)).status).toBe(200);
     clock.advance(100_000);
     expect(await uploads.fragment(id, 4, TEN.subarray(4), 10)).toMatchObject(NOT_FOUND);
-    await eventually(() => folders(uploads).length === 0);
+    await eventually(() => {
+      clock.advance(1);
+      return folders(uploads).length === 0;
+    });
     expect(uploads.intake.followed[0]?.ended).toBe("discarded");
     expect(uploads.audit.at(-1)).toMatchObject({ outcome: "expired", user: "alice", bytes: 4 });
   });
@@ -149,7 +152,10 @@ describe("the end of sessions", () => {
     clock.advance(25 * 60_000);
     expect((await uploads.fragment(newest, 0, TEN, 10)).status).toBe(200);
     clock.advance(5 * 60_000);
-    await eventually(() => folders(uploads).length === 3);
+    await eventually(() => {
+      clock.advance(1);
+      return folders(uploads).length === 3;
+    });
     expect(await uploads.fragment(newest, 0, TEN, 10)).toMatchObject(NOT_FOUND);
     expect((await uploads.fragment(oldest, 0, TEN, 10)).status).toBe(200);
     expect((await uploads.fragment(others, 0, TEN, 10, { user: "bob" })).status).toBe(200);

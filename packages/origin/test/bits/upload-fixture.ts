@@ -90,7 +90,7 @@ export async function startUploads(options: TestUploadsOptions = {}): Promise<Te
     logger: silentLogger,
     metrics: noMetrics,
   });
-  onTestFinished(() => sessions.close(1000));
+  onTestFinished(() => sessions.stop(1000));
   const handler = createBitsEndpoint({
     access: trustingAccess(clock),
     settings: () => settings,
