@@ -60,6 +60,14 @@ export function checkFailure(fields: Fields): AppError {
   return new AppError(told === "ENOENT" ? "ERR_FILE_NOT_FOUND" : "ERR_FILE_DENIED", text);
 }
 
+/** Why a check did not come to its end: only what takes too much memory is the files' fault. */
+export function brokenCheck(cause: Error): AppError {
+  const isTooLarge = "code" in cause && cause.code === "ERR_WORKER_OUT_OF_MEMORY";
+  return isTooLarge
+    ? new AppError("ERR_INDEX_INVALID", "the index takes more memory than a check may have", { cause })
+    : new AppError("ERR_INTERNAL", "the check could not run", { cause });
+}
+
 function runCheck<T>(workerData: object, signal: AbortSignal, parse: (fields: Fields) => T): Promise<T> {
   return new Promise((resolve, reject) => {
     const worker = startCheckWorker("verify-worker.js", workerData);
@@ -81,9 +89,7 @@ function runCheck<T>(workerData: object, signal: AbortSignal, parse: (fields: Fi
         }
       }),
     );
-    worker.once("error", (cause) =>
-      end(() => reject(new AppError("ERR_INDEX_INVALID", "the check of the pair ended early", { cause }))),
-    );
+    worker.once("error", (cause) => end(() => reject(brokenCheck(cause))));
     worker.once("exit", () =>
       end(() => reject(new AppError("ERR_INTERNAL", "the check of the pair ended silently"))),
     );

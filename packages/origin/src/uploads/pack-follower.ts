@@ -1,6 +1,6 @@
 /* oxlint-disable unicorn/require-post-message-target-origin -- that is for windows; this is a thread */
 import { AppError, Fields } from "@ckmesh/core";
-import { checkFailure, startCheckWorker } from "../verify-in-worker.js";
+import { brokenCheck, checkFailure, startCheckWorker } from "../verify-in-worker.js";
 import type { Filled, FrameSource } from "./pack-follow.js";
 
 interface Waiter<T> {
@@ -39,9 +39,7 @@ export class PackFollower {
         this.#fail(err instanceof Error ? err : new Error(String(err)));
       }
     });
-    this.#worker.once("error", (cause) =>
-      this.#fail(new AppError("ERR_PACK_INVALID", "the check of the pack ended early", { cause })),
-    );
+    this.#worker.once("error", (cause) => this.#fail(brokenCheck(cause)));
     this.#worker.once("exit", () =>
       this.#fail(new AppError("ERR_INTERNAL", "the check of the pack ended silently")),
     );
@@ -67,7 +65,8 @@ export class PackFollower {
 
   /**
    * Resolves when the whole file is proven to be the pack of the index.
-   * @throws {AppError} ERR_PACK_INVALID; ERR_ABORTED after `close`; ERR_FILE_DENIED and others of the file system
+   * @throws {AppError} ERR_PACK_INVALID, ERR_INDEX_INVALID; ERR_INTERNAL when the check could not run; ERR_ABORTED
+   *   after `close`; ERR_FILE_DENIED and others of the file system
    */
   async finish(total: number): Promise<void> {
     if (this.#isVerified) return;

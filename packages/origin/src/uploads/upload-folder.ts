@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { describeError, isAppError, type Logger } from "@ckmesh/core";
-import { fileErrorCode, writeAtomic } from "@ckmesh/store";
+import { fileErrorCode, syncFolder, writeAtomic } from "@ckmesh/store";
 import { decodeRecord, encodeRecord, type UploadRecord } from "./upload-record.js";
 
 const RECORD = ".json";
@@ -62,6 +62,7 @@ export class UploadFolder {
       await this.forget(record.id);
       throw err;
     }
+    await syncFolder(this.path);
   }
 
   /** @throws {AppError} ERR_STORE_FULL */

@@ -1,10 +1,10 @@
 import { AppError, type Clock, describeError, isAppError, type Logger } from "@ckmesh/core";
 import type { AuditLog } from "../audit-log.js";
 import type { FileStamp, PublishedVersion } from "../catalogue.js";
-import { isOurIndex, stampOf } from "../opaque-pack.js";
+import { stampOf } from "../opaque-pack.js";
 import { fileKey } from "../served-path.js";
 import { verifyIndexInWorker } from "../verify-in-worker.js";
-import type { VerifiedIndex } from "../verify-pair.js";
+import { type IdentifiedUpload, identifyUpload } from "./identify-upload.js";
 import { Lanes } from "./lanes.js";
 import { PackFollower } from "./pack-follower.js";
 import { pairUploads, type UploadContent, type WaitingUpload } from "./pairing.js";
@@ -17,9 +17,9 @@ import {
 } from "./publish-pair.js";
 import { type Upload, userKey } from "./upload.js";
 import type { UploadFolder } from "./upload-folder.js";
+import type { UploadTarget } from "./upload-intake.js";
 import type { UploadEnd } from "./upload-record.js";
 import { isTransient, refusalOf } from "./upload-refusal.js";
-import { readVersionId } from "./upload-watch.js";
 
 export interface UploadPublisherOptions extends PublishPairOptions {
   readonly clock: Clock;
@@ -38,8 +38,9 @@ export interface UploadPublisherOptions extends PublishPairOptions {
 /** How long, and how many, ends are remembered. */
 const REMEMBER_MS = 24 * 3_600_000;
 const MAX_ENDED = 1000;
-/** Until a failure that was not the file's is tried again. */
+/** Until a failure that was not the file's is tried again: at first, and at most. */
 const RETRY_MS = 10_000;
+const MAX_RETRY_MS = 600_000;
 
 /** Leads closed uploads to their end: what are they, what belongs together, is it right, publish. */
 export class UploadPublisher {
@@ -145,7 +146,10 @@ export class UploadPublisher {
           const late = new AppError("ERR_TIMEOUT", "its other half did not come in time");
           this.#background(this.#end(upload, this.#refused(late)));
         } else if (isDue(upload.retryAt)) {
+          const hopeless = this.#endOfIndex(content);
           if (content === undefined) this.take(upload);
+          else if (hopeless !== undefined)
+            this.#background(this.#end(upload, { ...hopeless, at: Math.round(now) }));
           else waiting.push({ id, user: userKey(user), target, content, closedAt });
         }
       }
@@ -153,10 +157,22 @@ export class UploadPublisher {
     return { waiting, nextAt };
   }
 
+  /** How every index ended that a pack could belong to, when its number stands for something else. */
+  #endOfIndex(pack: UploadContent | undefined): UploadEnd | undefined {
+    if (pack?.type !== "pack") return undefined;
+    const indexes = [...this.#uploads.values()].filter(
+      ({ content }) => content?.type === "index" && content.versionId === pack.versionId,
+    );
+    if (indexes.some(({ end }) => end === undefined)) return undefined;
+    return indexes.find(({ end }) => end?.state === "refused" && end.code === "ERR_IMAGE_EXISTS")?.end;
+  }
+
   /** Looks at what a closed upload is. */
   async #take(upload: Upload): Promise<void> {
     try {
-      upload.content = await this.#identify(upload);
+      const { content, index } = await this.#identify(upload);
+      upload.content = content;
+      upload.index = index;
       const published = this.#publishedAs(upload);
       if (published === undefined) {
         if (upload.index !== undefined) requireNewNumber(this.#options, upload.index);
@@ -170,32 +186,24 @@ export class UploadPublisher {
     this.plan();
   }
 
-  /** @throws {AppError} when it can be no half of an image under its name */
-  async #identify(upload: Upload): Promise<UploadContent> {
-    const { target, path, total } = upload;
-    const isPack = target.kind === "pack";
-    if (total === 0) {
-      throw new AppError(isPack ? "ERR_PACK_INVALID" : "ERR_INDEX_INVALID", "the file is empty");
-    }
-    if (isPack) {
-      const versionId = await readVersionId(path);
-      return versionId === undefined ? { type: "foreign-pack" } : { type: "pack", versionId };
-    }
-    if (!(await isOurIndex(path))) return { type: "foreign-index" };
-    const publishers = this.#options.prove.publishers();
-    const check = (): Promise<VerifiedIndex> => verifyIndexInWorker(path, publishers, this.#stop.signal);
-    const index = await this.#indexChecks.run("", check);
-    if (
-      fileKey(index.name) !== fileKey(target.image) ||
-      (target.version ?? index.version) !== index.version
-    ) {
-      throw new AppError(
-        "ERR_INDEX_INVALID",
-        `the index is of ${index.name} version ${index.version}, but was uploaded as ${target.fileName}`,
-      );
-    }
-    upload.index = index;
-    return { type: "index", versionId: index.id, isOpaque: index.isOpaque };
+  #identify({ target, path, total = 0 }: Upload): Promise<IdentifiedUpload> {
+    return identifyUpload(
+      { target, path, total },
+      {
+        publishers: this.#options.prove.publishers(),
+        isOpaqueExpected: this.#hasOpaqueIndex(target),
+        verifyIndex: (publishers) =>
+          this.#indexChecks.run("", () => verifyIndexInWorker(path, publishers, this.#stop.signal)),
+      },
+    );
+  }
+
+  /** A signed index may describe a pack that is not ours. */
+  #hasOpaqueIndex({ image }: UploadTarget): boolean {
+    return [...this.#uploads.values()].some(
+      ({ target, index, end }) =>
+        end === undefined && index?.isOpaque === true && fileKey(target.image) === fileKey(image),
+    );
   }
 
   /** The version that is published with these very bytes, and need not be published again. */
@@ -315,7 +323,8 @@ export class UploadPublisher {
     }
     wait(upload);
     upload.trouble = refusalOf(err, [this.#folder.path, this.#options.root]).reason;
-    upload.retryAt = this.#options.clock.wall() + RETRY_MS;
+    upload.retryAt = this.#options.clock.wall() + Math.min(RETRY_MS * 2 ** upload.failures, MAX_RETRY_MS);
+    upload.failures += 1;
     if (this.#stop.signal.aborted) return;
     const { id, target, user } = upload;
     this.#options.logger.error(

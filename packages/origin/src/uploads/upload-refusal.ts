@@ -2,20 +2,20 @@ import { accessDenied, BitsFault, HRESULT } from "@ckmesh/bits";
 import { describeError, type ErrorCode, isAppError } from "@ckmesh/core";
 
 const FORBIDDEN: ReadonlySet<ErrorCode> = new Set(["ERR_IMAGE_EXISTS", "ERR_SIGNATURE_INVALID"]);
-/** What can go right without another upload: space is made, a share comes back, the origin starts again. */
-const TRANSIENT: ReadonlySet<ErrorCode> = new Set([
-  "ERR_STORE_FULL",
-  "ERR_FILE_DENIED",
-  "ERR_INTERNAL",
-  "ERR_CONFIG_INVALID",
-  "ERR_STORE_CORRUPT",
-  "ERR_SHUTTING_DOWN",
-  "ERR_ABORTED",
+/** What speaks against the files themselves; anything else may go right without another upload. */
+const JUDGEMENTS: ReadonlySet<ErrorCode> = new Set([
+  "ERR_IMAGE_EXISTS",
+  "ERR_IMAGE_NAME_INVALID",
+  "ERR_INDEX_INVALID",
+  "ERR_PACK_INVALID",
+  "ERR_FORMAT_UNSUPPORTED",
+  "ERR_SIGNATURE_INVALID",
+  "ERR_FILE_NOT_FOUND",
 ]);
 
-/** True if the file may be all right. */
+/** True if the file may be all right: no space, a share that is away, an origin that stops. */
 export function isTransient(err: unknown): boolean {
-  return !isAppError(err) || TRANSIENT.has(err.code);
+  return !isAppError(err) || !JUDGEMENTS.has(err.code);
 }
 
 /** Why a file is refused, without where it lies: users see it. */

@@ -14,6 +14,8 @@ export function parseUploadTarget(segment: string): UploadTarget {
   if (segment.length > MAX_SEGMENT) throw noUpload("the name is too long");
   const decoded = decode(segment);
   if (decoded === undefined) throw noUpload("the URL holds a wrong escape");
+  // Proxies and other servers may decode once more: what they would make of it is nobody's guess.
+  if (decoded.includes("%")) throw noUpload("a name with a percent sign is ambiguous in URLs");
   const fileName = decoded.normalize("NFC");
   // Image names know case, our suffixes do not: Windows writes them as it likes.
   const suffix = /\.ckm(?:\.index)?$/i.exec(fileName)?.[0];

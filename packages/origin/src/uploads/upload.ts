@@ -32,6 +32,8 @@ export interface Upload {
   follower: PackFollower | undefined;
   /** Why it waits, when it is not for its other half. */
   trouble: string | undefined;
+  /** Times that something else than the file was in the way. */
+  failures: number;
   /** Unix ms before which it is not tried again. */
   retryAt: number;
   end: UploadEnd | undefined;
@@ -48,6 +50,7 @@ export function newUpload(
     index: undefined,
     follower: undefined,
     trouble: undefined,
+    failures: 0,
     retryAt: 0,
     end: undefined,
   };

@@ -1,6 +1,10 @@
+import { lstat } from "node:fs/promises";
+import { join } from "node:path";
 import type { Identity } from "@ckmesh/auth";
 import { accessDenied, diskFull } from "@ckmesh/bits";
 import { AppError, sha256, toHex } from "@ckmesh/core";
+import { indexFileName, packFileName } from "@ckmesh/image";
+import { fileErrorCode } from "@ckmesh/store";
 import type { Actor } from "../api/image-remover.js";
 import type { FoundFile } from "../catalogue.js";
 import { stampOf } from "../opaque-pack.js";
@@ -63,11 +67,17 @@ export class Uploads implements UploadIntake {
     return parseUploadTarget(segment);
   }
 
-  // oxlint-disable-next-line typescript/require-await -- the interface is for those that wait
-  async admit({ image, version }: UploadTarget): Promise<void> {
-    const isThere = version !== undefined && this.#options.catalogue.get(image, version) !== undefined;
-    if (isThere && !this.#options.allowOverwrites()) {
-      throw accessDenied(`${image} version ${version} is published already`, "ERR_IMAGE_EXISTS");
+  async admit({ image, version, kind }: UploadTarget): Promise<void> {
+    const { catalogue, root, allowOverwrites } = this.#options;
+    if (version !== undefined && !allowOverwrites()) {
+      const name = catalogue.nameOf(image) ?? image;
+      const fileName = kind === "pack" ? packFileName(name, version) : indexFileName(name, version);
+      if (catalogue.get(name, version) !== undefined) {
+        throw accessDenied(`${name} version ${version} is published already`, "ERR_IMAGE_EXISTS");
+      }
+      if (await isThere(join(root, fileName))) {
+        throw accessDenied(`the image folder has a file ${fileName} already`, "ERR_IMAGE_EXISTS");
+      }
     }
     if (this.#closed().length >= MAX_WAITING) {
       throw diskFull(new Error(`${MAX_WAITING} uploaded files wait for their other half`));
@@ -188,5 +198,15 @@ export class Uploads implements UploadIntake {
     upload.follower?.close();
     this.#uploads.delete(upload.id);
     this.#publisher.plan();
+  }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch (err) {
+    if (fileErrorCode(err) === "ENOENT") return false;
+    throw err;
   }
 }

@@ -9,6 +9,7 @@ import type { AuditEntry } from "../../src/audit-log.js";
 import { Catalogue } from "../../src/catalogue.js";
 import { CatalogueCache } from "../../src/catalogue-cache.js";
 import { OpaqueIndexes } from "../../src/opaque-pack.js";
+import type { ProvePairOptions } from "../../src/prove-pair.js";
 import { PublishGate } from "../../src/publish-gate.js";
 import type { UploadWatcher } from "../../src/uploads/upload-intake.js";
 import { Uploads, type UploadsOptions } from "../../src/uploads/uploads.js";
@@ -58,6 +59,7 @@ export interface BenchOptions {
   readonly folder?: string;
   readonly publishers?: readonly Uint8Array[];
   readonly scanMs?: number;
+  readonly verify?: ProvePairOptions["verify"];
   readonly overrides?: Partial<UploadsOptions>;
 }
 
@@ -75,7 +77,7 @@ export async function openBench(options: BenchOptions = {}): Promise<UploadBench
   const prove = {
     publishers: () => options.publishers ?? [],
     opaqueIndexes: await OpaqueIndexes.open(state),
-    verify: verifyInWorker,
+    verify: options.verify ?? verifyInWorker,
     clock: systemClock,
   };
   const gate = new PublishGate({

@@ -8,7 +8,6 @@ describe("the name of an upload", () => {
     ["win7_12.CKM.Index", { image: "win7", kind: "index", version: 12, fileName: "win7_12.CKM.Index" }],
     ["b%C3%BCro.ckm", { image: "büro", kind: "pack", fileName: "büro.ckm" }],
     ["bu%CC%88ro.ckm", { image: "büro", kind: "pack", fileName: "büro.ckm" }],
-    ["a%25b.ckm", { image: "a%b", kind: "pack", fileName: "a%b.ckm" }],
   ])("%s is read", (segment, target) => {
     expect(parseUploadTarget(segment)).toEqual(target);
   });
@@ -56,15 +55,13 @@ describe("the name of an upload", () => {
     "a%zz.ckm",
     "a%c0%ae.ckm",
     "a%ff.ckm",
+    "a%25b.ckm",
+    "%252e%252e%252fa.ckm",
     `${"a".repeat(300)}.ckm`,
     `${"%41".repeat(300)}.ckm`,
   ])("%s is refused with 400 and E_INVALIDARG", (segment) => {
     expect(() => parseUploadTarget(segment)).toThrow(
       expect.objectContaining({ code: "ERR_IMAGE_NAME_INVALID", status: 400, hresult: 0x80070057 }),
     );
-  });
-
-  it("is decoded once only", () => {
-    expect(parseUploadTarget("a%252fb.ckm").image).toBe("a%2fb");
   });
 });

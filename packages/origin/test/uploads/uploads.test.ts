@@ -1,9 +1,12 @@
 import { createHash, generateKeyPairSync } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { AppError, type Clock } from "@ckmesh/core";
 import { publicKeyBytes } from "@ckmesh/image";
+import { systemClock } from "@ckmesh/runtime";
 import { describe, expect, it } from "vitest";
 import { fileKey } from "../../src/served-path.js";
+import { verifyInWorker } from "../../src/verify-in-worker.js";
 import { makePair } from "../make-pair.js";
 import { eventually } from "../origin-fixture.js";
 import { ALICE, BOB, openBench } from "./upload-fixture.js";
@@ -113,6 +116,8 @@ describe("a file that is no good", () => {
     const index = await bench.send(other.index, "win7.ckm.index");
     expect(index.fault).toMatchObject({ code: "ERR_IMAGE_EXISTS", status: 403, hresult: 0x80070005 });
     expect(String(index.fault)).toContain("--version 2");
+    const pack = await bench.send(other.pack, "win7.ckm");
+    expect(pack.fault).toMatchObject({ code: "ERR_IMAGE_EXISTS", status: 403 });
   });
 
   it("is refused when its files lie in the folder already, and the folder keeps them", async () => {
@@ -211,8 +216,35 @@ describe("a pack that is not ours", () => {
     const { publicKey } = generateKeyPairSync("ed25519");
     const bench = await openBench({ publishers: [publicKeyBytes(publicKey)] });
     const pack = await bench.send(FOREIGN, "win7.ckm");
-    await eventually(() => bench.stateOf(pack.id) === "refused");
-    expect(bench.uploads.list()[0]?.end).toMatchObject({ code: "ERR_SIGNATURE_INVALID" });
+    const index = await bench.send(FOREIGN_INDEX, "win7.ckm.index");
+    expect(pack.fault).toMatchObject({ code: "ERR_SIGNATURE_INVALID", status: 403 });
+    expect(index.fault).toMatchObject({ code: "ERR_SIGNATURE_INVALID", status: 403 });
+  });
+});
+
+describe("a failure that is not the file's", () => {
+  it("refuses nothing: the upload waits, says why, and is tried again", async () => {
+    let skew = 0;
+    let isFull = true;
+    const clock: Clock = {
+      now: () => systemClock.now(),
+      wall: () => systemClock.wall() + skew,
+      after: (ms, run) => systemClock.after(Math.min(ms, 20), run),
+    };
+    const bench = await openBench({
+      overrides: { clock, settleMs: 0 },
+      verify: (pair, signal) =>
+        isFull
+          ? Promise.reject(new AppError("ERR_STORE_FULL", "no space left"))
+          : verifyInWorker(pair, signal),
+    });
+    const pack = await bench.send(FOREIGN, "win7.ckm");
+    await eventually(() => bench.stateOf(pack.id) === "waiting");
+    expect(bench.uploads.list()[0]?.trouble).toBe("no space left");
+    isFull = false;
+    skew = 10_000;
+    await eventually(() => bench.stateOf(pack.id) === "published");
+    expect(bench.audited).toEqual([]);
   });
 });
 
@@ -226,6 +258,15 @@ describe("a version that exists", () => {
       hresult: 0x80070005,
     });
     await bench.uploads.admit(bench.uploads.parseTarget("win7.ckm"));
+  });
+
+  it("is not admitted either when a file of its name lies in the folder, published or not", async () => {
+    const bench = await openBench();
+    writeFileSync(join(bench.root, V1.packName), "half a copy");
+    await expect(bench.uploads.admit(bench.uploads.parseTarget("win7_1.ckm"))).rejects.toMatchObject({
+      code: "ERR_IMAGE_EXISTS",
+    });
+    await bench.uploads.admit(bench.uploads.parseTarget("win7_1.ckm.index"));
   });
 });
 
