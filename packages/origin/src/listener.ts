@@ -35,8 +35,8 @@ export interface ListenerParts {
   /** Nothing to wait for, or a look at the accounts file under way. */
   readonly refreshAccounts: () => Promise<void> | undefined;
   readonly upgrades: ReadonlyMap<string, UpgradeHandler>;
-  /** Answers `BITS_POST`; without it that is a request that cannot be read. */
-  readonly bits: BitsHandler | undefined;
+  /** Answers `BITS_POST`. */
+  readonly bits: BitsHandler;
   readonly isClosing: () => boolean;
   readonly maxConnections: number;
   readonly clock: Clock;
@@ -76,7 +76,7 @@ const SAFE_METHODS = new Set(["GET", "HEAD"]);
 interface ListenerApp {
   readonly app: FastifyInstance;
   /** Connections that Node's server does not know of. */
-  readonly bits: BitsConnections | undefined;
+  readonly bits: BitsConnections;
 }
 
 /**
@@ -112,7 +112,7 @@ export async function openListener(
     setMaxConnections: (count) => {
       server.maxConnections = count;
     },
-    close: (drainMs) => closeApp(app, bits, drainMs),
+    close: (drainMs) => closeApp({ app, bits }, drainMs),
   };
 }
 
@@ -133,7 +133,7 @@ function buildApp(parts: ListenerParts, tls: ListenerTls | undefined): ListenerA
     routerOptions: { caseSensitive: false, maxParamLength: MAX_PARAM_CHARS },
     rewriteUrl: (request: IncomingMessage): string => routerUrl(request.url ?? "/"),
     clientErrorHandler: (err: Error & { code?: string }, socket: Socket) => {
-      if (bits?.take(err, socket) !== true) answerUnreadable(parts, err, socket);
+      if (!bits.take(err, socket)) answerUnreadable(parts, err, socket);
     },
   } as const;
   const app: FastifyInstance =
@@ -143,12 +143,10 @@ function buildApp(parts: ListenerParts, tls: ListenerTls | undefined): ListenerA
   // Bodies are JSON: a page of another site can send plain text without asking.
   app.removeContentTypeParser("text/plain");
   const entrance = entranceOf(tls);
-  const { bits: handler } = parts;
-  const bits =
-    handler === undefined ? undefined : new BitsConnections(app.server, { ...parts, handler, entrance });
+  const bits = new BitsConnections(app.server, { ...parts, handler: parts.bits, entrance });
   const turns = new AnswerTurns();
   app.addHook("onRequest", async (request, reply) => {
-    bits?.keep(request.raw.socket, reply.raw);
+    bits.keep(request.raw.socket, reply.raw);
     if (await turns.next(request.raw, reply.raw)) await admit(parts, request, reply, entrance);
     else reply.hijack(); // Nobody is there to be answered.
   });
@@ -300,16 +298,12 @@ function endWithFailure(socket: Socket, status: string, code: ErrorCode, message
   );
 }
 
-async function closeApp(
-  app: FastifyInstance,
-  bits: BitsConnections | undefined,
-  drainMs: number,
-): Promise<void> {
+async function closeApp({ app, bits }: ListenerApp, drainMs: number): Promise<void> {
   const cut = setTimeout(() => {
     app.server.closeAllConnections();
-    bits?.destroy();
+    bits.destroy();
   }, drainMs);
-  bits?.close();
+  bits.close();
   try {
     await app.close();
   } finally {

@@ -64,7 +64,7 @@ export class BitsConnection {
       while (await this.#serveNext());
     } catch (err) {
       this.#socket.destroy();
-      if (isAppError(err, "ERR_ABORTED") || isAppError(err, "ERR_TIMEOUT")) return;
+      if (isLost(err)) return;
       this.#parts.logger.error({ err }, "upload connection failed");
     }
   }
@@ -126,7 +126,7 @@ export class BitsConnection {
     const collector = new HeadCollector();
     for (;;) {
       const chunk = await this.#nextOfHead();
-      if (chunk === undefined) throw tooSlow("the head did not come to its end");
+      if (chunk === undefined) throw headTimeout();
       const taken = collector.take(chunk);
       if (taken === undefined) continue;
       this.#source.putBack(taken.rest);
@@ -193,9 +193,8 @@ export class BitsConnection {
       const read = (): Promise<Buffer | undefined> => body.read();
       return await handler({ socket, target, headers, contentLength, signal, facts, read }, entrance);
     } catch (err) {
-      if (isAppError(err, "ERR_ABORTED")) throw err;
-      if (isAppError(err, "ERR_TIMEOUT"))
-        return encodeReply(refusal(tooSlow("the body did not come in time")));
+      // Without an answer: BITS clients go on where they were after a lost connection, and may give up at a 408.
+      if (isLost(err)) throw err;
       logger.error({ err, method: VERB, target }, "request failed");
       return encodeReply(refusal(serverFailed(err)));
     } finally {
@@ -229,9 +228,13 @@ export class BitsConnection {
   }
 }
 
-/** The client may send it again; the session goes on where it stands. */
-function tooSlow(message: string): BitsFault {
-  return new BitsFault("ERR_TIMEOUT", message, { status: 408 });
+/** The connection is of no use any more: broken, or too slow. */
+function isLost(err: unknown): boolean {
+  return isAppError(err, "ERR_ABORTED") || isAppError(err, "ERR_TIMEOUT");
+}
+
+function headTimeout(): BitsFault {
+  return new BitsFault("ERR_TIMEOUT", "the head did not come to its end in time", { status: 408 });
 }
 
 function stopping(): BitsFault {

@@ -56,7 +56,7 @@ class RecordingLog extends W3cLog {
 
 /** A real listener on loopback as the origin opens it, with a handler of the test. */
 export async function openBitsListener(
-  handler: BitsHandler | undefined,
+  handler: BitsHandler,
   options: BitsListenerOptions = {},
 ): Promise<BitsListener> {
   const { scheme = "http", clock = systemClock } = options;

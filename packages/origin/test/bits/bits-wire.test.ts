@@ -176,9 +176,7 @@ describe.each(["http", "https"] as const)("BITS_POST over %s", (scheme) => {
     expect((await answer)?.headers.get("x-sha")).toEqual([sha256(body)]);
   });
 
-  it("is a request that cannot be read where nobody answers it, as are verbs that look alike", async () => {
-    const without = await openBitsListener(undefined, { scheme });
-    expect((await (await RawClient.open(without.url)).ask(packet()))?.status).toBe(400);
+  it("has no verbs beside it that look alike", async () => {
     const { url } = await openBitsListener(echo, { scheme });
     for (const verb of ["BITS_PUT", "BITS", "bits_post", "BITS_POSTS", "ITS_POST", "TS_POST"]) {
       const client = await RawClient.open(url);
