@@ -3,6 +3,8 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MIB } from "@ckmesh/core";
 import { describe, expect, it } from "vitest";
+import { ALICE, writeAccounts } from "../testbed/local-accounts.js";
+import { OriginUnderTest } from "../testbed/origin-under-test.js";
 import { type Finished, jsonLines, runCkmesh } from "./run-ckmesh.js";
 import { useTempFolder } from "./temp-folder.js";
 
@@ -86,6 +88,28 @@ describe("JSON lines", () => {
       expectDocumented(command, await runCkmesh([...command.split(" "), ...args, "--json"]));
     }
     expect(readFileSync(join(folder, "copy")).equals(readFileSync(disk))).toBe(true);
+  });
+
+  it("of an upload are those of docs/json-output.md", async ({ signal }) => {
+    const folder = tempFolder();
+    const [disk, pw] = ["disk", "pw"].map((name) => join(folder, name));
+    if (disk === undefined || pw === undefined) return;
+    writeFileSync(disk, randomFillSync(new Uint8Array(3 * MIB)));
+    writeFileSync(pw, `${ALICE.password}\n`);
+    await runCkmesh(["pack", disk, "--name", "A", "--out", folder]);
+    const authentication = { accountsFile: await writeAccounts(folder), windows: { enabled: true } };
+    const settings = { bits: { BITSUploadEnabled: true } };
+    const rights = { change: [ALICE.account] };
+    const origin = await OriginUnderTest.start({ folder, authentication, settings, rights }, signal);
+    try {
+      const to = ["--to", `${origin.httpUrl}/MEDVImages`, "--ntlm", "--user", ALICE.account];
+      const args = ["upload", join(folder, "A_1.ckm.index"), ...to, "--password-file", pw, "--json"];
+      const run = await runCkmesh(args);
+      expectDocumented("upload", run);
+      expect(jsonLines(run).at(-1)).toMatchObject({ published: true });
+    } finally {
+      await origin.stop();
+    }
   });
 
   it("with --quiet are only the last one", async () => {

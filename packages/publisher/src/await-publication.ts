@@ -1,6 +1,6 @@
 import { AppError } from "@ckmesh/core";
 import type { UploadWorld } from "./upload-file.js";
-import { findUpload, listUploads, refusalOf, type UploadOutcome } from "./upload-outcomes.js";
+import { findUpload, listUploads, refusedUpload, type UploadOutcome } from "./upload-outcomes.js";
 import { wait } from "./wait.js";
 
 /** First and longest pause between two questions, ms. */
@@ -54,7 +54,7 @@ export async function awaitPublication(
         "the origin published the upload without saying as which version",
       );
     }
-    if (outcome?.state === "refused") throw refusalOf(outcome);
+    if (outcome?.state === "refused") throw refusedUpload(outcome);
     if (outcome?.state !== "waiting") waitsSince = undefined;
     else {
       waitsSince ??= clock.now();

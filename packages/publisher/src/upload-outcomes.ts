@@ -1,7 +1,6 @@
 import { sessionKey } from "@ckmesh/bits";
 import { AppError, ERROR_CODES, type ErrorCode, Fields } from "@ckmesh/core";
 import type { OriginAnswer, OriginCalls } from "@ckmesh/net";
-import { answeredCode, parseAnswer } from "./origin-json.js";
 
 const OUTCOME_STATES = ["receiving", "waiting", "checking", "published", "refused"] as const;
 
@@ -64,7 +63,7 @@ export function findUpload(
 }
 
 /** Why the origin does not publish an upload. */
-export function refusalOf({ code, reason }: UploadOutcome): AppError {
+export function refusedUpload({ code, reason }: UploadOutcome): AppError {
   const why = reason === undefined ? "" : `: ${reason}`;
   return new AppError(code ?? "ERR_UPLOAD_REFUSED", `the origin does not publish this version${why}`, {
     details: { ...(code !== undefined && { remoteCode: code }) },
@@ -87,7 +86,24 @@ function decodeOutcome(item: unknown): UploadOutcome {
     id: fields.string("id", MAX_TEXT),
     state: fields.oneOf("state", OUTCOME_STATES),
     ...(fields.has("version") && { version: fields.int("version", 1, Number.MAX_SAFE_INTEGER) }),
-    ...(fields.has("reason") && { reason: fields.string("reason", MAX_TEXT) }),
+    // It goes to a terminal.
+    ...(fields.has("reason") && { reason: fields.string("reason", MAX_TEXT).replaceAll(/\p{C}/gu, " ") }),
     ...(known !== undefined && { code: known }),
   };
+}
+
+/** The body as JSON, as untrusted as ever; undefined when it is none, or was cut off. */
+function parseAnswer({ bytes }: OriginAnswer): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes).toString("utf8"));
+  } catch {
+    return undefined;
+  }
+}
+
+/** The code of an error that an origin of ours answers with; undefined from others. */
+function answeredCode(answer: OriginAnswer): ErrorCode | undefined {
+  const value = parseAnswer(answer);
+  if (typeof value !== "object" || value === null || !("code" in value)) return undefined;
+  return ERROR_CODES.find((code) => code === value.code);
 }

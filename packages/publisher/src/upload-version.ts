@@ -1,10 +1,10 @@
 import { AppError, isAppError } from "@ckmesh/core";
 import { indexFileName, PACK_HEADER_BYTES, packFileName } from "@ckmesh/image";
+import { AdminApi, type ListedImage } from "./admin-api.js";
 import { awaitPublication } from "./await-publication.js";
-import { lookUpImage } from "./look-up-image.js";
 import type { VersionToUpload } from "./open-version.js";
 import { type FileUpload, type UploadWorld, uploadFile } from "./upload-file.js";
-import { findUpload, listUploads, refusalOf, type UploadOutcome } from "./upload-outcomes.js";
+import { findUpload, listUploads, refusedUpload, type UploadOutcome } from "./upload-outcomes.js";
 import type { UploadResumeFile } from "./upload-resume-file.js";
 import type { UploadSource } from "./upload-source.js";
 
@@ -93,15 +93,15 @@ class VersionUploader {
       return state === "waiting" || state === "checking" || state === "published";
     };
     const { name, version, idHex } = this.#upload.version;
-    const { calls, signal } = this.#world;
-    const before = await lookUpImage(calls, name, signal);
-    if (before?.ids.get(version) === idHex) return { ...this.#sums(), publishedVersion: version };
+    const before = await this.#imageThere(name);
+    const there = before?.versions.find((each) => each.version === version);
+    if (there?.id.toLowerCase() === idHex) return { ...this.#sums(), publishedVersion: version };
     let id: string;
     try {
       await this.#send(index, isThere);
       id = await this.#send(pack, isThere);
     } catch (err) {
-      const isTaken = before?.ids.has(version) === true;
+      const isTaken = before !== undefined && there !== undefined;
       throw isTaken ? existsError(err, name, version, before.next) : await this.#withReason(err);
     }
     this.#report("publishing", this.#bytesTotal, 0);
@@ -124,6 +124,16 @@ class VersionUploader {
     return this.#sums();
   }
 
+  async #imageThere(name: string): Promise<ListedImage | undefined> {
+    const { calls, signal } = this.#world;
+    try {
+      return await new AdminApi(calls).image(name, signal);
+    } catch (err) {
+      if (isAppError(err, "ERR_IMAGE_NOT_FOUND")) return undefined;
+      throw err;
+    }
+  }
+
   /** What a refused Close does not say, the list does. */
   async #withReason(failure: unknown): Promise<unknown> {
     const { calls, signal } = this.#world;
@@ -131,7 +141,7 @@ class VersionUploader {
       return failure;
     const uploads = await listUploads(calls, signal).catch(() => undefined); // `failure` stands in any case
     const outcome = findUpload(uploads, this.#sessionId);
-    return outcome?.state === "refused" ? refusalOf(outcome) : failure;
+    return outcome?.state === "refused" ? refusedUpload(outcome) : failure;
   }
 
   #sums() {

@@ -143,8 +143,17 @@ export class BitsServer {
   #image(): string {
     const { versions } = this.behaviour;
     if (versions === undefined) return reply(404, [], '{"code":"ERR_IMAGE_NOT_FOUND","message":"none"}');
-    const list = Object.entries(versions).map(([version, id]) => ({ version: Number(version), id }));
-    return reply(200, [], JSON.stringify({ name: "Win11", next: 7, versions: list }));
+    const at = "2026-01-01T00:00:00.000Z";
+    const list = Object.entries(versions).map(([version, id]) => ({
+      version: Number(version),
+      id,
+      createdAt: at,
+      publishedAt: at,
+      opaque: false,
+      pack: { bytes: 1 },
+      index: { bytes: 1 },
+    }));
+    return reply(200, [], JSON.stringify({ name: "Win11", newest: 2, next: 7, versions: list }));
   }
 
   #fragment(session: Session, idField: string, range: string, body: Buffer): string {
