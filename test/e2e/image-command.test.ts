@@ -1,5 +1,8 @@
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { decodeControl } from "@ckmesh/image";
 import { addAccount } from "@ckmesh/origin";
 import { describe, expect, it } from "vitest";
 import { type MadePair, makePair } from "../../packages/origin/test/make-pair.js";
@@ -14,6 +17,8 @@ import { type Finished, jsonLines, runCkmesh } from "./run-ckmesh.js";
 interface Admin {
   readonly origin: TestOrigin;
   readonly folder: string;
+  /** Where the origin is, and who one is there. */
+  readonly args: readonly string[];
   readonly run: (...args: readonly string[]) => Promise<Finished>;
   /** The last JSON line. */
   readonly json: (...args: readonly string[]) => Promise<Readonly<Record<string, unknown>>>;
@@ -33,11 +38,12 @@ async function startAdmin(pairs: readonly MadePair[]): Promise<Admin> {
   });
   if (pairs.length > 0) await origin.published("win7", pairs.length);
   const url = origin.origin.urls.find((each) => each.startsWith("https:")) ?? "";
-  const run = async (...args: readonly string[]): Promise<Finished> =>
-    runCkmesh(["image", ...args, "--to", url, "--user", "alice", "--password-file", pw, "--ca", ca]);
+  const link = ["--to", url, "--user", "alice", "--password-file", pw, "--ca", ca];
+  const run = async (...args: readonly string[]): Promise<Finished> => runCkmesh(["image", ...args, ...link]);
   return {
     origin,
     folder,
+    args: link,
     run,
     json: async (...args) => {
       const finished = await run(...args, "--json");
@@ -48,6 +54,11 @@ async function startAdmin(pairs: readonly MadePair[]): Promise<Admin> {
   };
 }
 
+const MAIN = fileURLToPath(new URL("../../packages/cli/bundle/bin/ckmesh.js", import.meta.url));
+// A terminal is made by script(1) of util-linux: Node has none to give.
+const canMakeTerminal = spawnSync("script", ["-qec", "true", "/dev/null"]).status === 0;
+if (!canMakeTerminal)
+  process.stderr.write("skipped: image delete on a terminal (no script(1) here: apt-get install bsdutils)\n");
 const V1 = makePair({ name: "win7", version: 1 });
 const V2 = makePair({ name: "win7", version: 2 });
 
@@ -168,5 +179,40 @@ describe("ckmesh image", () => {
       6,
       "ERR_SIGNATURE_INVALID",
     ]);
+  });
+
+  it("writes a record into the folder of a stock web server", async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, V1.indexName), V1.index);
+    writeFileSync(join(folder, V2.indexName), V2.index);
+    const order = ["image", "withdraw", "win7", "2", "--yes", "--json"];
+    const run = await runCkmesh([...order, "--folder", folder]);
+    expect(jsonLines(run)).toMatchObject([
+      { type: "summary", control: { withdrawn: [{ version: 2, backTo: 1 }] } },
+    ]);
+    expect(decodeControl(readFileSync(join(folder, "win7.control.index"))).record.withdrawn).toHaveLength(1);
+    expect((await runCkmesh(order)).exitCode).toBe(2);
+    expect((await runCkmesh([...order, "--folder", join(folder, "none")])).exitCode).toBe(4);
+  });
+});
+
+describe.skipIf(!canMakeTerminal)("ckmesh image on a terminal", () => {
+  it.each([
+    ["n", 1, true],
+    ["", 1, true],
+    ["yes", 0, false],
+  ])("that is answered %j ends with %i", async (answer, exitCode, isKept) => {
+    const { origin, args } = await startAdmin([V1, V2]);
+    const words = [process.execPath, MAIN, "image", "delete", "win7", "1", ...args];
+    const child = spawn("script", ["-qec", words.map((word) => `'${word}'`).join(" "), "/dev/null"]);
+    let seen = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      const isAsked = !seen.includes("[y/N]") && `${seen}${text}`.includes("[y/N]");
+      seen += text;
+      if (isAsked) child.stdin.write(`${answer}\n`);
+    });
+    expect(await new Promise((resolve) => child.once("close", resolve))).toBe(exitCode);
+    expect(seen).toContain("Delete version 1 of win7 (");
+    expect(existsSync(join(origin.root, V1.packName))).toBe(isKept);
   });
 });
