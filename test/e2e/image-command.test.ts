@@ -1,8 +1,10 @@
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { randomFillSync } from "node:crypto";
+import { copyFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { decodeControl } from "@ckmesh/image";
+import { Fields, MIB } from "@ckmesh/core";
+import { decodeControl, PACK_HEADER_BYTES } from "@ckmesh/image";
 import { addAccount } from "@ckmesh/origin";
 import { describe, expect, it } from "vitest";
 import { type MadePair, makePair } from "../../packages/origin/test/make-pair.js";
@@ -24,7 +26,10 @@ interface Admin {
   readonly json: (...args: readonly string[]) => Promise<Readonly<Record<string, unknown>>>;
 }
 
-async function startAdmin(pairs: readonly MadePair[]): Promise<Admin> {
+async function startAdmin(
+  pairs: readonly MadePair[],
+  flags: Readonly<Record<string, unknown>> = {},
+): Promise<Admin> {
   const folder = temporaryFolder();
   const [accountsFile, pw, ca] = [join(folder, "accounts.yaml"), join(folder, "pw"), join(folder, "ca.pem")];
   await addAccount(accountsFile, "alice", "right");
@@ -34,7 +39,7 @@ async function startAdmin(pairs: readonly MadePair[]): Promise<Admin> {
     folder,
     tls: true,
     pairs,
-    flags: { "authentication.accountsFile": accountsFile, "rights.change": ["alice"] },
+    flags: { "authentication.accountsFile": accountsFile, "rights.change": ["alice"], ...flags },
   });
   if (pairs.length > 0) await origin.published("win7", pairs.length);
   const url = origin.origin.urls.find((each) => each.startsWith("https:")) ?? "";
@@ -181,6 +186,43 @@ describe("ckmesh image", () => {
     ]);
   });
 
+  it("publishes old content as the next version: next to nothing is sent, to the origin and to a client", async () => {
+    const folder = temporaryFolder();
+    const key = join(folder, "key");
+    const disk = join(folder, "disk");
+    const packed = join(folder, "packed");
+    const store = join(folder, "store");
+    const { origin, run, json, args } = await startAdmin([], { "bits.BITSUploadEnabled": true });
+    const update = async (): Promise<Fields> => {
+      const client = ["client", "run", "--origin", ...args.slice(1), "--store", store, "--once", "--json"];
+      return newestOf(jsonLines(await runCkmesh([...client, "--listen", "127.0.0.1:0"])).at(-1));
+    };
+    await runCkmesh(["keygen", key]);
+    for (const version of [1, 2]) {
+      writeFileSync(disk, randomFillSync(new Uint8Array(6 * MIB)));
+      if (version === 1) copyFileSync(disk, `${disk}.old`);
+      const previous = version === 1 ? [] : ["--previous", packed];
+      await runCkmesh(["pack", disk, "--name", "win7", "--out", packed, "--sign", key, ...previous]);
+      for (const file of readdirSync(packed)) copyFileSync(join(packed, file), join(origin.root, file));
+      await origin.published("win7", version);
+      await update();
+    }
+    expect((await run("rollback", "win7", "--yes")).stderr).toContain("--sign");
+    const rolledBack = await json("rollback", "win7", "--yes", "--sign", key);
+    const indexBytes = statSync(join(origin.root, "win7_3.ckm.index")).size;
+    expect(rolledBack).toMatchObject({ image: "win7", version: 3, from: 1, isSigned: true });
+    expect(rolledBack["bytesSent"]).toBe(indexBytes + PACK_HEADER_BYTES);
+    await origin.published("win7", 3);
+    expect((await json("show", "win7", "3"))["keptFrames"]).toBe((await json("show", "win7", "1"))["frames"]);
+    const updated = await update();
+    expect([updated.int("version", 1, 9), updated.string("state", 20)]).toEqual([3, "active"]);
+    // Not even the index: its records of frames are those of version 1.
+    expect(updated.map("bytes").int("origin", 0, MIB)).toBeLessThan(indexBytes);
+    const copy = join(folder, "copy");
+    await runCkmesh(["unpack", join(store, "images", "win7", "win7_3.ckm.index"), copy]);
+    expect(readFileSync(copy).equals(readFileSync(`${disk}.old`))).toBe(true);
+  });
+
   it("writes a record into the folder of a stock web server", async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, V1.indexName), V1.index);
@@ -195,6 +237,13 @@ describe("ckmesh image", () => {
     expect((await runCkmesh([...order, "--folder", join(folder, "none")])).exitCode).toBe(4);
   });
 });
+
+/** The newest version of the only image in a client's summary. */
+function newestOf(summary: Readonly<Record<string, unknown>> | undefined): Fields {
+  const [image] = new Fields(summary, "summary").list("images", 1);
+  const [newest] = new Fields(image, "image").list("versions", 10);
+  return new Fields(newest, "version");
+}
 
 describe.skipIf(!canMakeTerminal)("ckmesh image on a terminal", () => {
   it.each([
