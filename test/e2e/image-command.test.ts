@@ -1,5 +1,10 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { randomFillSync } from "node:crypto";
+import { copyFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Fields, MIB } from "@ckmesh/core";
+import { decodeControl, PACK_HEADER_BYTES } from "@ckmesh/image";
 import { addAccount } from "@ckmesh/origin";
 import { describe, expect, it } from "vitest";
 import { type MadePair, makePair } from "../../packages/origin/test/make-pair.js";
@@ -14,12 +19,17 @@ import { type Finished, jsonLines, runCkmesh } from "./run-ckmesh.js";
 interface Admin {
   readonly origin: TestOrigin;
   readonly folder: string;
+  /** Where the origin is, and who one is there. */
+  readonly args: readonly string[];
   readonly run: (...args: readonly string[]) => Promise<Finished>;
   /** The last JSON line. */
   readonly json: (...args: readonly string[]) => Promise<Readonly<Record<string, unknown>>>;
 }
 
-async function startAdmin(pairs: readonly MadePair[]): Promise<Admin> {
+async function startAdmin(
+  pairs: readonly MadePair[],
+  flags: Readonly<Record<string, unknown>> = {},
+): Promise<Admin> {
   const folder = temporaryFolder();
   const [accountsFile, pw, ca] = [join(folder, "accounts.yaml"), join(folder, "pw"), join(folder, "ca.pem")];
   await addAccount(accountsFile, "alice", "right");
@@ -29,15 +39,16 @@ async function startAdmin(pairs: readonly MadePair[]): Promise<Admin> {
     folder,
     tls: true,
     pairs,
-    flags: { "authentication.accountsFile": accountsFile, "rights.change": ["alice"] },
+    flags: { "authentication.accountsFile": accountsFile, "rights.change": ["alice"], ...flags },
   });
   if (pairs.length > 0) await origin.published("win7", pairs.length);
   const url = origin.origin.urls.find((each) => each.startsWith("https:")) ?? "";
-  const run = async (...args: readonly string[]): Promise<Finished> =>
-    runCkmesh(["image", ...args, "--to", url, "--user", "alice", "--password-file", pw, "--ca", ca]);
+  const link = ["--to", url, "--user", "alice", "--password-file", pw, "--ca", ca];
+  const run = async (...args: readonly string[]): Promise<Finished> => runCkmesh(["image", ...args, ...link]);
   return {
     origin,
     folder,
+    args: link,
     run,
     json: async (...args) => {
       const finished = await run(...args, "--json");
@@ -48,6 +59,11 @@ async function startAdmin(pairs: readonly MadePair[]): Promise<Admin> {
   };
 }
 
+const MAIN = fileURLToPath(new URL("../../packages/cli/bundle/bin/ckmesh.js", import.meta.url));
+// A terminal is made by script(1) of util-linux: Node has none to give.
+const canMakeTerminal = spawnSync("script", ["-qec", "true", "/dev/null"]).status === 0;
+if (!canMakeTerminal)
+  process.stderr.write("skipped: image delete on a terminal (no script(1) here: apt-get install bsdutils)\n");
 const V1 = makePair({ name: "win7", version: 1 });
 const V2 = makePair({ name: "win7", version: 2 });
 
@@ -168,5 +184,84 @@ describe("ckmesh image", () => {
       6,
       "ERR_SIGNATURE_INVALID",
     ]);
+  });
+
+  it("publishes old content as the next version: next to nothing is sent, to the origin and to a client", async () => {
+    const folder = temporaryFolder();
+    const key = join(folder, "key");
+    const disk = join(folder, "disk");
+    const packed = join(folder, "packed");
+    const store = join(folder, "store");
+    const { origin, run, json, args } = await startAdmin([], { "bits.BITSUploadEnabled": true });
+    const update = async (): Promise<Fields> => {
+      const client = ["client", "run", "--origin", ...args.slice(1), "--store", store, "--once", "--json"];
+      return newestOf(jsonLines(await runCkmesh([...client, "--listen", "127.0.0.1:0"])).at(-1));
+    };
+    await runCkmesh(["keygen", key]);
+    for (const version of [1, 2]) {
+      writeFileSync(disk, randomFillSync(new Uint8Array(6 * MIB)));
+      if (version === 1) copyFileSync(disk, `${disk}.old`);
+      const previous = version === 1 ? [] : ["--previous", packed];
+      await runCkmesh(["pack", disk, "--name", "win7", "--out", packed, "--sign", key, ...previous]);
+      for (const file of readdirSync(packed)) copyFileSync(join(packed, file), join(origin.root, file));
+      await origin.published("win7", version);
+      await update();
+    }
+    expect((await run("rollback", "win7", "--yes")).stderr).toContain("--sign");
+    const rolledBack = await json("rollback", "win7", "--yes", "--sign", key);
+    const indexBytes = statSync(join(origin.root, "win7_3.ckm.index")).size;
+    expect(rolledBack).toMatchObject({ image: "win7", version: 3, from: 1, isSigned: true });
+    expect(rolledBack["bytesSent"]).toBe(indexBytes + PACK_HEADER_BYTES);
+    await origin.published("win7", 3);
+    expect((await json("show", "win7", "3"))["keptFrames"]).toBe((await json("show", "win7", "1"))["frames"]);
+    const updated = await update();
+    expect([updated.int("version", 1, 9), updated.string("state", 20)]).toEqual([3, "active"]);
+    // Not even the index: its records of frames are those of version 1.
+    expect(updated.map("bytes").int("origin", 0, MIB)).toBeLessThan(indexBytes);
+    const copy = join(folder, "copy");
+    await runCkmesh(["unpack", join(store, "images", "win7", "win7_3.ckm.index"), copy]);
+    expect(readFileSync(copy).equals(readFileSync(`${disk}.old`))).toBe(true);
+  });
+
+  it("writes a record into the folder of a stock web server", async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, V1.indexName), V1.index);
+    writeFileSync(join(folder, V2.indexName), V2.index);
+    const order = ["image", "withdraw", "win7", "2", "--yes", "--json"];
+    const run = await runCkmesh([...order, "--folder", folder]);
+    expect(jsonLines(run)).toMatchObject([
+      { type: "summary", control: { withdrawn: [{ version: 2, backTo: 1 }] } },
+    ]);
+    expect(decodeControl(readFileSync(join(folder, "win7.control.index"))).record.withdrawn).toHaveLength(1);
+    expect((await runCkmesh(order)).exitCode).toBe(2);
+    expect((await runCkmesh([...order, "--folder", join(folder, "none")])).exitCode).toBe(4);
+  });
+});
+
+/** The newest version of the only image in a client's summary. */
+function newestOf(summary: Readonly<Record<string, unknown>> | undefined): Fields {
+  const [image] = new Fields(summary, "summary").list("images", 1);
+  const [newest] = new Fields(image, "image").list("versions", 10);
+  return new Fields(newest, "version");
+}
+
+describe.skipIf(!canMakeTerminal)("ckmesh image on a terminal", () => {
+  it.each([
+    ["n", 1, true],
+    ["", 1, true],
+    ["yes", 0, false],
+  ])("that is answered %j ends with %i", async (answer, exitCode, isKept) => {
+    const { origin, args } = await startAdmin([V1, V2]);
+    const words = [process.execPath, MAIN, "image", "delete", "win7", "1", ...args];
+    const child = spawn("script", ["-qec", words.map((word) => `'${word}'`).join(" "), "/dev/null"]);
+    let seen = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      const isAsked = !seen.includes("[y/N]") && `${seen}${text}`.includes("[y/N]");
+      seen += text;
+      if (isAsked) child.stdin.write(`${answer}\n`);
+    });
+    expect(await new Promise((resolve) => child.once("close", resolve))).toBe(exitCode);
+    expect(seen).toContain("Delete version 1 of win7 (");
+    expect(existsSync(join(origin.root, V1.packName))).toBe(isKept);
   });
 });

@@ -1,13 +1,17 @@
-import { existsSync } from "node:fs";
+import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
 import { createServer, type RequestListener } from "node:http";
 import { join } from "node:path";
+import { toHex } from "@ckmesh/core";
+import { emptyControl, encodeControl, publicKeyBytes } from "@ckmesh/image";
 import { OriginCalls } from "@ckmesh/net";
 import { addAccount } from "@ckmesh/origin";
-import { AdminApi } from "@ckmesh/publisher";
+import { AdminApi, sendOrder } from "@ckmesh/publisher";
 import { systemClock } from "@ckmesh/runtime";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { makePair } from "../../packages/origin/test/make-pair.js";
+import { type MadePair, makePair } from "../../packages/origin/test/make-pair.js";
 import {
+  eventually,
   startTestOrigin,
   type TestOrigin,
   temporaryFolder,
@@ -17,7 +21,10 @@ import { TEST_CERT } from "../../packages/origin/test/tls-fixture.js";
 const V1 = makePair({ name: "win7", version: 1 });
 const V2 = makePair({ name: "win7", version: 2 });
 
-async function startOrigin(): Promise<TestOrigin> {
+async function startOrigin(
+  flags: Readonly<Record<string, unknown>> = {},
+  pairs: readonly MadePair[] = [V1, V2],
+): Promise<TestOrigin> {
   const folder = temporaryFolder();
   const accountsFile = join(folder, "accounts.yaml");
   await addAccount(accountsFile, "alice", "right");
@@ -25,10 +32,12 @@ async function startOrigin(): Promise<TestOrigin> {
   const origin = await startTestOrigin({
     folder,
     tls: true,
-    pairs: [V1, V2],
-    flags: { "authentication.accountsFile": accountsFile, "rights.change": ["alice"] },
+    pairs,
+    flags: { "authentication.accountsFile": accountsFile, "rights.change": ["alice"], ...flags },
   });
-  await origin.published("win7", 2);
+  await eventually(
+    () => origin.log.filter((line) => line.includes("image version published")).length === pairs.length,
+  );
   return origin;
 }
 
@@ -102,6 +111,74 @@ describe("the admin API, by its client", () => {
 
   it("has no control record where none was made", async () => {
     expect(await openApi(tlsUrl(await startOrigin())).control("win7")).toBeUndefined();
+  });
+});
+
+describe("orders", () => {
+  it("of people who give them at the same time all count", async () => {
+    const url = tlsUrl(await startOrigin());
+    const orders = [1, 2, 3].map(async (version) =>
+      sendOrder({
+        place: openApi(url),
+        image: "win7",
+        order: { type: "hold", version },
+        signers: [],
+        publishers: [],
+        clock: systemClock,
+      }),
+    );
+    await Promise.all(orders);
+    const record = (await openApi(url).control("win7"))?.record;
+    expect(record?.rollouts.map(({ version, isHeld }) => [version, isHeld])).toEqual([
+      [1, true],
+      [2, true],
+      [3, true],
+    ]);
+  });
+
+  it("need publishers' signatures where the origin knows publishers", async () => {
+    const [right, wrong] = [generateKeyPairSync("ed25519"), generateKeyPairSync("ed25519")];
+    const publishers = [toHex(publicKeyBytes(right.publicKey))];
+    const origin = await startOrigin({ publishers }, [
+      makePair({ name: "win7", version: 1, signer: right.privateKey }),
+    ]);
+    const send = async (...signers: readonly KeyObject[]): Promise<unknown> =>
+      sendOrder({
+        place: openApi(tlsUrl(origin)),
+        image: "win7",
+        order: { type: "withdraw", version: 1 },
+        signers,
+        publishers: [],
+        clock: systemClock,
+      });
+    await expect(send()).rejects.toMatchObject({ code: "ERR_SIGNATURE_INVALID" });
+    await expect(send(wrong.privateKey)).rejects.toMatchObject({ code: "ERR_SIGNATURE_INVALID" });
+    expect(existsSync(join(origin.root, "win7.control.index"))).toBe(false);
+    await send(right.privateKey);
+    expect((await openApi(tlsUrl(origin)).images())[0]).toMatchObject({ newest: undefined, next: 2 });
+  });
+});
+
+describe("with NTLM, over plain HTTP", () => {
+  it("requests with and without a body are carried out, with one handshake", async () => {
+    const origin = await startOrigin({
+      "authentication.windows.enabled": true,
+      "authentication.anonymous.enabled": false,
+    });
+    const baseUrl = origin.origin.urls.find((url) => url.startsWith("http:")) ?? "";
+    const credentials = { user: "alice", password: "right" };
+    const calls = new OriginCalls({ baseUrl, credentials, ntlm: true, clock: systemClock });
+    onTestFinished(() => calls.close());
+    const api = new AdminApi(calls);
+    expect(await api.delete("win7", 1, false)).toMatchObject({ newest: 2 });
+    const record = encodeControl({ ...emptyControl("win7"), serial: 1 }, []);
+    // Without TLS an unsigned record does not count: the body has arrived, and is judged.
+    await expect(api.putControl("win7", record, 0)).rejects.toMatchObject({
+      code: "ERR_SIGNATURE_INVALID",
+      message: expect.stringContaining("https"),
+    });
+    const logons = readFileSync(join(origin.state, "audit.ndjson"), "utf8").match(/"action":"logon"/g);
+    expect(logons).toHaveLength(1);
   });
 });
 

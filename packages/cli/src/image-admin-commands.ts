@@ -89,7 +89,10 @@ function addWithdrawals(image: Command): void {
   leaf(
     addRecordOptions(restore),
     "work",
-    [`ckmesh image restore Win11 7 --sign publisher.key ${TO}`],
+    [
+      `ckmesh image restore Win11 7 --sign publisher.key ${TO}`,
+      "ckmesh image restore Win11 7 --sign publisher.key --folder /srv/images",
+    ],
     async () => (await import("./commands/image-order.js")).restore,
   );
 }
@@ -105,7 +108,7 @@ function addRollback(image: Command): void {
     .argument("<NAME>", "image")
     .argument("[VERSION]", "whose content; default: the newest before the highest that is not withdrawn");
   leaf(
-    addYes(addRecordOptions(rollback)),
+    addYes(addSignOptions(addLinkOptions(rollback))),
     "work",
     [`ckmesh image rollback Win11 --sign publisher.key ${TO}`, `ckmesh image rollback Win11 5 ${TO}`],
     async () => (await import("./commands/image-rollback.js")).rollback,
@@ -189,12 +192,23 @@ function addRollouts(image: Command): void {
   }
 }
 
+/** Of commands that make a control record, for an origin or for the folder of another server. */
 function addRecordOptions(command: Command): Command {
-  return addLinkOptions(command)
+  return addSignOptions(
+    addOriginOptions(
+      command
+        .option("--to <URL>", "the origin's folder: https://host/MEDVImages")
+        .option("--folder <DIR>", "in place of --to: the image folder of a stock web server"),
+    ),
+  );
+}
+
+function addSignOptions(command: Command): Command {
+  return command
     .option("--sign <KEY>", "private key of `ckmesh keygen`; needed where `publishers` are configured")
     .option(
       "--publisher <HEX>",
-      "public key of another signer whose record is taken over (several times)",
+      "public key of another signer, whose records and versions are signed anew (several times)",
       collect,
     );
 }

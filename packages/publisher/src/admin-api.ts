@@ -22,13 +22,18 @@ export interface ListedVersion {
   readonly indexBytes: number;
 }
 
-export interface ListedImage {
+/** An image, as orders about it need it. */
+export interface ImageVersions {
   readonly name: string;
-  /** What the alias stands for; undefined when every version is withdrawn. */
-  readonly newest: number | undefined;
   /** The lowest number that is free. */
   readonly next: number;
   /** Ascending. */
+  readonly versions: readonly { readonly version: number }[];
+}
+
+export interface ListedImage extends ImageVersions {
+  /** What the alias stands for; undefined when every version is withdrawn. */
+  readonly newest: number | undefined;
   readonly versions: readonly ListedVersion[];
   /** Versions whose rollout the origin holds by itself. */
   readonly held: readonly number[];

@@ -12,7 +12,7 @@ import type { AdminApi } from "./admin-api.js";
 import { applyOrder, type ControlOrder } from "./control-edit.js";
 
 export interface SendOrderOptions {
-  readonly api: Pick<AdminApi, "control" | "putControl">;
+  readonly place: Pick<AdminApi, "control" | "putControl">;
   /** As published. */
   readonly image: string;
   readonly order: ControlOrder;
@@ -32,18 +32,18 @@ const MAX_TRIES = 5;
  * else was quicker the order is carried out on theirs.
  * @returns the record that is in force now
  * @throws {AppError} ERR_SIGNATURE_INVALID when the record in force is not one to be signed; ERR_USAGE when it is
- *   signed and there is no signer, or the order makes no sense; and as `AdminApi`
+ *   signed and there is no signer, or the order makes no sense; and as `AdminApi` and `ImageFolder`
  */
 export async function sendOrder(options: SendOrderOptions): Promise<ControlRecord> {
-  const { api, image, order, signers, clock, signal } = options;
+  const { place, image, order, signers, clock, signal } = options;
   for (let tries = 1; ; tries += 1) {
     // oxlint-disable-next-line no-await-in-loop -- each try looks at what the last one met
-    const current = await api.control(image, signal);
+    const current = await place.control(image, signal);
     if (current !== undefined) checkCurrent(current, options);
     const record = applyOrder(current?.record ?? emptyControl(image), order, clock.wall() / 1000);
     const bytes = encodeControl(record, signers);
     try {
-      await api.putControl(image, bytes, current?.record.serial ?? 0, signal); // oxlint-disable-line no-await-in-loop
+      await place.putControl(image, bytes, current?.record.serial ?? 0, signal); // oxlint-disable-line no-await-in-loop
       return record;
     } catch (err) {
       if (!isAppError(err, "ERR_CONTROL_OUTDATED") || tries >= MAX_TRIES) throw err;

@@ -38,9 +38,9 @@ function record(serial: number, name = "Win11"): ControlRecord {
   return { name, serial, createdAt: 0, requires: [], withdrawn: [{ version: 1 }], rollouts: [] };
 }
 
-function send(api: Shelf, more: Partial<SendOrderOptions> = {}): Promise<ControlRecord> {
+function send(place: Shelf, more: Partial<SendOrderOptions> = {}): Promise<ControlRecord> {
   const common = { image: "Win11", order: HOLD, signers: [], publishers: [], clock: systemClock };
-  return sendOrder({ api, ...common, ...more });
+  return sendOrder({ place, ...common, ...more });
 }
 
 describe("sendOrder", () => {

@@ -4,15 +4,16 @@ import { onDisk } from "./store-error.js";
 
 /**
  * Replaces the file `path` by `bytes` so that a crash at any instant leaves the old or the new content, never
- * a mixture: temporary file (mode 0600), fsync, rename, fsync of the folder.
+ * a mixture: temporary file, fsync, rename, fsync of the folder.
  * @throws {AppError} ERR_STORE_FULL
  */
-export async function writeAtomic(path: string, bytes: Uint8Array | string): Promise<void> {
+export async function writeAtomic(path: string, bytes: Uint8Array | string, mode = 0o600): Promise<void> {
   const temporary = `${path}.tmp`;
   await onDisk(path, async () => {
     try {
-      const file = await open(temporary, "w", 0o600);
+      const file = await open(temporary, "w", mode);
       try {
+        await file.chmod(mode); // Whatever the umask is.
         await file.writeFile(bytes);
         await file.sync();
       } finally {

@@ -1,6 +1,12 @@
 import { AppError, isAppError } from "@ckmesh/core";
 import { type ControlRecord, parseImageName } from "@ckmesh/image";
-import { type AdminApi, type ControlOrder, type ListedImage, sendOrder } from "@ckmesh/publisher";
+import {
+  type AdminApi,
+  type ControlOrder,
+  ImageFolder,
+  type ImageVersions,
+  sendOrder,
+} from "@ckmesh/publisher";
 import { systemClock } from "@ckmesh/runtime";
 import { type CliOptions, parseWhole } from "../cli-options.js";
 import { confirm } from "../confirm.js";
@@ -87,9 +93,14 @@ export const release: Action = async (context, options) =>
   carryOut(context, options, (image) => ({ type: "release", version: rolledOut(image, options) }));
 
 type MakeOrder = (
-  image: ListedImage,
+  image: ImageVersions,
   control: ControlRecord | undefined,
 ) => ControlOrder | Promise<ControlOrder>;
+
+/** Where records are kept: an origin of ours, or the folder of any other server. */
+type Place = Pick<AdminApi, "control" | "putControl"> & {
+  image(name: string, signal: AbortSignal): Promise<ImageVersions>;
+};
 
 async function carryOut(
   { output, signal }: CommandContext,
@@ -98,11 +109,11 @@ async function carryOut(
 ): Promise<undefined> {
   const signers = await readSigners(options);
   const publishers = readPublishers(options);
-  return withAdminApi(options, async (api) => {
-    const image = await imageOf(api, options.arg(0), signal);
-    const signed = await api.control(image.name, signal);
+  return withPlace(options, async (place) => {
+    const image = await imageOf(place, options.arg(0), signal);
+    const signed = await place.control(image.name, signal);
     const order = await makeOrder(image, signed?.record);
-    const common = { api, image: image.name, order, signers, publishers, clock: systemClock };
+    const common = { place, image: image.name, order, signers, publishers, clock: systemClock };
     const record = await sendOrder({ ...common, signal });
     const { version } = order;
     const said = [withdrawalText(record, version), rolloutText(record, version)].filter(
@@ -116,13 +127,21 @@ async function carryOut(
   });
 }
 
+async function withPlace<T>(options: CliOptions, use: (place: Place) => Promise<T>): Promise<T> {
+  const folder = options.text("folder");
+  if ((folder === undefined) === (options.text("to") === undefined)) {
+    throw new AppError("ERR_USAGE", "give --to URL of an origin, or --folder DIR of a stock web server");
+  }
+  return folder === undefined ? withAdminApi(options, use) : use(new ImageFolder(folder));
+}
+
 /** Orders may come before the first version. */
-async function imageOf(api: AdminApi, name: string, signal: AbortSignal): Promise<ListedImage> {
+async function imageOf(place: Place, name: string, signal: AbortSignal): Promise<ImageVersions> {
   try {
-    return await api.image(name, signal);
+    return await place.image(name, signal);
   } catch (err) {
     if (!isAppError(err, "ERR_IMAGE_NOT_FOUND")) throw err;
-    return { name: parseImageName(name), newest: undefined, next: 1, versions: [], held: [] };
+    return { name: parseImageName(name), next: 1, versions: [] };
   }
 }
 
@@ -131,7 +150,7 @@ function versionOf(options: CliOptions): number {
 }
 
 /** A version that is published, or still to come. */
-function rolledOut(image: ListedImage, options: CliOptions): number {
+function rolledOut(image: ImageVersions, options: CliOptions): number {
   const version = versionOf(options);
   if (version < image.next && !image.versions.some((each) => each.version === version)) {
     throw unknownVersion(image, version);
@@ -139,7 +158,7 @@ function rolledOut(image: ListedImage, options: CliOptions): number {
   return version;
 }
 
-function unknownVersion({ name, next }: ListedImage, version: number): AppError {
+function unknownVersion({ name, next }: ImageVersions, version: number): AppError {
   return new AppError(
     "ERR_IMAGE_NOT_FOUND",
     `${name} has no version ${version}; the next one will be ${next}`,
@@ -147,7 +166,7 @@ function unknownVersion({ name, next }: ListedImage, version: number): AppError 
 }
 
 function lastGood(
-  { versions }: ListedImage,
+  { versions }: ImageVersions,
   control: ControlRecord | undefined,
   bad: number,
 ): number | undefined {

@@ -23,12 +23,14 @@ const API_PATHS: readonly ApiPath[] = [
   { pattern: /^\/ckmesh\/api\/images\/[^/]+$/i, needs: { GET: "change", DELETE: "change" } },
   { pattern: /^\/ckmesh\/api\/images\/[^/]+\/versions\/[^/]+$/i, needs: { GET: "change", DELETE: "change" } },
 ];
+/** What all of them begin with: told apart from files at once, for there are many more requests of those. */
+const API_PREFIX = /^\/(?:ckmesh\/|healthz$|metrics$)/i;
 /** Of the virtual directory. */
 const FILES: Readonly<Record<string, Need>> = { GET: "read" };
 
 /** True for paths that reach the routes of the API; everything else is the virtual directory's. */
 export function isApiPath(path: string): boolean {
-  return API_PATHS.some(({ pattern }) => pattern.test(path));
+  return findApiPath(path) !== undefined;
 }
 
 export interface RequestNeed {
@@ -41,7 +43,7 @@ export interface RequestNeed {
 
 /** What a request needs, whatever its path and method. */
 export function needOf(method: string, path: string): RequestNeed {
-  const needs = API_PATHS.find(({ pattern }) => pattern.test(path))?.needs ?? FILES;
+  const needs = findApiPath(path)?.needs ?? FILES;
   const known = method === "HEAD" ? "GET" : method;
   const need = Object.hasOwn(needs, known) ? needs[known] : undefined;
   return {
@@ -49,4 +51,8 @@ export function needOf(method: string, path: string): RequestNeed {
     isPossible: need !== undefined,
     methods: Object.keys(needs).flatMap((name) => (name === "GET" ? ["GET", "HEAD"] : [name])),
   };
+}
+
+function findApiPath(path: string): ApiPath | undefined {
+  return API_PREFIX.test(path) ? API_PATHS.find(({ pattern }) => pattern.test(path)) : undefined;
 }
