@@ -25,12 +25,13 @@ const SPARSE_BYTES = 512 * MIB;
 const MAX_GROWTH_MIB = 192;
 
 describe.skipIf(noPython !== undefined)("uploads", () => {
-  it("are published byte for byte after their program or the origin was killed at random points", async ({
-    signal,
-  }) => {
-    const rounds = await soakUploads({ folder: tempFolder(), rounds: ROUNDS, seed: SEED, signal });
-    expect(new Set(rounds.map(({ victim }) => victim))).toEqual(new Set(["client", "origin"]));
-  });
+  it.for(["python", "ckmesh"] as const)(
+    "are published byte for byte after their program or the origin was killed at random points: %s",
+    async (client, { signal }) => {
+      const rounds = await soakUploads({ folder: tempFolder(), client, rounds: ROUNDS, seed: SEED, signal });
+      expect(new Set(rounds.map(({ victim }) => victim))).toEqual(new Set(["client", "origin"]));
+    },
+  );
 
   it("of a file much larger than its memory leave the origin small", async ({ signal }) => {
     const { rssBeforeMib, rssPeakMib } = await uploadSparse(tempFolder(), SPARSE_BYTES, signal);

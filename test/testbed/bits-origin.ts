@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { basic } from "./bits-connection.js";
@@ -51,6 +51,15 @@ export async function startBitsOrigin(
 export function stagedFiles(folder: string): readonly string[] {
   const staging = join(folder, "state", "uploads");
   return existsSync(staging) ? readdirSync(staging, { recursive: true }).map(String) : [];
+}
+
+/** Those of them that hold bytes of uploads, not what the origin remembers of them. */
+export function stagedData(folder: string): readonly string[] {
+  const staging = join(folder, "state", "uploads");
+  return stagedFiles(folder).filter((name) => {
+    const facts = statSync(join(staging, name), { throwIfNoEntry: false });
+    return facts?.isFile() === true && facts.size > 0 && !name.endsWith(".json");
+  });
 }
 
 /** Names in the folder of images, in order. */

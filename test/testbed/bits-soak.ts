@@ -2,36 +2,32 @@ import { randomFillSync } from "node:crypto";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { KIB, MIB, type Random, seededRandom } from "@ckmesh/core";
+import { type Random, seededRandom } from "@ckmesh/core";
 import { packImage } from "@ckmesh/store";
-import { stagedFiles, startBitsOrigin, untilPublished } from "./bits-origin.js";
-import { BitsPython } from "./bits-python.js";
-import { ALICE } from "./local-accounts.js";
+import { stagedData, startBitsOrigin, untilPublished } from "./bits-origin.js";
+import { SOAK_CLIENTS, SOAK_DISK_BYTES, type SoakClientName, type SoakUpload } from "./bits-soak-clients.js";
 import type { OriginUnderTest } from "./origin-under-test.js";
 
 const IMAGE = "Soak";
-const DISK_BYTES = 6 * MIB;
-const FRAGMENT_BYTES = 256 * KIB;
-/** Random content does not shrink: so many fragments, and Ping, Create-Session and the end, are certain to come. */
-const PACK_FACTS = DISK_BYTES / FRAGMENT_BYTES + 3;
 /** Longer than what follows an acknowledgement takes here: the kill falls on any part of it. */
 const MAX_DELAY_MS = 60;
-const PATIENCE_SECONDS = 60;
 
 type Victim = "client" | "origin";
 
 /** One upload in which one program was killed once. */
-export interface SoakRound {
+interface SoakRound {
   readonly round: number;
   readonly victim: Victim;
-  /** Facts that the client had reported before; that many packets and a little more were done. */
-  readonly afterFacts: number;
+  /** Which of the client's processes was under way. */
+  readonly step: number;
+  /** How far it was, 0 to 1, and how long after that the kill came. */
+  readonly point: number;
   readonly delayMs: number;
-  readonly file: "index" | "pack";
 }
 
 interface SoakOptions {
   readonly folder: string;
+  readonly client: SoakClientName;
   readonly rounds: number;
   readonly seed: number;
   readonly signal: AbortSignal;
@@ -46,67 +42,56 @@ interface SoakOptions {
 export async function soakUploads(options: SoakOptions): Promise<readonly SoakRound[]> {
   const { folder, signal } = options;
   const random = seededRandom(options.seed);
-  const done: SoakRound[] = [];
+  const rounds: SoakRound[] = [];
   let origin = await startBitsOrigin({ folder }, signal);
   try {
     for (let round = 1; round <= options.rounds; round += 1) {
-      const plan = planRound(round, random);
+      const plan = planRound(round, options.client, random);
       /* oxlint-disable no-await-in-loop -- one round after the other */
-      origin = await runRound(folder, origin, plan, signal);
+      origin = await runRound(options, origin, plan);
       await expectPublished(folder, origin, round, signal);
       /* oxlint-enable no-await-in-loop */
-      done.push(plan);
+      rounds.push(plan);
       options.onRound?.(plan);
     }
   } finally {
     await origin.stop();
   }
-  const left = stagedFiles(folder).filter((name) => /\.ckm|[0-9a-f]{8}-[0-9a-f]{4}/i.test(name));
+  // An empty session may be there: its client was killed before it knew of it.
+  const left = stagedData(folder);
   if (left.length > 0) throw new Error(`left in staging: ${left.join(", ")}`);
-  return done;
+  return rounds;
 }
 
-function planRound(round: number, random: Random): SoakRound {
-  const victim = random.next() < 0.5 ? "client" : "origin";
-  const file = random.next() < 0.2 ? "index" : "pack";
-  // An index has few fragments; a client that reported its end is no victim any more.
-  const facts = file === "index" ? 3 : victim === "client" ? PACK_FACTS - 1 : PACK_FACTS;
+function planRound(round: number, client: SoakClientName, random: Random): SoakRound {
+  const { weights } = SOAK_CLIENTS[client];
+  const drawn = random.next();
   return {
     round,
-    victim,
-    file,
-    afterFacts: 1 + Math.floor(random.next() * facts),
+    victim: random.next() < 0.5 ? "client" : "origin",
+    step: weights.findIndex((upTo) => drawn < upTo),
+    point: random.next(),
     delayMs: Math.floor(random.next() ** 2 * MAX_DELAY_MS),
   };
 }
 
 /** @returns the origin that runs at the end */
 async function runRound(
-  folder: string,
+  { folder, client, signal }: SoakOptions,
   origin: OriginUnderTest,
   plan: SoakRound,
-  signal: AbortSignal,
 ): Promise<OriginUnderTest> {
   const outDir = join(folder, `round-${plan.round}`);
   mkdirSync(outDir);
   const diskPath = join(outDir, "disk.img");
-  writeFileSync(diskPath, randomFillSync(new Uint8Array(DISK_BYTES)));
+  writeFileSync(diskPath, randomFillSync(new Uint8Array(SOAK_DISK_BYTES)));
   await packImage({ diskPath, name: IMAGE, outDir, level: 1, version: plan.round });
   rmSync(diskPath);
+  const files = { folder, outDir, packName: packName(plan.round), url: `${origin.httpUrl}/MEDVImages` };
   let current = origin;
-  for (const file of ["index", "pack"] as const) {
-    const name = fileName(plan.round, file);
-    const start = (): BitsPython =>
-      new BitsPython({
-        url: `${origin.httpUrl}/MEDVImages/${name}`,
-        file: join(outDir, name),
-        user: ALICE,
-        fragmentBytes: FRAGMENT_BYTES,
-        stateFile: join(outDir, `${name}.state`),
-        patienceSeconds: PATIENCE_SECONDS,
-      });
-    /* oxlint-disable no-await-in-loop -- index, then pack */
-    if (plan.file === file) current = await withKill(folder, current, plan, start, signal);
+  for (const [n, start] of SOAK_CLIENTS[client].steps(files, signal).entries()) {
+    /* oxlint-disable no-await-in-loop -- one process after the other */
+    if (n === plan.step) current = await withKill(folder, current, plan, start, signal);
     else await start().done();
     /* oxlint-enable no-await-in-loop */
   }
@@ -117,16 +102,14 @@ async function withKill(
   folder: string,
   origin: OriginUnderTest,
   plan: SoakRound,
-  start: () => BitsPython,
+  start: () => SoakUpload,
   signal: AbortSignal,
 ): Promise<OriginUnderTest> {
   const upload = start();
-  await reached(upload, plan.afterFacts);
+  await upload.reached(plan.point);
   await delay(plan.delayMs, undefined, { signal });
   if (plan.victim === "client") {
-    upload.kill();
-    const last = await upload.end();
-    if (last.done !== true) await start().done();
+    if (!(await upload.kill())) await start().done();
     return origin;
   }
   const port = Number(new URL(origin.httpUrl).port);
@@ -136,16 +119,6 @@ async function withKill(
   return next;
 }
 
-/** Resolves when the upload has reported so many facts, or has ended. */
-function reached(upload: BitsPython, facts: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    upload.onFact(() => {
-      if (upload.facts.length >= facts) resolve();
-    });
-    upload.end().then(() => resolve(), reject);
-  });
-}
-
 async function expectPublished(
   folder: string,
   origin: OriginUnderTest,
@@ -153,8 +126,7 @@ async function expectPublished(
   signal: AbortSignal,
 ): Promise<void> {
   await untilPublished(origin, IMAGE, round, signal);
-  for (const file of ["index", "pack"] as const) {
-    const name = fileName(round, file);
+  for (const name of [packName(round), `${packName(round)}.index`]) {
     const sent = readFileSync(join(folder, `round-${round}`, name));
     if (!readFileSync(join(folder, "images", name)).equals(sent))
       throw new Error(`${name} differs from what was sent`);
@@ -162,5 +134,4 @@ async function expectPublished(
   rmSync(join(folder, `round-${round}`), { recursive: true });
 }
 
-const fileName = (round: number, file: "index" | "pack"): string =>
-  `${IMAGE}_${round}.ckm${file === "index" ? ".index" : ""}`;
+const packName = (round: number): string => `${IMAGE}_${round}.ckm`;
