@@ -93,7 +93,7 @@ export function checkVersionRule({ head, idHex }: SignedHead, { lowest, verified
   if (head.version < lowest) {
     throw new AppError(
       "ERR_VERSION_REFUSED",
-      `the origin offers ${head.name} version ${head.version}, but ${lowest} was verified here: publish the old content as a new version, or withdraw the newer one`,
+      `the origin offers ${head.name} version ${head.version}, but ${lowest} was verified here: publish the old content as version ${Math.max(lowest, ...verified.keys()) + 1}, or withdraw the newer one`,
     );
   }
   const known = verified.get(head.version);
