@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, type KeyObject } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -41,7 +41,7 @@ export class Fixture {
   async publish(
     version: number,
     mib: number,
-    options: { changed?: number; renewed?: number; name?: string } = {},
+    options: { changed?: number; renewed?: number; name?: string; signer?: KeyObject } = {},
   ): Promise<void> {
     const name = options.name ?? "Win11";
     const disk = join(this.dir, "disk.img");
@@ -58,6 +58,7 @@ export class Fixture {
       name,
       outDir: www,
       version,
+      ...(options.signer !== undefined && { signers: [options.signer] }),
       ...(version > 1 && { previous: join(www, `${name}_${version - 1}.ckm.index`) }),
     });
     this.origin.publish(name, version);

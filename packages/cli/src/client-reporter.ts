@@ -1,4 +1,11 @@
-import type { ClientStatus, ImageStatus, StatusError, VersionStatus, WanStatus } from "@ckmesh/client";
+import type {
+  ClearanceStatus,
+  ClientStatus,
+  ImageStatus,
+  StatusError,
+  VersionStatus,
+  WanStatus,
+} from "@ckmesh/client";
 import { formatBytes } from "@ckmesh/core";
 import type { Output } from "./output.js";
 
@@ -85,6 +92,22 @@ function versionFacts(image: string, status: VersionStatus): Readonly<Record<str
   return { image, version, state, needed, bytes, wasted, peers };
 }
 
+/** What the publisher lets this machine do with a version. */
+function clearanceText({ type, until, reason }: ClearanceStatus): string {
+  switch (type) {
+    case "ring":
+      return "not released for this machine yet";
+    case "held":
+      return "rollout held";
+    case "early":
+      return `not before ${until ?? "its time"}`;
+    case "prefetch":
+      return `becomes active at ${until ?? "its time"}`;
+    case "withdrawn":
+      return `withdrawn${reason === undefined ? "" : `: ${reason}`}`;
+  }
+}
+
 function policyText({ policy }: ImageStatus): string {
   return policy === undefined ? "" : `, policy ${policy}`;
 }
@@ -122,12 +145,15 @@ export function statusLines(status: ClientStatus): readonly string[] {
           sourcesText(version.bytes),
           wasted > 0 ? `wasted ${formatBytes(wasted)}` : "",
           version.state === "fetching" ? `${version.peers} peers` : "",
+          version.clearance === undefined ? "" : clearanceText(version.clearance),
           version.error === undefined ? "" : errorText(version.error),
         ]
           .filter((part) => part !== "")
           .join("  "),
       );
     }
+    const problem = image.control?.problem;
+    if (problem !== undefined) lines.push(`  control record: ${errorText(problem)}`);
     if (image.lastError !== undefined) lines.push(`  last error: ${errorText(image.lastError)}`);
   }
   if (status.wan !== undefined) lines.push(wanText(status.wan));

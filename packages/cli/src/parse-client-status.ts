@@ -1,4 +1,12 @@
-import type { ClientStatus, ImageStatus, StatusError, VersionStatus, WanStatus } from "@ckmesh/client";
+import type {
+  ClearanceStatus,
+  ClientStatus,
+  ControlStatus,
+  ImageStatus,
+  StatusError,
+  VersionStatus,
+  WanStatus,
+} from "@ckmesh/client";
 import { ERROR_CODES, Fields } from "@ckmesh/core";
 
 const MAX = Number.MAX_SAFE_INTEGER;
@@ -46,6 +54,7 @@ function parseImage(value: unknown): ImageStatus {
     ...(f.has("policy") && { policy: f.oneOf("policy", ["auto", "suggest", "manual"]) }),
     ...(f.has("active") && { active: f.int("active", 1, MAX) }),
     ...(f.has("lastError") && { lastError: parseError(f.map("lastError")) }),
+    ...(f.has("control") && { control: parseControl(f.map("control")) }),
     versions: f.list("versions", MAX_IMAGES).map(parseVersion),
   };
 }
@@ -77,7 +86,24 @@ function parseVersion(value: unknown): VersionStatus {
     rate: { peers: rate.number("peers", 0, MAX), origin: rate.number("origin", 0, MAX) },
     peers: f.int("peers", 0, MAX),
     ...(f.has("disk") && { disk: f.string("disk", MAX_TEXT) }),
+    ...(f.has("clearance") && { clearance: parseClearance(f.map("clearance")) }),
     ...(f.has("error") && { error: parseError(f.map("error")) }),
+  };
+}
+
+function parseControl(f: Fields): ControlStatus {
+  return {
+    serial: f.int("serial", 0, MAX),
+    held: f.list("held", MAX_IMAGES).filter((each): each is number => Number.isSafeInteger(each)),
+    ...(f.has("problem") && { problem: parseError(f.map("problem")) }),
+  };
+}
+
+function parseClearance(f: Fields): ClearanceStatus {
+  return {
+    type: f.oneOf("type", ["ring", "held", "early", "prefetch", "withdrawn"]),
+    ...(f.has("until") && { until: f.string("until", MAX_TEXT) }),
+    ...(f.has("reason") && { reason: f.string("reason", MAX_TEXT) }),
   };
 }
 

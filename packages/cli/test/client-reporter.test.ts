@@ -53,6 +53,14 @@ describe("ClientReporter", () => {
 });
 
 describe("statusLines", () => {
+  it("shows what the publisher lets this machine do with a version", () => {
+    const withdrawn = someVersion({ clearance: { type: "withdrawn", reason: "does not boot" } });
+    const early = someVersion({ clearance: { type: "prefetch", until: "2026-01-01T00:00:00.000Z" } });
+    const text = statusLines(someStatus(withdrawn, early)).join("\n");
+    expect(text).toContain("withdrawn: does not boot");
+    expect(text).toContain("becomes active at 2026-01-01T00:00:00.000Z");
+  });
+
   it("shows where the bytes of a version came from, what was wasted, and errors", () => {
     const version = someVersion({
       wasted: { rejected: 1000, duplicate: 0, retried: 500, origin: 500 },

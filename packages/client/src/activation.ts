@@ -2,7 +2,36 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "@ckmesh/core";
 import { unpackImage, type VersionFiles } from "@ckmesh/store";
+import type { ImageSettings } from "./client-context.js";
 import type { MaterializeFormat } from "./config-schema.js";
+import { askConsent } from "./consent-hook.js";
+import type { VersionDriver } from "./version-driver.js";
+
+/**
+ * Rebuilds the disk of a complete version, which is then staged, and asks the hook.
+ * @param folder of the image
+ * @returns the disk's file name, if there is one; false when the hook does not agree
+ * @throws {AppError} as `rebuildDisk`
+ */
+export async function stageVersion(
+  driver: VersionDriver,
+  files: VersionFiles,
+  folder: string,
+  settings: ImageSettings,
+  options: { readonly signal: AbortSignal; readonly logger: Logger },
+): Promise<{ readonly disk: string | undefined } | false> {
+  const disk = await rebuildDisk(folder, files, settings.materialize, { ...options, proven: driver.disk });
+  if (driver.state === "verified") driver.setState("staged", disk);
+  if (settings.consentHook === undefined) return { disk };
+  const asked = {
+    name: driver.signed.head.name,
+    version: driver.version,
+    pack: files.paths.pack,
+    ...(disk !== undefined && { disk: join(folder, disk) }),
+  };
+  const { logger, signal } = options;
+  return (await askConsent(settings.consentHook, asked, { logger, signal })) && { disk };
+}
 
 /** File name of a rebuilt disk. */
 function diskFileName(name: string, version: number, format: MaterializeFormat): string {
@@ -15,7 +44,7 @@ function diskFileName(name: string, version: number, format: MaterializeFormat):
  * @returns its file name; undefined when there is nothing to rebuild (opaque pack, or switched off)
  * @throws {AppError} ERR_STORE_FULL, ERR_PACK_INVALID, ERR_ABORTED
  */
-export async function rebuildDisk(
+async function rebuildDisk(
   folder: string,
   files: VersionFiles,
   format: MaterializeFormat,

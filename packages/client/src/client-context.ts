@@ -1,11 +1,12 @@
 import type { Clock, Logger, Metrics, Random } from "@ckmesh/core";
-import type { TrustPolicy } from "@ckmesh/image";
+import type { Follower, TrustPolicy } from "@ckmesh/image";
 import type { Identity, PeerTransport } from "@ckmesh/net";
 import type { ImageStore, VersionFiles } from "@ckmesh/store";
 import type { PeerAddress, PeerClass } from "@ckmesh/wire";
 import type { ClientMetrics } from "./client-metrics.js";
 import type { MaterializeFormat, Policy } from "./config-schema.js";
 import type { OriginSource } from "./origin-rows.js";
+import type { OutcomeReporter } from "./rollout/outcome-reporter.js";
 import type { SwarmDirectory } from "./swarm-directory.js";
 import type { WanControl } from "./wan-control.js";
 
@@ -30,6 +31,9 @@ export interface ClientContext {
   readonly isOriginPrivate: boolean;
   readonly wan: WanControl;
   readonly trust: TrustPolicy;
+  /** This machine, as the rings of a rollout see it. */
+  readonly follower: Follower;
+  readonly outcomes: Pick<OutcomeReporter, "report" | "flush">;
   readonly peers: PeerAccess;
   readonly settings: ImageSettings;
   /** The status has news. */

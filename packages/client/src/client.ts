@@ -90,7 +90,8 @@ export class Client {
   published(image: string, version: number): void {
     const driver = this.#open.get(image);
     const isMine = this.#names.length === 0 || this.#names.includes(image);
-    if (!isMine || (driver?.newest !== undefined && driver.newest.version >= version)) return;
+    // Also a lower version is news: the one that the alias stood for may have been withdrawn.
+    if (!isMine || version === (driver?.aliasVersion ?? driver?.newest?.version)) return;
     this.#context.clock.after(randomInt(this.#context.random, PUBLISHED_SPREAD_MS), () => {
       const check = this.#checkOne(image).finally(() => this.#checks.delete(check));
       this.#checks.add(check);

@@ -40,6 +40,7 @@ export const clientConfigSchema = Type.Object({
   }),
   suggest: names("Images with the policy suggest"),
   manual: names("Images with the policy manual"),
+  groups: names("Groups of this machine: rings of a rollout may name them"),
   keep: Type.Integer({ minimum: 0, maximum: 100, description: "Old versions kept besides the active one" }),
   consentHook: Type.Optional(
     file("Program asked before a version becomes active: NAME VERSION PACK DISK; exit 0 = yes"),
@@ -74,6 +75,7 @@ export const clientConfigDefaults = {
   policy: "auto",
   suggest: [],
   manual: [],
+  groups: [],
   keep: 1,
   peerClass: "wired",
   lanAnnounce: true,

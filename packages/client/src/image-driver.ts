@@ -1,27 +1,26 @@
-import { join } from "node:path";
 import type { AppError, Logger } from "@ckmesh/core";
-import { checkTrust, decodeHead, type SignedHead } from "@ckmesh/image";
-import {
-  type ImageRecord,
-  NO_WASTE,
-  type VersionFiles,
-  type VersionRecord,
-  type VersionState,
-} from "@ckmesh/store";
+import { decodeHead } from "@ckmesh/image";
+import { type ImageRecord, type VersionRecord, type VersionState } from "@ckmesh/store";
 import { isAccessLost } from "./access-lost.js";
-import { rebuildDisk } from "./activation.js";
+import { stageVersion } from "./activation.js";
 import { asAppError } from "./as-app-error.js";
 import type { ClientContext } from "./client-context.js";
-import { askConsent } from "./consent-hook.js";
-import { checkVersionRule, fetchOffer, type Offer } from "./image-offer.js";
-import { rollbackTarget, unknownVersion } from "./rollback-target.js";
-import type { ImageStatus, StatusError } from "./status.js";
+import { findOffers } from "./find-offers.js";
+import { checkVersionRule, type Offer } from "./image-offer.js";
+import { ImageState, newVersionRecord } from "./image-state.js";
+import { notReleased, rollbackTarget, unknownVersion } from "./rollback-target.js";
+import { clearanceStatus } from "./rollout/clearance-status.js";
+import { ImageControl } from "./rollout/image-control.js";
+import type { OutcomeNews } from "./rollout/outcome-reporter.js";
+import type { ImageStatus, StatusError, VersionStatus } from "./status.js";
+import { Turns } from "./turns.js";
+import { VersionChoice } from "./version-choice.js";
 import { VersionDriver } from "./version-driver.js";
 
-/** Changes of counters are saved at most this often. */
-const SAVE_MS = 2000;
 /** When the origin's files turn out to be others, its head is looked at after this, up to twice as long. */
 const STALE_CHECK_MS = 2000;
+/** Timers reach no further than 2^31 ms. */
+const MAX_TIMER_MS = 86_400_000;
 
 const UNFINISHED: ReadonlySet<VersionState> = new Set(["available", "proposed", "fetching"]);
 
@@ -32,26 +31,39 @@ export class ImageDriver {
   readonly #logger: Logger;
   readonly #versions = new Map<number, VersionDriver>();
   readonly #abort = new AbortController();
-  #record: ImageRecord;
+  readonly #state: ImageState;
+  readonly #control: ImageControl;
+  readonly #choice: VersionChoice;
   #lastError: StatusError | undefined;
   #isBarred = false;
-  #busy: Promise<void> = Promise.resolve();
+  /** One change of the image at a time. */
+  readonly #turns = new Turns();
   /** On its way from verified to active: `staged` on the way is no end. */
   #activating: VersionDriver | undefined;
-  #saving: Promise<void> = Promise.resolve();
   #cancelCheck: (() => void) | undefined;
-  #cancelSave: (() => void) | undefined;
+  #cancelWake: (() => void) | undefined;
 
-  private constructor(name: string, context: ClientContext, record: ImageRecord) {
+  private constructor(name: string, context: ClientContext, record: ImageRecord, control: ImageControl) {
     this.name = name;
     this.#context = context;
     this.#logger = context.logger.child({ image: name });
-    this.#record = record;
+    this.#control = control;
+    const versions = (): readonly VersionRecord[] => [...this.#versions.values()].map((v) => v.record);
+    this.#state = new ImageState({ ...context, name, logger: this.#logger, record, versions });
+    this.#choice = new VersionChoice({
+      name,
+      versions: this.#versions,
+      record: () => this.#state.record,
+      control,
+      settings: context.settings,
+    });
   }
 
   /** Opens what is in the store: complete versions serve at once, the newest partial one goes on. */
   static async open(name: string, context: ClientContext): Promise<ImageDriver> {
-    const driver = new ImageDriver(name, context, await context.store.loadRecord(name));
+    const record = await context.store.loadRecord(name);
+    const control = await ImageControl.open(name, context, context.logger.child({ image: name }));
+    const driver = new ImageDriver(name, context, record, control);
     await driver.#openStored();
     return driver;
   }
@@ -60,9 +72,14 @@ export class ImageDriver {
     return this.#context.settings.policyOf(this.name);
   }
 
-  /** The newest version known here. */
+  /** The newest version known here that this machine may have. */
   get newest(): VersionDriver | undefined {
-    return [...this.#versions.values()].toSorted((a, b) => b.version - a.version)[0];
+    return this.#choice.newest;
+  }
+
+  /** What the origin's alias stood for when it was asked last. */
+  get aliasVersion(): number | undefined {
+    return this.#record.alias?.version;
   }
 
   get lastError(): StatusError | undefined {
@@ -73,53 +90,53 @@ export class ImageDriver {
   get isSettled(): boolean {
     const { newest } = this;
     if (newest === undefined) return true;
-    if (this.#activating === newest) return false;
-    if (newest.state === "active") return newest.error !== undefined || !this.#lacksDisk(newest);
-    if (newest.isFailed || newest.state === "staged") return true;
-    if (newest.isComplete) return this.#isEnd(newest);
-    return (newest.state === "available" || newest.state === "proposed") && !this.#isWanted(newest.version);
+    return this.#activating !== newest && this.#choice.isSettled(newest);
   }
 
   status(): ImageStatus {
     const { active } = this.#record;
+    const control = this.#control.status();
     return {
       name: this.name,
       policy: this.policy,
       ...(active !== undefined && { active }),
       ...(this.#lastError !== undefined && { lastError: this.#lastError }),
-      versions: [...this.#versions.values()].toSorted((a, b) => b.version - a.version).map((v) => v.status()),
+      ...(control !== undefined && { control }),
+      versions: this.#choice.newestFirst().map((v) => this.#statusOf(v)),
     };
   }
 
   /**
-   * Looks at the origin's alias once.
-   * @throws {AppError} as `OriginHttp.fetchHead`; ERR_INDEX_INVALID, ERR_SIGNATURE_INVALID, ERR_VERSION_REFUSED
+   * Looks at the origin once: at what the publisher says of the versions, then at the alias.
+   * @throws {AppError} as `OriginHttp.fetchHead`; ERR_INDEX_INVALID, ERR_SIGNATURE_INVALID, ERR_VERSION_REFUSED,
+   *   ERR_CONTROL_INVALID
    */
   async check(signal: AbortSignal): Promise<void> {
     try {
+      await this.#control.refresh(signal);
+      // Before anything else: a version is also withdrawn when the rest of the check fails.
+      await this.#turns.take(() => this.#obey());
       const { alias } = this.#record;
       const isKnown = alias !== undefined && this.#versions.has(alias.version);
-      const { clock, wan } = this.#context;
-      const askedAt = clock.now();
-      const offer = await fetchOffer(
-        this.#context.origin,
-        this.name,
-        isKnown ? alias.etag : undefined,
+      const offers = await findOffers({
+        context: this.#context,
+        image: this.name,
+        alias: isKnown ? alias : undefined,
+        lowest: this.#choice.rule().lowest,
+        mayHave: (version) => this.#control.mayHave(version),
+        isHere: (version) => this.#versions.has(version),
         signal,
-      );
-      wan.pacer.sawDelay(clock.now() - askedAt, clock.now());
-      if (offer !== undefined) checkTrust(offer.signed, this.#context.trust);
-      await this.#exclusive(async () => {
+      });
+      await this.#turns.take(async () => {
         // In its turn: a version may have been verified while the head was on its way.
         await this.#readmit();
-        if (offer !== undefined) checkVersionRule(offer.signed, this.#record.highest);
+        for (const { signed } of offers) checkVersionRule(signed, this.#choice.rule());
         this.#lastError = undefined;
-        if (offer !== undefined) await this.#take(offer);
-        // The hook may have changed its mind, or there may be room for the disk now.
-        const { newest } = this;
-        if (newest === undefined || !this.#isWanted(newest.version)) return;
-        if (newest.state === "staged" || newest.state === "verified") await this.#activate(newest, false);
+        for (const each of offers) await this.#take(each);
+        // The hook may have changed its mind, or there may be room for the disk now, or a ring was opened.
+        await this.#advance();
       });
+      void this.#context.outcomes.flush();
     } catch (err) {
       const failure = asAppError(err);
       if (failure.code === "ERR_VERSION_REFUSED") this.#logger.error({ err: failure }, "version refused");
@@ -131,9 +148,10 @@ export class ImageDriver {
 
   /** Lets a version that waits for it be fetched and become active; absent: the newest one. */
   async accept(version?: number): Promise<void> {
-    await this.#exclusive(async () => {
+    await this.#turns.take(async () => {
       const driver = version === undefined ? this.newest : this.#versions.get(version);
       if (driver === undefined) throw unknownVersion(this.name, version);
+      this.#requireRelease(driver.version);
       const { heldBack: _, ...rest } = this.#record;
       await this.#save({ ...rest, accepted: driver.version });
       if (driver.isComplete) await this.#activate(driver, true);
@@ -143,23 +161,28 @@ export class ImageDriver {
 
   /** Makes an older complete version the active one; absent: the one before the active. */
   async rollback(version?: number): Promise<void> {
-    await this.#exclusive(async () => {
+    await this.#turns.take(async () => {
       const target = rollbackTarget(
         [...this.#versions.values()].filter((v) => v.isComplete).map((v) => v.version),
         this.#record.active,
         version,
+        (each) => this.#control.isWithdrawn(each),
       );
       const driver = target === undefined ? undefined : this.#versions.get(target);
       if (driver === undefined) throw unknownVersion(this.name, version);
+      if (!this.#choice.mayActivate(driver)) this.#requireRelease(driver.version);
+      const left = this.#record.active;
       const heldBack = Math.max(...this.#versions.keys());
       await this.#save({ ...this.#record, heldBack });
       await this.#activate(driver, true);
+      const hasLeft = left !== undefined && left > driver.version && this.#record.active !== left;
+      if (hasLeft) this.#report(left, "failed", "ROLLED_BACK");
     });
   }
 
   /** The origin refuses the image: no peer gets it from here or gives it, until a check finds it readable again. */
   async bar(reason: AppError): Promise<void> {
-    await this.#exclusive(async () => {
+    await this.#turns.take(async () => {
       this.#lastError = { code: reason.code, message: reason.message };
       if (!this.#isBarred)
         this.#logger.warn({ code: reason.code }, "image not shared: the origin refuses it");
@@ -171,12 +194,80 @@ export class ImageDriver {
   /** Stops everything; the state is saved. Safe to call twice. */
   async close(): Promise<void> {
     this.#abort.abort();
-    this.#cancelSave?.();
+    this.#state.stop();
     this.#cancelCheck?.();
-    this.#cancelSave = undefined;
+    this.#cancelWake?.();
     await Promise.all([...this.#versions.values()].map((v) => v.close()));
-    await this.#busy;
-    await this.#saveNow();
+    await this.#turns.ended();
+    await this.#state.close();
+  }
+
+  get #record(): ImageRecord {
+    return this.#state.record;
+  }
+
+  #statusOf(driver: VersionDriver): VersionStatus {
+    const clearance = clearanceStatus(this.#control.clearanceOf(driver.version));
+    return { ...driver.status(), ...(clearance !== undefined && { clearance }) };
+  }
+
+  /** @throws {AppError} ERR_VERSION_REFUSED */
+  #requireRelease(version: number): void {
+    const refused = notReleased(this.name, version, this.#control.clearanceOf(version));
+    if (refused !== undefined) throw refused;
+  }
+
+  /** Does what the control record wants done with versions that are here already. */
+  async #obey(): Promise<void> {
+    for (const driver of this.#versions.values()) {
+      if (driver.state !== "fetching" || driver.isComplete || this.#control.mayHave(driver.version)) continue;
+      this.#logger.info(
+        { version: driver.version },
+        "version is fetched no further: its publisher holds it back",
+      );
+      await this.#pause(driver);
+      driver.setState("available");
+    }
+    if (!this.#choice.isActiveWithdrawn) return;
+    const good = this.#choice.newestGood;
+    this.#logger.warn(
+      { version: this.#record.active, backTo: good?.version },
+      "active version was withdrawn by its publisher",
+    );
+    if (good !== undefined) await this.#activate(good, true);
+  }
+
+  /** Goes on with the newest version as far as it may now. */
+  async #advance(): Promise<void> {
+    const { newest } = this;
+    if (newest !== undefined && this.#choice.isWanted(newest)) {
+      if (newest.state === "staged" || newest.state === "verified") await this.#activate(newest, false);
+      else if (newest.state === "available" || newest.state === "proposed") await this.#fetch(newest);
+    }
+    this.#wakeInTime();
+  }
+
+  /** Wakes when the version that waits for its time may become active. */
+  #wakeInTime(): void {
+    this.#cancelWake?.();
+    this.#cancelWake = undefined;
+    const clearance = this.newest === undefined ? undefined : this.#control.clearanceOf(this.newest.version);
+    if (clearance?.type !== "prefetch" || this.#abort.signal.aborted) return;
+    const { clock } = this.#context;
+    const waitMs = Math.max(0, clearance.activateAt * 1000 - clock.wall());
+    this.#cancelWake = clock.after(Math.min(waitMs, MAX_TIMER_MS), () => {
+      this.#inBackground(() => this.#advance());
+    });
+  }
+
+  #report(version: number, outcome: OutcomeNews["outcome"], code?: string): void {
+    if (!this.#control.isRolledOut(version)) return;
+    this.#context.outcomes.report({
+      image: this.name,
+      version,
+      outcome,
+      ...(code !== undefined && { code }),
+    });
   }
 
   async #openStored(): Promise<void> {
@@ -184,7 +275,7 @@ export class ImageDriver {
     for (const { version, headBlock, isComplete } of stored) {
       const signed = decodeHead(headBlock);
       const known = this.#record.versions.find((v) => v.version === version && v.id === signed.idHex);
-      const record = known ?? newRecord(signed, isComplete ? "verified" : "fetching", false);
+      const record = known ?? newVersionRecord(signed, isComplete ? "verified" : "fetching", false);
       this.#add(record, headBlock, undefined);
     }
     const isStored = (driver: VersionDriver, isComplete: boolean): boolean =>
@@ -205,7 +296,7 @@ export class ImageDriver {
     // Complete ones are sources for the partial one, which may have to wait for the network.
     for (const driver of drivers) if (isComplete(driver)) await driver.start();
     for (const driver of drivers) {
-      if (isPartial(driver) && driver === newest && this.#isWanted(driver.version)) void driver.start();
+      if (isPartial(driver) && driver === newest && this.#choice.isWanted(driver)) void driver.start();
     }
   }
 
@@ -244,7 +335,7 @@ export class ImageDriver {
       await this.#drop(known);
     }
     const record = {
-      ...newRecord(offer.signed, "available", this.#context.isOriginPrivate),
+      ...newVersionRecord(offer.signed, "available", this.#context.isOriginPrivate),
       isFramesIndex: offer.isFramesIndex,
     };
     const driver = await this.#privately(
@@ -252,7 +343,7 @@ export class ImageDriver {
     );
     if (offer.etag !== undefined) await this.#save({ ...this.#record, alias: { etag: offer.etag, version } });
     if (driver.isComplete || driver.state === "fetching") return;
-    if (this.#isWanted(version)) await this.#fetch(driver);
+    if (this.#choice.isWanted(driver) && this.#control.mayHave(version)) await this.#fetch(driver);
     else driver.setState(this.policy === "suggest" ? "proposed" : "available");
   }
 
@@ -272,15 +363,16 @@ export class ImageDriver {
       record,
       headBlock,
       ...(etag !== undefined && { aliasEtag: etag }),
-      previous: () => this.#newestComplete(record.version),
+      previous: () => this.#choice.newestComplete(record.version),
       onVerified: () => {
         this.#inBackground(() => this.#verified(driver));
       },
       onStale: () => {
         this.#checkSoon();
       },
+      onFault: (err) => this.#report(record.version, "failed", err.code),
       onChanged: () => {
-        this.#saveSoon();
+        this.#state.saveSoon();
         this.#context.changed();
       },
     });
@@ -293,10 +385,15 @@ export class ImageDriver {
     for (const other of this.#versions.values()) {
       if (other === driver || other.isComplete || other.files === undefined) continue;
       this.#logger.info({ version: other.version }, "older version is no longer fetched");
-      await this.#context.store.noteFrames(other.files);
-      await other.pause();
+      await this.#pause(other);
     }
     await driver.start();
+  }
+
+  /** What it has stays a source of equal frames. */
+  async #pause(driver: VersionDriver): Promise<void> {
+    if (driver.files !== undefined) await this.#context.store.noteFrames(driver.files);
+    await driver.pause();
   }
 
   async #verified(driver: VersionDriver): Promise<void> {
@@ -307,86 +404,48 @@ export class ImageDriver {
     for (const other of this.#versions.values()) {
       if (UNFINISHED.has(other.state) && other.version < driver.version) await this.#drop(other);
     }
+    if (driver.state === "verified") this.#report(driver.version, "verified");
     if (driver.state === "verified" || driver.state === "staged") await this.#activate(driver, false);
-    else if (driver.state === "active" && this.#lacksDisk(driver)) await this.#activate(driver, true);
+    else if (driver.state === "active" && this.#choice.lacksDisk(driver)) await this.#activate(driver, true);
     else await this.#prune();
   }
 
-  /** verified → staged → active, as far as the policy, the disk and the hook let it. */
+  /** verified → staged → active, as far as the publisher, the policy, the disk and the hook let it. */
   async #activate(driver: VersionDriver, isAsked: boolean): Promise<void> {
     const { store, settings } = this.#context;
-    if (driver.files === undefined || (this.#isEnd(driver) && !isAsked)) return;
+    if (driver.files === undefined || (this.#choice.isEnd(driver) && !isAsked)) return;
+    if (!this.#choice.mayActivate(driver)) {
+      this.#wakeInTime();
+      return;
+    }
     this.#activating = driver;
     try {
-      const disk = await rebuildDisk(store.folder(this.name), driver.files, settings.materialize, {
-        signal: this.#abort.signal,
-        logger: this.#logger,
-        proven: driver.disk,
-      });
-      if (driver.state === "verified") driver.setState("staged", disk);
-      if (settings.consentHook !== undefined) {
-        const asked = {
-          name: this.name,
-          version: driver.version,
-          pack: driver.files.paths.pack,
-          ...(disk !== undefined && { disk: join(store.folder(this.name), disk) }),
-        };
-        const isAgreed = await askConsent(settings.consentHook, asked, {
-          logger: this.#logger,
-          signal: this.#abort.signal,
-        });
-        if (!isAgreed) return;
-      }
-      await store.setActive(this.name, driver.version, disk);
+      const options = { signal: this.#abort.signal, logger: this.#logger };
+      const staged = await stageVersion(driver, driver.files, store.folder(this.name), settings, options);
+      if (staged === false) return;
+      await store.setActive(this.name, driver.version, staged.disk);
       const before = this.#record.active === undefined ? undefined : this.#versions.get(this.#record.active);
       await this.#save({ ...this.#record, active: driver.version });
-      driver.setState("active", disk);
+      driver.setState("active", staged.disk);
       driver.setError(undefined);
-      if (before !== undefined && before !== driver) before.setState("superseded");
+      if (before !== driver) this.#report(driver.version, "active");
+      // One that was withdrawn may be good again one day: then it is not a version of the past.
+      if (before !== undefined && before !== driver)
+        before.setState(this.#control.isWithdrawn(before.version) ? "verified" : "superseded");
       await this.#prune();
     } catch (err) {
       const failure = asAppError(err);
       if (failure.code === "ERR_ABORTED") return;
       this.#logger.error({ err: failure, version: driver.version }, "version not activated");
       driver.setError(failure);
+      this.#report(driver.version, "failed", failure.code);
     } finally {
       this.#activating = undefined;
     }
   }
 
-  /** True if this version stays as it is: an opaque pack, or held back by a rollback. */
-  #isEnd(driver: VersionDriver): boolean {
-    const { heldBack, active } = this.#record;
-    if (driver.signed.head.disk === undefined) return true;
-    return (
-      (heldBack !== undefined && driver.version <= heldBack) ||
-      (active !== undefined && driver.version < active)
-    );
-  }
-
-  /** A disk is wanted and not there: rebuilding was switched on after the version became active. */
-  #lacksDisk(driver: VersionDriver): boolean {
-    const isWanted = this.#context.settings.materialize !== "off" && driver.signed.head.disk !== undefined;
-    return isWanted && driver.disk === undefined;
-  }
-
-  #isWanted(version: number): boolean {
-    return this.policy === "auto" || this.#record.accepted === version || this.#record.active === version;
-  }
-
-  #newestComplete(below: number): VersionFiles | undefined {
-    const complete = [...this.#versions.values()].filter((v) => v.isComplete && v.version < below);
-    return complete.toSorted((a, b) => b.version - a.version)[0]?.files;
-  }
-
-  /** Keeps the active version, newer ones, and so many older ones. */
   async #prune(): Promise<void> {
-    const { active } = this.#record;
-    if (active === undefined) return;
-    const older = [...this.#versions.values()]
-      .filter((v) => v.isComplete && v.version < active)
-      .toSorted((a, b) => b.version - a.version);
-    for (const driver of older.slice(this.#context.settings.keep)) {
+    for (const driver of this.#choice.removable()) {
       this.#logger.info({ version: driver.version }, "old version removed");
       await this.#drop(driver);
     }
@@ -397,55 +456,18 @@ export class ImageDriver {
     await driver.close();
     this.#versions.delete(driver.version);
     await this.#context.store.removeVersion(this.name, driver.version, driver.disk);
-    this.#saveSoon();
-  }
-
-  /** One change of the image at a time. */
-  async #exclusive(work: () => Promise<void>): Promise<void> {
-    const run = this.#busy.then(work);
-    this.#busy = run.catch(() => {}); // the caller of this one hears of it
-    await run;
+    this.#state.saveSoon();
   }
 
   #inBackground(work: () => Promise<void>): void {
-    this.#exclusive(work).catch((err: unknown) => {
+    this.#turns.take(work).catch((err: unknown) => {
       const failure = asAppError(err);
       this.#logger.error({ err: failure }, "image not advanced");
       this.#lastError = { code: failure.code, message: failure.message };
     });
   }
 
-  #saveSoon(): void {
-    if (this.#abort.signal.aborted) return;
-    this.#cancelSave ??= this.#context.clock.after(SAVE_MS, () => {
-      this.#cancelSave = undefined;
-      this.#saveNow().catch((err: unknown) => {
-        this.#logger.warn({ err }, "image state not saved");
-      });
-    });
-  }
-
   async #save(record: ImageRecord): Promise<void> {
-    this.#record = record;
-    await this.#saveNow();
+    await this.#state.save(record);
   }
-
-  /** Writes go one after the other; each takes the state of its turn. */
-  #saveNow(): Promise<void> {
-    const write = this.#saving
-      .catch(() => {}) // whoever asked for that one hears of it
-      .then(() =>
-        this.#context.store.saveRecord(this.name, {
-          ...this.#record,
-          versions: [...this.#versions.values()].map((v) => v.record),
-        }),
-      );
-    this.#saving = write;
-    return write;
-  }
-}
-
-function newRecord(signed: SignedHead, state: VersionRecord["state"], isPrivate: boolean): VersionRecord {
-  const { version } = signed.head;
-  return { version, id: signed.idHex, state, isPrivate, isFramesIndex: false, wasted: NO_WASTE };
 }

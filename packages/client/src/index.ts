@@ -15,6 +15,14 @@ export {
   readOriginAccess,
 } from "./origin-config.js";
 export { type RunningClient, startClient } from "./start-client.js";
-export type { ClientStatus, ImageStatus, StatusError, VersionStatus, WanStatus } from "./status.js";
+export type {
+  ClearanceStatus,
+  ClientStatus,
+  ControlStatus,
+  ImageStatus,
+  StatusError,
+  VersionStatus,
+  WanStatus,
+} from "./status.js";
 export { parseWanCap, type WanCap } from "./wan-cap.js";
 export { MAX_OVERRIDE_MS } from "./wan-control.js";

@@ -4,7 +4,10 @@ import type { OriginHttp } from "@ckmesh/net";
 import type { VersionFiles } from "@ckmesh/store";
 
 /** What the client needs of the origin: the real one or, in tests, one in memory. */
-export type OriginSource = Pick<OriginHttp, "fetchHead" | "fetchRange" | "fetchJson" | "fetchTicket">;
+export type OriginSource = Pick<
+  OriginHttp,
+  "fetchHead" | "fetchSmallFile" | "fetchRange" | "fetchJson" | "fetchTicket"
+>;
 
 /** Position of the version id in the header of a pack (specs: image format). */
 const PACK_ID_AT = 16;

@@ -1,13 +1,17 @@
 import { AppError } from "@ckmesh/core";
+import type { Clearance } from "@ckmesh/image";
 
-/** The version a rollback goes to: the one asked for, or the newest complete one below the active. */
+/** The version a rollback goes to: the one asked for, or the newest complete and good one below the active. */
 export function rollbackTarget(
   complete: readonly number[],
   active: number | undefined,
   asked: number | undefined,
+  isWithdrawn: (version: number) => boolean = () => false,
 ): number | undefined {
   if (asked !== undefined) return complete.includes(asked) ? asked : undefined;
-  return complete.filter((v) => active === undefined || v < active).toSorted((a, b) => b - a)[0];
+  return complete
+    .filter((v) => (active === undefined || v < active) && !isWithdrawn(v))
+    .toSorted((a, b) => b - a)[0];
 }
 
 export function unknownVersion(image: string, version: number | undefined): AppError {
@@ -17,4 +21,23 @@ export function unknownVersion(image: string, version: number | undefined): AppE
       ? `${image} has no such version here: "ckmesh client status" lists them`
       : `version ${version} of ${image} is not here (or not complete): "ckmesh client status" lists them`,
   );
+}
+
+/** A person wants what the publisher does not let this machine have. */
+export function notReleased(image: string, version: number, clearance: Clearance): AppError | undefined {
+  switch (clearance.type) {
+    case "free":
+    case "prefetch":
+      return undefined;
+    case "wait":
+      return new AppError(
+        "ERR_VERSION_REFUSED",
+        `version ${version} of ${image} is not released for this machine yet (${clearance.reason})`,
+      );
+    case "withdrawn":
+      return new AppError(
+        "ERR_VERSION_REFUSED",
+        `version ${version} of ${image} was withdrawn by its publisher: ${clearance.reason ?? "no reason is given"}`,
+      );
+  }
 }

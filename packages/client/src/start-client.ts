@@ -18,6 +18,7 @@ import { readCredentials } from "./origin-config.js";
 import { PeerDiscovery } from "./peer-discovery.js";
 import { PollLoop } from "./poll-loop.js";
 import { Reachability } from "./reachability.js";
+import { OutcomeReporter } from "./rollout/outcome-reporter.js";
 import type { ClientStatus } from "./status.js";
 import { SwarmDirectory } from "./swarm-directory.js";
 import { wait } from "./wait.js";
@@ -79,6 +80,7 @@ class ClientRun implements RunningClient {
   #loop: PollLoop | undefined;
   #discovery: PeerDiscovery | undefined;
   #peerId: string | undefined;
+  #outcomes: OutcomeReporter | undefined;
   #finish: (result: Promise<OnceResult>) => void = () => {};
   #closing: Promise<void> | undefined;
   peerPort = 0;
@@ -111,7 +113,9 @@ class ClientRun implements RunningClient {
     });
     this.#wan = wan;
     this.#closers.push(() => wan.close());
-    const client = new Client(this.#createContext(origin, identity, transport, wan), this.#config.images);
+    const outcomes = this.#openOutcomes(identity);
+    const context = this.#createContext(origin, identity, transport, wan, outcomes);
+    const client = new Client(context, this.#config.images);
     this.#client = client;
     this.#closers.push(() => client.close());
     const { once, images } = this.#config;
@@ -178,6 +182,15 @@ class ClientRun implements RunningClient {
     return origin;
   }
 
+  #openOutcomes(identity: Identity): OutcomeReporter {
+    const { clock, random, logger } = this.#deps;
+    const link = { ...this.#settings.access, baseUrl: this.#config.origin, clock };
+    const outcomes = new OutcomeReporter({ link, client: identity.peerIdHex, clock, random, logger });
+    this.#outcomes = outcomes;
+    this.#closers.push(() => outcomes.close());
+    return outcomes;
+  }
+
   async #openTransport(identity: Identity): Promise<PeerTransport> {
     const { clock, random, logger } = this.#deps;
     const { allowLoopbackPeers, peerClass, allowOpenSwarm } = this.#config;
@@ -201,6 +214,7 @@ class ClientRun implements RunningClient {
     identity: Identity,
     transport: PeerTransport,
     wan: WanControl,
+    outcomes: OutcomeReporter,
   ): ClientContext {
     const { clock, random, logger } = this.#deps;
     return {
@@ -213,6 +227,8 @@ class ClientRun implements RunningClient {
       isOriginPrivate: this.#settings.isOriginPrivate,
       wan,
       trust: this.#settings.trust,
+      follower: { id: identity.peerIdHex, groups: this.#config.groups },
+      outcomes,
       peers: {
         identity,
         transport,
@@ -328,6 +344,7 @@ class ClientRun implements RunningClient {
       this.#deps.logger.warn({ err: asAppError(err) }, "origin not asked; what was begun goes on");
     }
     await client.settled();
+    await this.#outcomes?.flush();
     if (this.#config.seedFor > 0) {
       await wait(this.#deps.clock, this.#config.seedFor * 1000, this.#abort.signal);
     }

@@ -48,7 +48,19 @@ export interface ImageStatus {
   readonly policy?: Policy;
   readonly active?: number;
   readonly lastError?: StatusError;
+  /** Absent: the publisher has said nothing of the versions of this image. */
+  readonly control?: ControlStatus;
   readonly versions: readonly VersionStatus[];
+}
+
+/** The control record that this machine obeys. */
+export interface ControlStatus {
+  /** 0: none. */
+  readonly serial: number;
+  /** Versions whose rollout the origin holds because too many clients failed. */
+  readonly held: readonly number[];
+  /** Why the record at the origin does not count. */
+  readonly problem?: StatusError;
 }
 
 export interface VersionStatus {
@@ -71,5 +83,16 @@ export interface VersionStatus {
   readonly peers: number;
   /** File name of the rebuilt disk. */
   readonly disk?: string;
+  /** What keeps it from being fetched, or from becoming active; absent: nothing. */
+  readonly clearance?: ClearanceStatus;
   readonly error?: StatusError;
+}
+
+export interface ClearanceStatus {
+  /** `ring`: others have it first. `early`, `prefetch`: not fetched, not active before `until`. */
+  readonly type: "ring" | "held" | "early" | "prefetch" | "withdrawn";
+  /** ISO 8601. */
+  readonly until?: string;
+  /** The publisher's words. */
+  readonly reason?: string;
 }

@@ -3,20 +3,19 @@ import { decodeHead, deriveSwarmKeys, type SignedHead } from "@ckmesh/image";
 import {
   NO_SOURCE_BYTES,
   packKey,
-  type SourceBytes,
   type VersionFiles,
   type VersionRecord,
   type VersionState,
-  type WastedBytes,
 } from "@ckmesh/store";
 import { Backoff } from "@ckmesh/swarm";
 import { callsForCheck } from "./access-lost.js";
 import { asAppError } from "./as-app-error.js";
+import { ByteCounts } from "./byte-counts.js";
 import type { ClientContext } from "./client-context.js";
 import { DonorVersion, needsDonor } from "./donor-version.js";
 import { IndexCarry } from "./index-carry.js";
 import { planLocal } from "./local-plan.js";
-import { neededBytes } from "./needed-bytes.js";
+import { missingBytes, neededBytes } from "./needed-bytes.js";
 import { OriginRows } from "./origin-rows.js";
 import type { StatusError, VersionStatus } from "./status.js";
 import { VersionSwarm } from "./version-swarm.js";
@@ -39,6 +38,8 @@ export interface VersionDriverOptions {
   readonly onVerified: () => void;
   /** The origin no longer has this version where it was, or refuses it: its head is to be looked at again. */
   readonly onStale: () => void;
+  /** The work on this machine stopped; it may be tried again. */
+  readonly onFault: (err: AppError) => void;
   /** State, error or counters changed: the record is to be saved. */
   readonly onChanged: () => void;
 }
@@ -52,6 +53,7 @@ export class VersionDriver {
   readonly #options: VersionDriverOptions;
   readonly #logger: Logger;
   readonly #waste: Waste;
+  readonly #counts: ByteCounts;
   readonly #abort = new AbortController();
   readonly #backoff: Backoff;
   #state: VersionState;
@@ -63,12 +65,8 @@ export class VersionDriver {
   #leave: (() => void) | undefined;
   #busy: Promise<void> = Promise.resolve();
   #cancelRetry: (() => void) | undefined;
-  #counted: SourceBytes = NO_SOURCE_BYTES;
-  #countedWaste: WastedBytes;
   #isFailed = false;
   #isBarred = false;
-  /** Rows came in this run. */
-  #hasRows = false;
   #spaceSeenAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: VersionDriverOptions) {
@@ -77,7 +75,7 @@ export class VersionDriver {
     this.signed = decodeHead(options.headBlock);
     this.#logger = context.logger.child({ image: this.signed.head.name, version: this.signed.head.version });
     this.#waste = new Waste(record.wasted);
-    this.#countedWaste = record.wasted;
+    this.#counts = new ByteCounts(context.metrics, this.#logger, record.wasted);
     this.#backoff = new Backoff(RETRY_MIN_MS, RETRY_MAX_MS, context.random);
     this.#state = record.state;
     this.#disk = record.disk;
@@ -374,9 +372,9 @@ export class VersionDriver {
 
   /** @throws {AppError} ERR_STORE_FULL when what is missing does not fit any more */
   async #requireSpace(files: VersionFiles): Promise<void> {
-    const { name, version } = this.signed.head;
-    const missing = SOURCES.reduce((sum, source) => sum - files.bytes[source], neededBytes(this.signed.head));
-    await this.#options.context.store.requireSpace(missing, `${name} version ${version}`);
+    const { head } = this.signed;
+    const missing = missingBytes(head, files.bytes);
+    await this.#options.context.store.requireSpace(missing, `${head.name} version ${head.version}`);
   }
 
   /** Looks at the free space now and then while rows come. */
@@ -413,6 +411,7 @@ export class VersionDriver {
     const retryMs = this.#isFailed ? undefined : this.#backoff.fail();
     this.#logger.error({ err, retryMs }, "version stopped");
     this.setError(err);
+    this.#options.onFault(err);
     if (retryMs === undefined) return;
     this.#cancelRetry?.();
     this.#cancelRetry = this.#options.context.clock.after(retryMs, () => {
@@ -431,20 +430,7 @@ export class VersionDriver {
   #countBytes(): void {
     const bytes = this.#files?.bytes;
     if (bytes === undefined) return;
-    for (const source of SOURCES) {
-      const more = bytes[source] - this.#counted[source];
-      // Bytes found on the disk at the start came in an earlier run.
-      if (more <= 0 || this.#swarm === undefined) continue;
-      this.#options.context.metrics.rowBytes.add(more, { source });
-      if (!this.#hasRows) this.#logger.info({ source }, "first rows held");
-      this.#hasRows = true;
-    }
-    this.#counted = bytes;
-    const waste = this.#waste.bytes;
-    for (const kind of ["rejected", "duplicate", "retried"] as const) {
-      this.#options.context.metrics.wastedBytes.add(waste[kind] - this.#countedWaste[kind], { kind });
-    }
-    this.#countedWaste = waste;
+    this.#counts.look(bytes, this.#waste.bytes, this.#swarm === undefined);
   }
 
   #whyNoSwarm(): string | undefined {
@@ -458,5 +444,3 @@ export class VersionDriver {
     return packKey(this.signed.head.name, this.version);
   }
 }
-
-const SOURCES = ["previous", "delta", "host", "peers", "origin"] as const;

@@ -8,7 +8,7 @@ const never = new AbortController().signal;
 const none = (): Promise<never> => Promise.reject(new Error("not asked"));
 
 function originWith(answer: () => Promise<unknown>): OriginSource {
-  return { fetchHead: none, fetchRange: none, fetchTicket: none, fetchJson: answer };
+  return { fetchHead: none, fetchSmallFile: none, fetchRange: none, fetchTicket: none, fetchJson: answer };
 }
 
 describe("catalogue of the origin", () => {

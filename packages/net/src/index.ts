@@ -9,6 +9,7 @@ export {
   type HeadConditions,
   OriginHttp,
   type OriginHttpOptions,
+  type SmallFileAnswer,
   type RangeRequest,
 } from "./origin/origin-http.js";
 export type { OriginLinkOptions } from "./origin/origin-link.js";

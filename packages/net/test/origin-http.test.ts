@@ -203,6 +203,32 @@ describe("credentials", () => {
   });
 });
 
+describe("fetchSmallFile", () => {
+  it("gives all of a file with the headers of the answer, and nothing when it is unchanged", async () => {
+    const origin = await serve((request, response) => {
+      const isKnown = request.headers["if-none-match"] === ETAG;
+      response.writeHead(isKnown ? 304 : 200, { etag: ETAG, "x-more": "1" }).end(isKnown ? undefined : "abc");
+    });
+    const found = await origin.fetchSmallFile("a.control.index", { maxBytes: 3 });
+    expect([Buffer.from(found.bytes ?? []).toString(), found.header("etag")]).toEqual(["abc", ETAG]);
+    const same = await origin.fetchSmallFile("a.control.index", { maxBytes: 3, ifNoneMatch: ETAG });
+    expect([same.bytes, same.header("x-more")]).toEqual([undefined, "1"]);
+  });
+
+  it("refuses more than was asked for, with a length or without", async () => {
+    const origin = await serve((request, response) => {
+      if (request.url?.endsWith("a") === true) response.setHeader("content-length", 4);
+      response.write("ab");
+      response.end("cd");
+    });
+    for (const name of ["a", "b"]) {
+      await expect(origin.fetchSmallFile(name, { maxBytes: 3 })).rejects.toMatchObject({
+        code: "ERR_ORIGIN_INVALID",
+      });
+    }
+  });
+});
+
 describe("fetchJson and fetchTicket", () => {
   it("give parsed, unchecked JSON of the host, not of the virtual directory", async () => {
     let url: string | undefined;

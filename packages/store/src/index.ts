@@ -1,3 +1,4 @@
+export { loadControl, type StoredControl, saveControl } from "./control-file.js";
 export {
   type ImageRecord,
   NO_WASTE,

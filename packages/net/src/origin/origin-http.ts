@@ -32,6 +32,21 @@ export interface HeadConditions {
   readonly signal?: AbortSignal;
 }
 
+export interface SmallFileRequest {
+  /** More is an error. */
+  readonly maxBytes: number;
+  /** Entity tag of the copy at hand. */
+  readonly ifNoneMatch?: string;
+  readonly signal?: AbortSignal;
+}
+
+export interface SmallFileAnswer {
+  /** Absent: unchanged. */
+  readonly bytes?: Uint8Array;
+  /** First value of a header, by lower-case name. */
+  header(name: string): string | undefined;
+}
+
 export interface RangeRequest extends ByteRange {
   /** Sent as `X-Ckmesh-Span`: what the origin's log needs to tell whether a site fetches a span twice. */
   readonly span?: number;
@@ -133,6 +148,28 @@ export class OriginHttp {
         };
       },
     );
+  }
+
+  /**
+   * Conditional GET of a whole file of the virtual directory, which is small.
+   * @throws {AppError} as `fetchHead`
+   */
+  async fetchSmallFile(fileName: string, request: SmallFileRequest): Promise<SmallFileAnswer> {
+    const { ifNoneMatch, maxBytes, signal } = request;
+    const headers = ifNoneMatch === undefined ? {} : { "if-none-match": ifNoneMatch };
+    return this.#requests.getSmall(this.#filePath(fileName), headers, signal, async (head, body, what) => {
+      const header = (name: string): string | undefined => head.header(name);
+      if (head.status === 304 && ifNoneMatch !== undefined) {
+        body.resume(); // there is none
+        return { header };
+      }
+      if (head.status !== 200) throw wrongRange(what, head);
+      const length = parseLength(head.header("content-length"));
+      if (length !== undefined && length > maxBytes) throw tooLong(what, maxBytes);
+      const bytes = await collectBody(body, maxBytes, true, what, this.#meter);
+      if (length !== undefined && bytes.byteLength < length) throw truncated(what, bytes.byteLength, length);
+      return { header, bytes };
+    });
   }
 
   /**
