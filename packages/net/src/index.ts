@@ -9,8 +9,8 @@ export {
   type HeadConditions,
   OriginHttp,
   type OriginHttpOptions,
-  type SmallFileAnswer,
   type RangeRequest,
+  type SmallFileAnswer,
 } from "./origin/origin-http.js";
 export type { OriginLinkOptions } from "./origin/origin-link.js";
 export { OriginProbe, probeConnection, type TlsFacts } from "./origin/origin-probe.js";

@@ -3,10 +3,10 @@ import { mkdir, readdir, stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import type { Identity } from "@ckmesh/auth";
 import {
-  type Fragment,
-  type DueSession,
   BitsFault,
   type BitsReply,
+  type DueSession,
+  type Fragment,
   type FragmentLimits,
   formatSessionId,
   type OpenSession,
