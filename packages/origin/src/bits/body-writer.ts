@@ -1,3 +1,4 @@
+import { write } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { BufferPool } from "../buffer-pool.js";
 
@@ -5,24 +6,16 @@ import { BufferPool } from "../buffer-pool.js";
 const BLOCK_BYTES = 256 * 1024;
 /** 16 MiB of idle blocks at most. */
 const pool = new BufferPool(BLOCK_BYTES, 64);
-/**
- * Bytes that may wait in the system's memory before they are put on the disk while the client goes on sending: the last
- * of them wait at Close, and that must be over well within the five minutes of a BITS client.
- */
-const FLUSH_BYTES = 256 * 1024 * 1024;
 
-/** What is needed of a `FileHandle`. */
-type WritableFile = Pick<FileHandle, "truncate" | "datasync"> & {
-  write(
-    bytes: Uint8Array,
-    from: number,
-    length: number,
-    position: number,
-  ): Promise<{ readonly bytesWritten: number }>;
-};
+/** A file that grows. */
+export interface GrowingFile {
+  /** @returns bytes written, which may be fewer */
+  write(bytes: Uint8Array, position: number): Promise<number>;
+  truncate(length: number): Promise<void>;
+}
 
 export interface BodyWriterOptions {
-  readonly file: WritableFile;
+  readonly file: GrowingFile;
   /** Where the file ends. */
   readonly offset: number;
   /** `bytes` are in the file at `offset`; valid until it has returned. */
@@ -88,12 +81,22 @@ export class BodyWriter {
   async #write(bytes: Uint8Array): Promise<void> {
     const { file, wrote } = this.#options;
     const offset = this.#end;
-    for (let from = 0; from < bytes.length; ) {
-      const { bytesWritten } = await file.write(bytes, from, bytes.length - from, offset + from);
-      from += bytesWritten;
-    }
+    for (let from = 0; from < bytes.length; ) from += await file.write(bytes.subarray(from), offset + from);
     await wrote(bytes, offset);
     this.#end = offset + bytes.length;
-    if (Math.floor(offset / FLUSH_BYTES) !== Math.floor(this.#end / FLUSH_BYTES)) await file.datasync();
   }
+}
+
+/** Writes by callback: promises of `FileHandle` cost three times as much (test/bench/bits-upload-bench.ts). */
+export function growingFile(handle: FileHandle): GrowingFile {
+  return {
+    write: (bytes, position) =>
+      new Promise((resolve, reject) => {
+        write(handle.fd, bytes, 0, bytes.length, position, (err, written) => {
+          if (err === null) resolve(written);
+          else reject(err);
+        });
+      }),
+    truncate: (length) => handle.truncate(length),
+  };
 }

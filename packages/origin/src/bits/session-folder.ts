@@ -72,6 +72,16 @@ export class SessionFolder {
     return open(this.dataPath, "r+");
   }
 
+  /** Puts on the disk what was written. */
+  async flushData(): Promise<void> {
+    const file = await this.openData();
+    try {
+      await file.datasync();
+    } finally {
+      await file.close();
+    }
+  }
+
   /** Record first: what is left by a crash is no session any more. */
   async remove(): Promise<void> {
     await rm(this.#recordPath, { force: true });

@@ -11,11 +11,11 @@ import {
   stepSession,
   uploadVanished,
 } from "@ckmesh/bits";
-import { type AppError, type Clock, isAppError, type Logger } from "@ckmesh/core";
+import { type AppError, type Clock, isAppError, type Logger, MIB } from "@ckmesh/core";
 import { fileErrorCode } from "@ckmesh/store";
 import type { UploadWatcher } from "../uploads/upload-intake.js";
 import type { BitsRequest } from "./bits-request.js";
-import { BodyWriter } from "./body-writer.js";
+import { BodyWriter, growingFile } from "./body-writer.js";
 import { receiveBody } from "./receive-body.js";
 import type { SessionFolder } from "./session-folder.js";
 import type { Notified, SessionRecord } from "./session-record.js";
@@ -43,6 +43,12 @@ export interface SessionOutcome {
   readonly hasEnded: boolean;
 }
 
+/**
+ * Bytes that may come until those before them are put on the disk: the last of them wait at Close, and that must be over
+ * well within the five minutes of a BITS client.
+ */
+const FLUSH_BYTES = 256 * MIB;
+
 /** One upload: carries out on disk what its machine decides (`stepSession`). */
 export class UploadSession {
   /** Lower case, without braces. */
@@ -53,6 +59,9 @@ export class UploadSession {
   readonly #turns: SessionTurns;
   #record: SessionRecord;
   #state: SessionState;
+  /** Never rejects. */
+  #flushing: Promise<void> | undefined;
+  #flushFault: BitsFault | undefined;
   /** The intake was not told yet how it ended. */
   #isFollowed = true;
 
@@ -185,11 +194,12 @@ export class UploadSession {
     if (bytes > 0) await requireSpace((this.#state.total ?? 0) - offset);
     const file = await this.folder.openData();
     const writer = new BodyWriter({
-      file,
+      file: growingFile(file),
       offset,
       wrote: async (block, at) => {
         await this.#watcher.wrote(block, at);
         received(block.length);
+        this.#flushBetween(at, at + block.length);
         const event = { type: "wrote", bytes: block.length, now: clock.now() } as const;
         this.#state = stepSession(this.#state, event, limits()).state;
       },
@@ -229,14 +239,26 @@ export class UploadSession {
     return notified;
   }
 
+  /** In the background: the client goes on sending. */
+  #flushBetween(from: number, to: number): void {
+    if (Math.floor(from / FLUSH_BYTES) === Math.floor(to / FLUSH_BYTES)) return;
+    this.#flushing ??= this.folder
+      .flushData()
+      .catch((err: unknown) => {
+        this.#parts.logger.error({ err, session: this.id }, "the bytes of an upload cannot be kept");
+        this.#flushFault = uploadFault(err, this.folder.path);
+      })
+      .finally(() => {
+        this.#flushing = undefined;
+      });
+  }
+
   async #publish(total: number): Promise<SessionEvent> {
+    await this.#flushing;
+    // The system tells of a lost write once: nobody knows any more which bytes those were.
+    if (this.#flushFault !== undefined) return { type: "failed", fault: this.#flushFault, ends: true };
     try {
-      const file = await this.folder.openData();
-      try {
-        await file.sync();
-      } finally {
-        await file.close();
-      }
+      await this.folder.flushData();
     } catch (err) {
       if (fileErrorCode(err) !== "ENOENT") throw err;
       return { type: "failed", fault: uploadVanished(err), ends: true };
@@ -258,6 +280,7 @@ export class UploadSession {
   }
 
   async #discard(): Promise<void> {
+    await this.#flushing;
     this.#unfollow();
     await this.#removeFolder();
   }

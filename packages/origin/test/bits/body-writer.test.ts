@@ -1,29 +1,28 @@
 import { readFileSync } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { BodyWriter } from "../../src/bits/body-writer.js";
+import { BodyWriter, type GrowingFile, growingFile } from "../../src/bits/body-writer.js";
 import { temporaryFolder } from "../origin-fixture.js";
 
 /** A file in memory on a disk of `room` bytes that writes at most `most` bytes at a time. */
-function memoryFile(room: number, most = Number.POSITIVE_INFINITY) {
+function memoryFile(room: number, most = Number.POSITIVE_INFINITY): GrowingFile & { readonly bytes: Buffer } {
   let held = Buffer.alloc(0);
   return {
     get bytes() {
       return held;
     },
-    write: async (bytes: Uint8Array, from: number, length: number, at: number) => {
-      const bytesWritten = Math.min(length, most, room - at);
-      if (bytesWritten <= 0) throw Object.assign(new Error("no space"), { code: "ENOSPC" });
-      held = Buffer.concat([held.subarray(0, at), bytes.subarray(from, from + bytesWritten)]);
-      return { bytesWritten, buffer: bytes };
+    write: async (bytes, position) => {
+      const written = Math.min(bytes.length, most, room - position);
+      if (written <= 0) throw Object.assign(new Error("no space"), { code: "ENOSPC" });
+      held = Buffer.concat([held.subarray(0, position), bytes.subarray(0, written)]);
+      return written;
     },
-    truncate: async (length = 0) => {
+    truncate: async (length) => {
       held = held.subarray(0, length);
     },
-    datasync: async () => {},
-  } satisfies Partial<Record<keyof FileHandle, unknown>> & { readonly bytes: Buffer };
+  };
 }
 
 describe("writing a body", () => {
@@ -70,7 +69,7 @@ describe("writing a body", () => {
     const path = join(temporaryFolder(), "data");
     const file = await open(path, "w+");
     await file.writeFile("0123");
-    const writer = new BodyWriter({ file, offset: 4, wrote: () => {} });
+    const writer = new BodyWriter({ file: growingFile(file), offset: 4, wrote: () => {} });
     await writer.add(Buffer.from("45"));
     await writer.add(Buffer.from("67"));
     await writer.finish();
