@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readdir, stat, truncate } from "node:fs/promises";
+import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Identity } from "@ckmesh/auth";
 import {
@@ -17,7 +17,6 @@ import {
   sessionNotFound,
 } from "@ckmesh/bits";
 import type { Clock, Logger, Metrics } from "@ckmesh/core";
-import { fileErrorCode } from "@ckmesh/store";
 import type { Actor } from "../api/image-remover.js";
 import type { FoundFile } from "../catalogue.js";
 import { fileKey } from "../served-path.js";
@@ -25,6 +24,7 @@ import type { UploadIntake, UploadTarget } from "../uploads/upload-intake.js";
 import type { BitsRequest } from "./bits-request.js";
 import type { BitsSettings } from "./bits-settings.js";
 import { replyId } from "./reply-name.js";
+import { loadSessions, type StoredSession } from "./load-sessions.js";
 import { SessionFolder } from "./session-folder.js";
 import type { SessionRecord } from "./session-record.js";
 import { SessionSweeper } from "./session-sweeper.js";
@@ -115,7 +115,9 @@ export class UploadSessions {
   /** Finds the sessions that were under way when the origin ended, however it did. */
   static async open(options: UploadSessionsOptions): Promise<UploadSessions> {
     const sessions = new UploadSessions(options);
-    for (const name of await namesIn(sessions.#folder)) await sessions.#restore(name);
+    for (const { id, folder, record, data } of await loadSessions(sessions.#folder, options)) {
+      sessions.#add(id, folder, record, data);
+    }
     sessions.#sweeper.plan();
     return sessions;
   }
@@ -263,44 +265,9 @@ export class UploadSessions {
     return requireSpace(this.#folder, { missingBytes, heldBytes: this.#heldBytes }, this.#options.settings());
   }
 
-  async #restore(name: string): Promise<void> {
-    const { intake, logger } = this.#options;
-    const id = sessionKey(name);
-    if (id !== name) {
-      logger.warn({ file: name }, "something else lies among the upload sessions");
-      return;
-    }
-    const folder = new SessionFolder(this.#folder, id);
-    let record: SessionRecord | undefined;
-    try {
-      record = await folder.read();
-    } catch (err) {
-      logger.error({ err, session: id }, "the record of an upload session cannot be read");
-      // A damaged one is as good as none; one that the disk does not give may come back.
-      if (fileErrorCode(err) !== undefined) return;
-    }
-    const data = await folder.dataFacts();
-    if (record !== undefined && data !== undefined) {
-      if (data.size > (record.total ?? data.size)) await truncate(folder.dataPath, record.total);
-      this.#add(id, folder, record, data);
-      logger.info({ session: id, file: record.target.fileName, received: data.size }, "upload session found");
-      return;
-    }
-    if (record !== undefined && !isClosed(intake, id)) {
-      logger.warn({ session: id, file: record.target.fileName }, "the bytes of an upload session are gone");
-    }
-    // Never told of, cut short while it was deleted, or handed over just before the end.
-    await folder.remove();
-  }
-
-  #add(
-    id: string,
-    folder: SessionFolder,
-    record: SessionRecord,
-    data: { readonly size: number; readonly changedAt: number },
-  ): void {
+  #add(id: string, folder: SessionFolder, record: SessionRecord, data: StoredSession["data"]): void {
     const { target, user, total, createdAt } = record;
-    const received = Math.min(data.size, total ?? data.size);
+    const received = data.size;
     const watcher = this.#options.intake.begin({
       sessionId: id,
       target,
@@ -376,23 +343,4 @@ function keyOf(sessionId: string): string {
   const key = sessionKey(sessionId);
   if (key === undefined) throw new Error("unreachable: an id of ours");
   return key;
-}
-
-/** A refusal is an end, too. */
-function isClosed(intake: UploadIntake, id: string): boolean {
-  try {
-    return intake.wasClosed(id);
-  } catch {
-    return true; // It was refused: the intake has told its user.
-  }
-}
-
-/** None where uploads were never on. */
-async function namesIn(folder: string): Promise<readonly string[]> {
-  try {
-    return await readdir(folder);
-  } catch (err) {
-    if (fileErrorCode(err) === "ENOENT") return [];
-    throw err;
-  }
 }
