@@ -249,4 +249,26 @@ describe("packets of one session", () => {
       Array.from({ length: 9 }, () => 200),
     );
   });
+
+  it("may be 256 bodies at a time, of all sessions", async () => {
+    const uploads = await startUploads({ bits: { BITSSessionLimitEnable: false } });
+    const gate = new EventEmitter().setMaxListeners(0);
+    async function* held(): AsyncIterable<Buffer> {
+      await once(gate, "open");
+      yield TEN;
+    }
+    const ids = await Promise.all(Array.from({ length: 257 }, () => uploads.create()));
+    const [last = "", ...others] = ids;
+    let reached = 0;
+    async function* counted(): AsyncIterable<Buffer> {
+      reached += 1;
+      yield* held();
+    }
+    const running = others.map((id) => uploads.fragment(id, 0, TEN, 10, { body: counted() }));
+    expect((await uploads.fragment(last, 0, TEN, 10)).status).toBe(503);
+    await eventually(() => reached === 256);
+    gate.emit("open");
+    expect((await Promise.all(running)).every(({ status }) => status === 200)).toBe(true);
+    expect((await uploads.fragment(last, 0, TEN, 10)).status).toBe(200);
+  });
 });

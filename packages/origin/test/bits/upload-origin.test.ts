@@ -96,6 +96,14 @@ function auditOf({ state }: TestOrigin): readonly Record<string, unknown>[] {
   return lines.map((line): Record<string, unknown> => JSON.parse(line));
 }
 
+/** Lines of the request log. */
+function uploadsLogged({ state }: TestOrigin): readonly string[] {
+  const logs = join(state, "logs");
+  return readdirSync(logs)
+    .flatMap((file) => readFileSync(join(logs, file), "utf8").split("\n"))
+    .filter((line) => line.includes(" BITS_POST "));
+}
+
 async function expectPublished({ origin }: Uploader, pair: MadePair): Promise<void> {
   await origin.published("win7", 1);
   expect((await origin.get(PACK)).body.equals(pair.pack)).toBe(true);
@@ -116,6 +124,25 @@ describe("uploads to an origin", () => {
       { action: "publish", by: "upload", user: "alice", image: "win7", version: 1 },
       { action: "upload", outcome: "closed", bytes: PAIR.pack.length },
     ]);
+    const requests = uploadsLogged(uploader.origin);
+    expect(requests).toHaveLength(6);
+    expect(requests[0]).toContain(` BITS_POST ${PACK}.index - `);
+    expect(requests.every((line) => line.includes(" alice 127.0.0.1 ") && line.includes(" 200 0 "))).toBe(
+      true,
+    );
+  });
+
+  it("are taken away by DELETE while they are received", async () => {
+    const { origin, send, create } = await startUploader();
+    const id = await create(PACK);
+    const headers = { ...basic("alice"), "X-Ckmesh": "1" };
+    const target = `/ckmesh/api/uploads/${id.slice(1, -1)}`;
+    expect((await origin.get(target, headers, "DELETE")).status).toBe(200);
+    expect((await origin.get(target, headers, "DELETE")).status).toBe(404);
+    expect(await send("Close-Session", PACK, { ...basic("alice"), "BITS-Session-Id": id })).toMatchObject({
+      status: 500,
+      headers: { "bits-error-code": "0x8020001F" },
+    });
   });
 
   it("ask for credentials where everybody may read, and need the right to change", async () => {
