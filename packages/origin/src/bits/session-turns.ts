@@ -34,8 +34,12 @@ export class SessionTurns {
     return this.#holder !== undefined;
   }
 
-  /** @throws {BitsFault} 503 when too many wait */
-  async enter(): Promise<Turn> {
+  /**
+   * @param isEnd nothing that comes is wanted any more: a body that is on its way is cut off at once
+   * @throws {BitsFault} 503 when too many wait
+   */
+  async enter(isEnd = false): Promise<Turn> {
+    if (isEnd) this.#holder?.abort();
     if (this.#holder !== undefined) await this.#wait();
     const holder = new AbortController();
     this.#holder = holder;

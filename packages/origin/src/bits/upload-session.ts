@@ -105,16 +105,16 @@ export class UploadSession {
   }
 
   cancel(): Promise<SessionOutcome> {
-    return this.#inTurn(() => this.#advance({ type: "cancel" }));
+    return this.#inTurn(() => this.#advance({ type: "cancel" }), true);
   }
 
   /**
-   * Deletes what there is, when the packet that runs has ended.
+   * Deletes what there is; a fragment that comes is cut off.
    * @param isDue asked then: false lets the session live
    * @returns whether it was dropped
    */
   async drop(isDue: () => boolean = () => true): Promise<boolean> {
-    const turn = await this.#turns.enter();
+    const turn = await this.#turns.enter(true);
     try {
       if (this.#state.phase === "ended" || !isDue()) return false;
       const { state, effects } = stepSession(this.#state, { type: "drop" }, this.#parts.limits());
@@ -126,8 +126,8 @@ export class UploadSession {
     }
   }
 
-  async #inTurn(run: (turn: Turn) => Promise<BitsReply>): Promise<SessionOutcome> {
-    const turn = await this.#turns.enter();
+  async #inTurn(run: (turn: Turn) => Promise<BitsReply>, isEnd = false): Promise<SessionOutcome> {
+    const turn = await this.#turns.enter(isEnd);
     try {
       const reply = await run(turn);
       return { reply, hasEnded: this.#state.phase === "ended" };

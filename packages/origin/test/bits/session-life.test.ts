@@ -228,6 +228,29 @@ describe("packets of one session", () => {
     expect(uploads.published("win7_1.ckm")).toEqual(TEN);
   });
 
+  it("need not wait for a body that nobody wants any more", async () => {
+    const uploads = await startUploads();
+    const reading = new EventEmitter();
+    async function* endless(): AsyncIterable<Buffer> {
+      yield TEN.subarray(0, 3);
+      reading.emit("silence");
+      await new Promise(() => {});
+    }
+    const admin = { user: "carol", address: "10.0.0.1" };
+    for (const end of [
+      (id: string) => uploads.send({ type: "Cancel-Session", headers: { "bits-session-id": id } }),
+      (id: string) => uploads.sessions.drop(id.slice(1, -1).toLowerCase(), admin),
+    ]) {
+      const id = await uploads.create();
+      const silence = once(reading, "silence");
+      const running = uploads.fragment(id, 0, TEN, 10, { body: endless() });
+      await silence;
+      await Promise.all([expect(running).rejects.toMatchObject({ code: "ERR_ABORTED" }), end(id)]);
+      expect(await uploads.close(id)).toMatchObject(NOT_FOUND);
+    }
+    expect(folders(uploads)).toEqual([]);
+  });
+
   it("are refused with 503 when too many wait", async () => {
     const uploads = await startUploads();
     const id = await uploads.create();
