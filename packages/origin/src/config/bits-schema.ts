@@ -16,7 +16,9 @@ export const bitsSchema = Type.Object({
     pattern: "^\\d{0,16}$",
     description: "Bytes of one upload, decimal; empty = 1844674407370955",
   }),
-  BITSAllowOverwrites: Type.Boolean({ description: "An upload may take the place of a version that exists" }),
+  BITSAllowOverwrites: Type.Boolean({
+    description: "A version that exists may be uploaded again: the same content, for damaged files",
+  }),
   BITSHostId: Type.String({
     maxLength: 300,
     pattern: "^[A-Za-z0-9._:\\[\\]-]*$",

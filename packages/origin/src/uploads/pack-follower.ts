@@ -8,6 +8,8 @@ interface Waiter<T> {
   readonly reject: (err: Error) => void;
 }
 
+const NOTHING = [0, -1] as const;
+
 /**
  * A thread that follows the file of a pack while it comes: checks each frame, and copies those that are here already.
  * It reads what lies in the file, so it also catches up with what came before it was there.
@@ -17,6 +19,9 @@ export class PackFollower {
   readonly opened: Promise<void>;
   readonly #worker;
   #isOpened: () => void = () => {};
+  readonly #hasSources: boolean;
+  /** What was told last. */
+  #missing: readonly [number, number] = NOTHING;
   #fault: Error | undefined;
   #isVerified = false;
   #fill: Waiter<Filled> | undefined;
@@ -31,6 +36,7 @@ export class PackFollower {
     this.opened = new Promise((resolve) => {
       this.#isOpened = resolve;
     });
+    this.#hasSources = paths.sources.length > 0;
     this.#worker = startCheckWorker("uploads/upload-worker.js", paths);
     this.#worker.on("message", (message: unknown) => {
       try {
@@ -52,12 +58,17 @@ export class PackFollower {
 
   /** Copies what is known behind the first `received` bytes, for `limitMs` at most; never rejects. */
   async fill(received: number, total: number, limitMs: number): Promise<Filled> {
-    if (this.#fault !== undefined) return { received };
+    if (this.#fault !== undefined || !this.#hasSources) return { received };
+    const [first, last] = this.#missing;
+    // Asking costs as long as a step of the check.
+    if (received >= first && received <= last) return { received, missing: [received, last] };
     try {
-      return await new Promise<Filled>((resolve, reject) => {
+      const filled = await new Promise<Filled>((resolve, reject) => {
         this.#fill = { resolve, reject };
         this.#worker.postMessage({ received, total, fillMs: limitMs });
       });
+      this.#missing = filled.missing ?? NOTHING;
+      return filled;
     } catch {
       return { received }; // The fault is told when the pack is complete.
     }

@@ -1,7 +1,5 @@
-import { AppError, type Clock, describeError, isAppError, type Logger } from "@ckmesh/core";
-import type { AuditLog } from "../audit-log.js";
-import type { FileStamp, PublishedVersion } from "../catalogue.js";
-import { stampOf } from "../opaque-pack.js";
+import { AppError, describeError, isAppError } from "@ckmesh/core";
+import type { PublishedVersion } from "../catalogue.js";
 import { fileKey } from "../served-path.js";
 import { verifyIndexInWorker } from "../verify-in-worker.js";
 import { type IdentifiedUpload, identifyUpload } from "./identify-upload.js";
@@ -15,38 +13,32 @@ import {
   publishOwnPair,
   requireNewNumber,
 } from "./publish-pair.js";
-import { type Upload, userKey } from "./upload.js";
+import { type Upload, userKey, wait } from "./upload.js";
+import { UploadEnds, type UploadEndsOptions } from "./upload-ends.js";
 import type { UploadFolder } from "./upload-folder.js";
 import type { UploadTarget } from "./upload-intake.js";
 import type { UploadEnd } from "./upload-record.js";
-import { isTransient, refusalOf } from "./upload-refusal.js";
+import { isTransient } from "./upload-refusal.js";
 
-export interface UploadPublisherOptions extends PublishPairOptions {
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly audit: Pick<AuditLog, "write">;
+export interface UploadPublisherOptions extends PublishPairOptions, UploadEndsOptions {
   /** Whether files of a version may be uploaded again under its own URL: the same content, for damaged ones. */
   readonly allowOverwrites: () => boolean;
   /** How long a foreign pack waits for an index, ms, before it is published alone. */
   readonly settleMs: number;
   /** How long a half waits for the other one, ms. */
   readonly holdMs: () => number;
-  /** A staged file goes away. */
-  readonly onGone: (file: FileStamp) => void;
 }
 
 /** How long, and how many, ends are remembered. */
 const REMEMBER_MS = 24 * 3_600_000;
 const MAX_ENDED = 1000;
-/** Until a failure that was not the file's is tried again: at first, and at most. */
-const RETRY_MS = 10_000;
-const MAX_RETRY_MS = 600_000;
 
 /** Leads closed uploads to their end: what are they, what belongs together, is it right, publish. */
 export class UploadPublisher {
   readonly #options: UploadPublisherOptions;
-  readonly #folder: UploadFolder;
   readonly #uploads: Map<string, Upload>;
+  readonly #held = new Set<Upload>();
+  readonly #ends: UploadEnds;
   readonly #stop = new AbortController();
   readonly #work = new Set<Promise<void>>();
   /** By image: a number is given once. */
@@ -61,13 +53,19 @@ export class UploadPublisher {
   /** @param uploads shared with the intake, which adds to it */
   constructor(options: UploadPublisherOptions, folder: UploadFolder, uploads: Map<string, Upload>) {
     this.#options = options;
-    this.#folder = folder;
     this.#uploads = uploads;
+    this.#ends = new UploadEnds(options, folder);
+  }
+
+  /** Closed uploads that have not ended. */
+  get held(): ReadonlySet<Upload> {
+    return this.#held;
   }
 
   /** Takes a closed upload on. */
   take(upload: Upload): void {
     upload.state = "checking";
+    this.#held.add(upload);
     this.#background(this.#take(upload));
   }
 
@@ -91,8 +89,8 @@ export class UploadPublisher {
   /** Forgets an upload and deletes what is left of it. */
   async forget(upload: Upload): Promise<void> {
     this.#uploads.delete(upload.id);
-    await this.#evict(upload);
-    await this.#folder.forget(upload.id);
+    this.#held.delete(upload);
+    await this.#ends.forget(upload);
   }
 
   /** Decides what to publish and what to refuse, now and when time has passed. Call it when something changed. */
@@ -144,7 +142,7 @@ export class UploadPublisher {
       } else if (upload.state === "waiting") {
         if (isDue(closedAt + this.#options.holdMs())) {
           const late = new AppError("ERR_TIMEOUT", "its other half did not come in time");
-          this.#background(this.#end(upload, this.#refused(late)));
+          this.#background(this.#end(upload, this.#ends.refused(late)));
         } else if (isDue(upload.retryAt)) {
           const hopeless = this.#endOfIndex(content);
           if (content === undefined) this.take(upload);
@@ -178,7 +176,7 @@ export class UploadPublisher {
         if (upload.index !== undefined) requireNewNumber(this.#options, upload.index);
         wait(upload);
       } else {
-        await this.#end(upload, this.#published(published));
+        await this.#end(upload, this.#ends.published(published));
       }
     } catch (err) {
       await this.#fail(upload, err);
@@ -200,9 +198,8 @@ export class UploadPublisher {
 
   /** A signed index may describe a pack that is not ours. */
   #hasOpaqueIndex({ image }: UploadTarget): boolean {
-    return [...this.#uploads.values()].some(
-      ({ target, index, end }) =>
-        end === undefined && index?.isOpaque === true && fileKey(target.image) === fileKey(image),
+    return [...this.#held].some(
+      ({ target, index }) => index?.isOpaque === true && fileKey(target.image) === fileKey(image),
     );
   }
 
@@ -222,7 +219,7 @@ export class UploadPublisher {
       why === "superseded"
         ? "the same file was uploaded again"
         : "the pack and the index that were uploaded do not belong together: upload the two that were packed together";
-    await this.#end(upload, this.#refused(new AppError(code, reason)));
+    await this.#end(upload, this.#ends.refused(new AppError(code, reason)));
   }
 
   #publish(packId: string, indexId: string | undefined): void {
@@ -245,7 +242,7 @@ export class UploadPublisher {
           : await this.#publishOwn(pack, { ...index, index: index.index });
       const ms = Math.round(clock.now() - started);
       logger.info({ image, version, user: pack.user.name, bytes: pack.total, ms }, "upload published");
-      for (const upload of both) await this.#end(upload, this.#published({ name: image, version })); // oxlint-disable-line no-await-in-loop -- two
+      for (const upload of both) await this.#end(upload, this.#ends.published({ name: image, version })); // oxlint-disable-line no-await-in-loop -- two
     } catch (err) {
       await this.#fail(pack, err);
       // A bad pack says nothing against its index, which waits for a better one.
@@ -304,62 +301,16 @@ export class UploadPublisher {
     });
   }
 
-  #published({ name, version }: { readonly name: string; readonly version: number }): UploadEnd {
-    return { state: "published", image: name, version, at: Math.round(this.#options.clock.wall()) };
-  }
-
-  #refused(err: unknown): UploadEnd {
-    const folders = [this.#folder.path, this.#options.root];
-    return { state: "refused", ...refusalOf(err, folders), at: Math.round(this.#options.clock.wall()) };
-  }
-
   /** Refuses the upload, unless what failed may go right the next time. */
   async #fail(upload: Upload, err: unknown): Promise<void> {
-    upload.follower?.close();
-    upload.follower = undefined;
-    if (!isTransient(err)) {
-      await this.#end(upload, this.#refused(err));
-      return;
-    }
-    wait(upload);
-    upload.trouble = refusalOf(err, [this.#folder.path, this.#options.root]).reason;
-    upload.retryAt = this.#options.clock.wall() + Math.min(RETRY_MS * 2 ** upload.failures, MAX_RETRY_MS);
-    upload.failures += 1;
-    if (this.#stop.signal.aborted) return;
-    const { id, target, user } = upload;
-    this.#options.logger.error(
-      { err, upload: id, file: target.fileName, user: user.name },
-      "upload cannot be published, trying again",
-    );
+    if (isTransient(err)) this.#ends.retryLater(upload, err, this.#stop.signal.aborted);
+    else await this.#end(upload, this.#ends.refused(err));
   }
 
   async #end(upload: Upload, end: UploadEnd): Promise<void> {
-    const { id, user, target, total = 0, closedAt = 0 } = upload;
-    const { logger } = this.#options;
-    upload.end = end;
-    upload.state = end.state;
-    upload.follower?.close();
-    upload.follower = undefined;
-    if (end.state === "refused") {
-      const { code, reason } = end;
-      logger.warn({ upload: id, file: target.fileName, user: user.name, code, reason }, "upload refused");
-      const entry = { file: target.fileName, session: id, user: user.name, code, reason };
-      this.#options.audit.write({ action: "upload-refused", ...entry }, end.at);
-    }
-    try {
-      await this.#evict(upload);
-      await this.#folder.save({ id, user, target, total, closedAt, end });
-      await this.#folder.removeData(id);
-    } catch (err) {
-      // What is published is so all the same; a restart looks at the file again.
-      logger.error({ err, upload: id, reason: describeError(err) }, "cannot save the end of an upload");
-    }
+    this.#held.delete(upload);
+    await this.#ends.end(upload, end);
     for (const listener of this.#listeners) listener();
-  }
-
-  async #evict(upload: Upload): Promise<void> {
-    const stamp = await stampOf(upload.path).catch(() => undefined); // Gone: nothing of it is served.
-    if (stamp !== undefined) this.#options.onGone(stamp);
   }
 
   #background(work: Promise<void>): void {
@@ -384,9 +335,4 @@ async function hasFinished(follower: PackFollower, total: number): Promise<boole
     if (isAppError(err, "ERR_PACK_INVALID")) throw err;
     return false;
   }
-}
-
-function wait(upload: Upload): void {
-  upload.state = "waiting";
-  upload.trouble = undefined;
 }

@@ -56,6 +56,12 @@ export function newUpload(
   };
 }
 
+/** For its other half. */
+export function wait(upload: Upload): void {
+  upload.state = "waiting";
+  upload.trouble = undefined;
+}
+
 /** Upper and lower case are one user, as in rights. */
 export function userKey({ name }: Identity): string {
   return name.normalize("NFC").toLowerCase();

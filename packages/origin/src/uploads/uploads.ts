@@ -79,7 +79,7 @@ export class Uploads implements UploadIntake {
         throw accessDenied(`the image folder has a file ${fileName} already`, "ERR_IMAGE_EXISTS");
       }
     }
-    if (this.#closed().length >= MAX_WAITING) {
+    if (this.#publisher.held.size >= MAX_WAITING) {
       throw diskFull(new Error(`${MAX_WAITING} uploaded files wait for their other half`));
     }
   }
@@ -102,7 +102,7 @@ export class Uploads implements UploadIntake {
   }
 
   heldBytes(): number {
-    return this.#closed().reduce((sum, { total }) => sum + (total ?? 0), 0);
+    return [...this.#publisher.held].reduce((sum, { total }) => sum + (total ?? 0), 0);
   }
 
   /** Every upload that is known, in the order of their beginning. */
@@ -112,8 +112,9 @@ export class Uploads implements UploadIntake {
 
   /** A closed file that is not published yet, for the user who uploaded it. @param key of `fileKey` */
   async findStaged(key: string, user: Identity | undefined): Promise<FoundFile | undefined> {
-    if (user === undefined || this.#uploads.size === 0) return undefined;
-    const upload = this.#closed().findLast(
+    const { held } = this.#publisher;
+    if (user === undefined || held.size === 0) return undefined;
+    const upload = [...held].findLast(
       ({ target, user: owner }) => isSameUser(owner, user) && fileKey(target.fileName) === key,
     );
     if (upload === undefined) return undefined;
@@ -152,13 +153,9 @@ export class Uploads implements UploadIntake {
     await this.#publisher.close();
   }
 
-  #closed(): readonly Upload[] {
-    return this.list().filter(({ closedAt, end }) => closedAt !== undefined && end === undefined);
-  }
-
   /** A thread for a pack that comes, if its index is here and not too many run. */
   #follow(upload: Upload, versionId: string): PackFollower | undefined {
-    const indexes = this.#closed().filter(
+    const indexes = [...this.#publisher.held].filter(
       ({ content }) => content?.type === "index" && content.versionId === versionId,
     );
     const index = indexes.find(({ user }) => isSameUser(user, upload.user)) ?? indexes[0];
