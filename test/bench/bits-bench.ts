@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import {
+  type Figure,
   firstUrl,
   IMAGE,
   makeCertificate,
@@ -20,7 +21,8 @@ import {
 } from "./wrk-load.js";
 
 /**
- * What GET costs at an origin that receives uploads by the same connections, beside a plain file server in Node, in turns:
+ * What GET costs at an origin that receives uploads by the same connections, and at a plain file server in Node that
+ * does, both beside the plain server itself, in turns:
  * `npx tsx --conditions=ckmesh-src test/bench/bits-bench.ts [--mib 64] [--seconds 2] [--rounds 5] [--connections 1,16]`,
  * after a build. The server runs on core 0, wrk on core 1. Wanted: 0.97 x or more of the plain server's throughput. On a busy
  * machine only the CPU that a GB takes can be compared.
@@ -37,6 +39,9 @@ const { values: args } = parseArgs({
 /** Bytes of a range; undefined = the whole file. */
 const RANGES = [64 * 1024, undefined];
 
+/** Sent by each server before it counts, in ranges of 64 KiB: on a busy machine a second does not compile its code. */
+const WARM_BYTES = 1.5e9;
+
 const missing = missingTools(["wrk", "taskset", "openssl", "curl"]);
 if (missing.length > 0) console.log(`skipped: ${missing.join(", ")} not installed`);
 else await main();
@@ -50,7 +55,7 @@ async function main(): Promise<void> {
     const size = await makeImage(folder, root, Number(args.mib));
     makeCertificate(folder);
     console.log(
-      "scheme range connections | origin MB/s | plain Node MB/s | throughput ratio | CPU ratio: median (lowest to highest)",
+      "beside a plain Node server: scheme range connections | origin: throughput, CPU | the same server with BITS: throughput, CPU",
     );
     for (const scheme of ["http", "https"] as const) await benchScheme(scheme, folder, root, size); // oxlint-disable-line no-await-in-loop -- one at a time
   } finally {
@@ -64,40 +69,58 @@ async function benchScheme(
   root: string,
   size: number,
 ): Promise<void> {
-  const flags = { "bits.BITSUploadEnabled": true, "rights.change": ["nobody"] };
+  const flags = { "bits.BITSUploadEnabled": true };
   const origin = await startOriginServer(scheme, folder, root, flags);
-  const plain = await startPlainServer(scheme, folder, root);
+  const receiving = await startPlainServer("bits", scheme, folder, root);
+  const plain = await startPlainServer("plain", scheme, folder, root);
+  const servers = [origin, receiving, plain];
   const load = { folder, size, seconds: Number(args.seconds) };
   try {
-    // Compiled code and a warm page cache for both before anything counts.
-    for (const server of [origin, plain]) measure({ ...load, server, range: 64 * 1024, connections: 16 });
+    // Compiled code and a warm page cache for all before anything counts.
+    for (const server of servers) {
+      let bytes = 0;
+      while (bytes < WARM_BYTES) {
+        bytes +=
+          measure({ ...load, server, range: 64 * 1024, connections: 16 }).mbPerSec * load.seconds * 1e6;
+      }
+    }
     for (const range of RANGES) {
       for (const connections of args.connections.split(",").map(Number)) {
-        const pairs = Array.from({ length: Number(args.rounds) }, (_, round) => {
-          const order = round % 2 === 0 ? [origin, plain] : [plain, origin];
+        const rounds = Array.from({ length: Number(args.rounds) }, (_, round) => {
+          const order = round % 2 === 0 ? servers : servers.toReversed();
           const figures = order.map((server) => measure({ ...load, server, range, connections }));
-          const [ours, theirs] = round % 2 === 0 ? figures : figures.toReversed();
-          if (ours === undefined || theirs === undefined) throw new Error("unreachable: two servers");
-          return { ours, theirs };
+          return round % 2 === 0 ? figures : figures.toReversed();
         });
         const label = `${scheme} ${range === undefined ? "whole" : `${range / 1024} KiB`} ${connections}`;
-        const rates = summary(pairs.map(({ ours, theirs }) => ours.mbPerSec / theirs.mbPerSec));
-        const cpu = summary(pairs.map(({ ours, theirs }) => ours.cpuPerGb / theirs.cpuPerGb));
-        const mbPerSec = [
-          median(pairs.map(({ ours }) => ours.mbPerSec)),
-          median(pairs.map(({ theirs }) => theirs.mbPerSec)),
-        ];
-        console.log(`${label} | ${mbPerSec.map((rate) => rate.toFixed(0)).join(" | ")} | ${rates} | ${cpu}`);
+        console.log(`${label} | ${beside(rounds, 0)} | ${beside(rounds, 1)}`);
       }
     }
   } finally {
-    await Promise.all([origin.stop(), plain.stop()]);
+    await Promise.all(servers.map((server) => server.stop()));
   }
 }
 
-async function startPlainServer(scheme: "http" | "https", folder: string, root: string): Promise<Server> {
+/** A server beside the last one: its throughput and CPU per GB as a ratio, median (lowest to highest). */
+function beside(rounds: readonly (readonly Figure[])[], which: number): string {
+  const ratios = (of: (figure: Figure) => number): string =>
+    summary(
+      rounds.map((figures) => {
+        const [one, plain] = [figures[which], figures.at(-1)];
+        if (one === undefined || plain === undefined) throw new Error("unreachable: a figure of each server");
+        return of(one) / of(plain);
+      }),
+    );
+  return `${ratios((figure) => figure.mbPerSec)}, ${ratios((figure) => figure.cpuPerGb)}`;
+}
+
+async function startPlainServer(
+  kind: "plain" | "bits",
+  scheme: "http" | "https",
+  folder: string,
+  root: string,
+): Promise<Server> {
   const tls = scheme === "http" ? [] : [join(folder, "cert.pem"), join(folder, "key.pem")];
-  const child = fork(new URL("./plain-node-server.ts", import.meta.url), [join(root, IMAGE), ...tls], {
+  const child = fork(new URL("./plain-node-server.ts", import.meta.url), [kind, join(root, IMAGE), ...tls], {
     execArgv: ["--import", "tsx"],
   });
   pin(child);

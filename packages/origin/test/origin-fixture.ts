@@ -125,6 +125,17 @@ export async function eventually(isSo: () => boolean | Promise<boolean>): Promis
   }
 }
 
+/** Waits until a count has begun, and has then stood still for ten looks. */
+export async function settled(count: () => number): Promise<void> {
+  let [before, looks] = [0, 0];
+  await eventually(() => {
+    const now = count();
+    looks = now > 0 && now === before ? looks + 1 : 0;
+    before = now;
+    return looks === 10;
+  });
+}
+
 function tlsFiles(folder: string): Readonly<Record<string, string>> {
   const [tlsCert, tlsKey] = [join(folder, "cert.pem"), join(folder, "key.pem")];
   writeFileSync(tlsCert, TEST_CERT);

@@ -28,7 +28,7 @@ export const BITS_IDLE_MS = 180_000;
 /** From the first byte of a head to its last; those of requests that were sent ahead count from their turn. */
 export const HEAD_TIMEOUT_MS = 60_000;
 /** How long a client may take to read an answer of a few hundred bytes. */
-const ANSWER_TIMEOUT_MS = 60_000;
+export const ANSWER_TIMEOUT_MS = 60_000;
 /**
  * What is read of a body after its refusal, so that the connection and its logon stay usable: Windows sends
  * fragments of 13 MB at most ([MC-BUP] 2.2.6, note 16).

@@ -19,6 +19,9 @@ export const MAX_HEAD_BYTES = 65_536;
 /** The head without the line that bears the ticket. */
 export const MAX_PLAIN_HEAD_BYTES = 16_384;
 
+/** A sender of single bytes must not cost more memory than its bytes. */
+const MAX_PIECES = 64;
+
 const LF = 0x0a;
 const CR = 0x0d;
 const REQUEST_LINE = /^\S+ ([\x21-\x7e]+) HTTP\/(\d)\.(\d)$/;
@@ -38,7 +41,7 @@ const SINGLE = new Set([
 
 /** Collects a head as it comes in, and looks at each byte once. */
 export class HeadCollector {
-  readonly #chunks: Buffer[] = [];
+  #chunks: Buffer[] = [];
   #size = 0;
   /** Bytes since the last line end. */
   #lineSize = 0;
@@ -65,6 +68,7 @@ export class HeadCollector {
         return { head: Buffer.concat(this.#chunks), rest: chunk.subarray(from) };
       }
     }
+    if (this.#chunks.length === MAX_PIECES) this.#chunks = [Buffer.concat(this.#chunks)];
     this.#chunks.push(chunk);
     this.#size += chunk.length;
     this.#lineSize += chunk.length - from;

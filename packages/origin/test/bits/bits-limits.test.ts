@@ -3,10 +3,15 @@ import type { Socket } from "node:net";
 import { AppError, isAppError } from "@ckmesh/core";
 import { VirtualClock } from "@ckmesh/testkit";
 import { describe, expect, it } from "vitest";
-import { BITS_IDLE_MS, HEAD_TIMEOUT_MS, MAX_DRAINED_BYTES } from "../../src/bits/bits-connection.js";
+import {
+  ANSWER_TIMEOUT_MS,
+  BITS_IDLE_MS,
+  HEAD_TIMEOUT_MS,
+  MAX_DRAINED_BYTES,
+} from "../../src/bits/bits-connection.js";
 import type { BitsHandler, BitsRequest } from "../../src/bits/bits-request.js";
 import { BODY_GRACE_MS, MAX_BODY_PAUSE_MS, MIN_BODY_BYTES_PER_SEC } from "../../src/bits/request-body.js";
-import { eventually } from "../origin-fixture.js";
+import { eventually, settled } from "../origin-fixture.js";
 import { answering, openBitsListener } from "./bits-fixture.js";
 import { get, packet, RawClient } from "./raw-client.js";
 
@@ -187,6 +192,30 @@ describe("time", () => {
     expect(await client.next()).toBeUndefined();
     expect(failures.map((err) => isAppError(err, "ERR_TIMEOUT"))).toEqual([true]);
     expect(log.filter((line) => line.includes("request failed"))).toEqual([]);
+  });
+
+  it("is a minute for a client to read an answer, and no further request is looked at before", async () => {
+    const clock = new VirtualClock();
+    let packets = 0;
+    const { url } = await openBitsListener(
+      async () => {
+        packets += 1;
+        return { status: 200, headers: { "X-Fill": "x".repeat(8000) } };
+      },
+      { clock },
+    );
+    const client = await RawClient.open(url);
+    client.socket.pause();
+    // Answers of 160 MB: more than the operating system holds for anybody.
+    const count = 20_000;
+    client.write(packet().repeat(count)).catch(() => undefined);
+    await settled(() => packets);
+    expect(packets).toBeLessThan(count);
+    const before = packets;
+    clock.advance(ANSWER_TIMEOUT_MS);
+    client.socket.resume();
+    while ((await client.next()) !== undefined);
+    expect(packets).toBe(before);
   });
 
   it("is up for a sender that keeps below IIS's lowest rate, not for one that keeps above", async () => {

@@ -3,7 +3,7 @@ import { EventEmitter, once } from "node:events";
 import type { Socket } from "node:net";
 import { describe, expect, it } from "vitest";
 import type { BitsHandler } from "../../src/bits/bits-request.js";
-import { eventually } from "../origin-fixture.js";
+import { settled } from "../origin-fixture.js";
 import { openBitsListener } from "./bits-fixture.js";
 import { get, packet, RawClient, TARGET } from "./raw-client.js";
 
@@ -161,16 +161,8 @@ describe.each(["http", "https"] as const)("BITS_POST over %s", (scheme) => {
     const client = await RawClient.open(url);
     const body = randomFillSync(Buffer.alloc(64 * 1024 * 1024));
     const answer = client.ask(Buffer.concat([Buffer.from(packet([`Content-Length: ${body.length}`])), body]));
-    let before = -1;
     // As much as fits in the buffers of the operating system is on its way when nothing moves any more.
-    await eventually(async () => {
-      for (let still = 0; still < 10; still += 1) {
-        if (bytesRead !== before || bytesRead === 0) still = 0;
-        before = bytesRead;
-        await new Promise((done) => setTimeout(done, 5));
-      }
-      return true;
-    });
+    await settled(() => bytesRead);
     expect(bytesRead).toBeLessThan(512 * 1024);
     gate.emit("open");
     expect((await answer)?.headers.get("x-sha")).toEqual([sha256(body)]);
