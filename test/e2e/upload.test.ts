@@ -139,7 +139,7 @@ describe("an upload to an origin", () => {
   );
 
   it(
-    "goes on after a kill of the uploader, and through one of the origin",
+    "goes on after a kill and a stop of the uploader, and through a kill of the origin",
     async ({ signal }) => {
       await withOrigin(signal, async (origin, own) => {
         await origin.start();
@@ -148,6 +148,13 @@ describe("an upload to an origin", () => {
         await killed.waitFor((line) => Number(line["bytesSent"]) > DISK_BYTES / 4, signal);
         await killed.kill();
         expect(existsSync(join(own, "Win11_1.ckm.upload"))).toBe(true);
+
+        const stopped = await runCkmesh([...args, "--limit", "60M"], {
+          onStdout(text, kill) {
+            if (/"bytesSent":[1-9]/.test(text)) kill("SIGINT");
+          },
+        });
+        expect([stopped.exitCode, end(stopped)["code"]]).toEqual([130, "ERR_ABORTED"]);
 
         const next = new CkmeshProcess("upload", [...args.slice(0, -1), "--limit", "60M"]);
         try {
