@@ -11,6 +11,8 @@ import { useTempFolder } from "./temp-folder.js";
 const tempFolder = useTempFolder();
 const TIMEOUT_MS = 120_000;
 const DISK_BYTES = 24 * MIB;
+/** Slow enough that there is a middle: about seven seconds, with a status line each second. */
+const SLOW = "30M";
 
 /** An origin that takes uploads of alice; bob may only read. */
 class UploadOrigin {
@@ -139,25 +141,32 @@ describe("an upload to an origin", () => {
   );
 
   it(
-    "goes on after a kill of the uploader, and through one of the origin",
+    "goes on after a kill and a stop of the uploader, and through a kill of the origin",
     async ({ signal }) => {
       await withOrigin(signal, async (origin, own) => {
         await origin.start();
         const args = ["upload", await packFirst(own), ...flags(own, origin.url)];
-        const killed = new CkmeshProcess("upload", [...args.slice(0, -1), "--limit", "60M"]);
-        await killed.waitFor((line) => Number(line["bytesSent"]) > DISK_BYTES / 4, signal);
+        const killed = new CkmeshProcess("upload", [...args.slice(0, -1), "--limit", SLOW]);
+        await killed.waitFor((line) => Number(line["bytesSent"]) > 0, signal);
         await killed.kill();
         expect(existsSync(join(own, "Win11_1.ckm.upload"))).toBe(true);
 
-        const next = new CkmeshProcess("upload", [...args.slice(0, -1), "--limit", "60M"]);
+        const stopped = await runCkmesh([...args, "--limit", SLOW], {
+          onStdout(text, kill) {
+            if (/"bytesSent":[1-9]/.test(text)) kill("SIGINT");
+          },
+        });
+        expect([stopped.exitCode, end(stopped)["code"]]).toEqual([130, "ERR_ABORTED"]);
+
+        const next = new CkmeshProcess("upload", [...args.slice(0, -1), "--limit", SLOW]);
         try {
-          await next.waitFor((line) => Number(line["bytesSent"]) > DISK_BYTES / 4, signal);
+          await next.waitFor((line) => Number(line["bytesSent"]) > 0, signal);
           await origin.kill();
           await next.waitFor((line) => line["event"] === "retry", signal);
           await origin.start();
           const summary = await next.done(signal);
           expect(summary).toMatchObject({ published: true, version: 1 });
-          // Two thirds were left, and a fragment or two went twice.
+          // Some went before, and a fragment or two went twice.
           expect(Number(summary["bytesSent"])).toBeLessThan(DISK_BYTES * 0.95);
         } finally {
           await next.stop();

@@ -1,4 +1,4 @@
-import { AppError, describeError, formatBytes, formatDuration, parseRate } from "@ckmesh/core";
+import { AppError, describeError, formatBytes, formatDuration, isAppError, parseRate } from "@ckmesh/core";
 import {
   openVersion,
   UploadPacer,
@@ -14,6 +14,8 @@ import type { Output } from "../output.js";
 
 /** Servers drop those who send too slowly to get anywhere; bytes per second. */
 const MIN_LIMIT = 1000;
+
+const STOPPED = "the upload was stopped; the same command goes on where it is";
 
 /** Uploads a version; broken off, it can be resumed. */
 export const upload: Action = async ({ output, signal }, options) => {
@@ -33,7 +35,9 @@ export const upload: Action = async ({ output, signal }, options) => {
           random: cryptoRandom,
           signal,
         },
-      );
+      ).catch((err: unknown) => {
+        throw isAppError(err, "ERR_ABORTED") ? new AppError("ERR_ABORTED", STOPPED) : err;
+      });
       output.endProgress();
       const { bytesTotal, bytesSent, bytesSpared, publishedVersion } = uploaded;
       const seconds = (performance.now() - start) / 1000;
