@@ -223,6 +223,40 @@ describe("ckmesh image", () => {
     expect(readFileSync(copy).equals(readFileSync(`${disk}.old`))).toBe(true);
   });
 
+  it("deletes a version under a client that fetches it: the client goes on with the newest", async () => {
+    const folder = temporaryFolder();
+    const [disk, packed] = [join(folder, "disk"), join(folder, "packed")];
+    for (const previous of [[], ["--previous", packed]]) {
+      writeFileSync(disk, randomFillSync(new Uint8Array(8 * MIB)));
+      await runCkmesh(["pack", disk, "--name", "win7", "--out", packed, ...previous]);
+    }
+    const { origin, run, args } = await startAdmin([]);
+    const publish = async (version: number): Promise<void> => {
+      for (const suffix of ["ckm", "ckm.index"]) {
+        const file = `win7_${version}.${suffix}`;
+        copyFileSync(join(packed, file), join(origin.root, file));
+      }
+      await origin.published("win7", version);
+    };
+    await publish(1);
+    const store = ["--store", join(folder, "store"), "--listen", "127.0.0.1:0", "--wan-budget", "8M"];
+    let deleting: Promise<Finished> | undefined;
+    let isStopped = false;
+    const client = await runCkmesh(["client", "run", "--origin", ...args.slice(1), ...store, "--json"], {
+      onStdout: (text, kill) => {
+        if (deleting === undefined && /"bytesDone":[1-9]\d{5}/.test(text)) {
+          deleting = publish(2).then(() => run("delete", "win7", "1", "--yes"));
+        }
+        if (isStopped || !/"version":2,"state":"active"/.test(text)) return;
+        isStopped = true;
+        kill("SIGTERM");
+      },
+    });
+    expect([client.exitCode, (await deleting)?.exitCode]).toEqual([0, 0]);
+    expect(newestOf(jsonLines(client).at(-1)).int("version", 1, 9)).toBe(2);
+    expect(client.stdout).not.toMatch(/"version":1,"state":"(?:verified|active)"/);
+  });
+
   it("writes a record into the folder of a stock web server", async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, V1.indexName), V1.index);
