@@ -223,6 +223,81 @@ describe("ckmesh image", () => {
     expect(readFileSync(copy).equals(readFileSync(`${disk}.old`))).toBe(true);
   });
 
+  it("deletes a version under a client that fetches it: the client goes on with the newest", async () => {
+    const folder = temporaryFolder();
+    const [disk, packed] = [join(folder, "disk"), join(folder, "packed")];
+    for (const previous of [[], ["--previous", packed]]) {
+      writeFileSync(disk, randomFillSync(new Uint8Array(8 * MIB)));
+      await runCkmesh(["pack", disk, "--name", "win7", "--out", packed, ...previous]);
+    }
+    const { origin, run, args } = await startAdmin([]);
+    const publish = async (version: number): Promise<void> => {
+      for (const suffix of ["ckm", "ckm.index"]) {
+        const file = `win7_${version}.${suffix}`;
+        copyFileSync(join(packed, file), join(origin.root, file));
+      }
+      await origin.published("win7", version);
+    };
+    await publish(1);
+    const store = ["--store", join(folder, "store"), "--listen", "127.0.0.1:0", "--wan-budget", "8M"];
+    let deleting: Promise<Finished> | undefined;
+    let isStopped = false;
+    const client = await runCkmesh(["client", "run", "--origin", ...args.slice(1), ...store, "--json"], {
+      onStdout: (text, kill) => {
+        if (deleting === undefined && /"bytesDone":[1-9]\d{5}/.test(text)) {
+          deleting = publish(2).then(() => run("delete", "win7", "1", "--yes"));
+        }
+        if (isStopped || !/"version":2,"state":"active"/.test(text)) return;
+        isStopped = true;
+        kill("SIGTERM");
+      },
+    });
+    expect([client.exitCode, (await deleting)?.exitCode]).toEqual([0, 0]);
+    expect(newestOf(jsonLines(client).at(-1)).int("version", 1, 9)).toBe(2);
+    expect(client.stdout).not.toMatch(/"version":1,"state":"(?:verified|active)"/);
+  });
+
+  it("takes a bad version back from a running client, until it is restored", async () => {
+    const { origin, folder, run, args } = await startAdmin([V1]);
+    const store = ["--store", join(folder, "store")];
+    /** What happens one after the other: what the client said last, and what is done then. */
+    const plan: (readonly [RegExp, () => Promise<unknown>])[] = [
+      [/"version":1,[^\n]*"state":"active"/, async () => dropAndPublish(origin, V2)],
+      [/"version":2,[^\n]*"state":"active"/, () => run("withdraw", "win7", "2", "--yes")],
+      [/"version":1,[^\n]*"state":"active"/, () => run("restore", "win7", "2")],
+      [/"version":2,[^\n]*"state":"active"/, async () => {}],
+    ];
+    let [seen, written] = [0, ""];
+    let isActing = false;
+    const goOn = (kill: (signal: NodeJS.Signals) => void): void => {
+      const [awaited, act] = plan[0] ?? [];
+      if (awaited === undefined || act === undefined || isActing) return;
+      const steps = written.slice(seen).split("\n");
+      if (!steps.some((line) => line.includes('"event":"state"') && awaited.test(line))) return;
+      seen = written.length;
+      plan.shift();
+      if (plan.length === 0) return kill("SIGTERM");
+      isActing = true;
+      void act()
+        .then(() => runCkmesh(["client", "check", ...store]))
+        .finally(() => {
+          isActing = false;
+          goOn(kill); // It may have happened meanwhile.
+        });
+    };
+    const client = await runCkmesh(
+      ["client", "run", "--origin", ...args.slice(1), ...store, "--listen", "127.0.0.1:0", "--json"],
+      {
+        onStdout: (text, kill) => {
+          written = text;
+          goOn(kill);
+        },
+      },
+    );
+    expect([client.exitCode, plan]).toEqual([0, []]);
+    expect(client.stdout).toMatch(/"active":2,/);
+  });
+
   it("writes a record into the folder of a stock web server", async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, V1.indexName), V1.index);
@@ -237,6 +312,11 @@ describe("ckmesh image", () => {
     expect((await runCkmesh([...order, "--folder", join(folder, "none")])).exitCode).toBe(4);
   });
 });
+
+async function dropAndPublish(origin: TestOrigin, pair: MadePair): Promise<void> {
+  origin.drop(pair);
+  await origin.published("win7", 2);
+}
 
 /** The newest version of the only image in a client's summary. */
 function newestOf(summary: Readonly<Record<string, unknown>> | undefined): Fields {
