@@ -1,15 +1,17 @@
 import { randomFillSync } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { KIB, MIB } from "@ckmesh/core";
+import { packImage } from "@ckmesh/store";
 import { afterEach, describe, expect, it } from "vitest";
 import { curlUpload } from "../testbed/bits-curl.js";
 import { type ForeignBitsServer, startForeignBitsServer } from "../testbed/bits-foreign-server.js";
 import { BitsPython } from "../testbed/bits-python.js";
 import { whyNot } from "../testbed/foreign.js";
+import { jsonLines, runCkmesh } from "./run-ckmesh.js";
 import { useTempFolder } from "./temp-folder.js";
 
-/* The foreign clients against the foreign server: what the other tests lean on stands by itself. */
+/* The foreign clients against the foreign server: what the other tests lean on stands by itself. Ours against it, too. */
 const reason = whyNot("foreign BITS programs", ["python", "curl"]);
 const tempFolder = useTempFolder();
 const FRAGMENT_BYTES = 64 * KIB;
@@ -68,6 +70,67 @@ describe.skipIf(reason !== undefined)("Python's client", () => {
     const last = await new BitsPython({ url, file: source }).end();
     expect(last).toMatchObject({ refused: "Create-Session", status: 403, hresult: "0x80070005" });
     expect(readFileSync(target, "utf8")).toBe("there");
+  });
+});
+
+describe.skipIf(reason !== undefined)("ckmesh upload", () => {
+  const NAMES = ["Foreign_3.ckm", "Foreign_3.ckm.index"] as const;
+
+  /** Starts the server and packs a version to be sent there. */
+  async function startWithPair(
+    flags: readonly string[],
+  ): Promise<{ args: string[]; isThere: () => boolean }> {
+    const { url, target } = await start(flags);
+    const served = dirname(target);
+    const outDir = dirname(served);
+    const diskPath = join(outDir, "disk.img");
+    writeFileSync(diskPath, file);
+    await packImage({ diskPath, name: "Foreign", outDir, level: 1, version: 3 });
+    const isSame = (name: string, source: string): boolean =>
+      existsSync(join(served, name)) &&
+      readFileSync(join(served, name)).equals(readFileSync(join(outDir, source)));
+    return {
+      args: ["upload", join(outDir, NAMES[1]), "--to", dirname(url)],
+      isThere: () => NAMES.every((name) => isSame(name, name)) && isSame("Foreign.ckm.index", NAMES[1]),
+    };
+  }
+
+  it.each([
+    { fault: "none", flags: [] },
+    { fault: "413 for long fragments", flags: ["--max-fragment", "20000"] },
+    { fault: "a session that is lost", flags: ["--forget-after", "1"] },
+    { fault: "two Close-Sessions that fail", flags: ["--fail-closes", "2"] },
+    { fault: "a connection that breaks", flags: ["--drop-after", "1"] },
+  ])("brings pack, index and alias to a server that is not ours in spite of: $fault", async ({ flags }) => {
+    const { args, isThere } = await startWithPair(flags);
+    const run = await runCkmesh([...args, "--json"]);
+    expect([run.exitCode, run.stderr]).toEqual([0, ""]);
+    expect(jsonLines(run).at(-1)).toMatchObject({ type: "summary", published: false });
+    expect(isThere()).toBe(true);
+  });
+
+  it("goes on where it was killed, with the sessions that it had", async () => {
+    const { args, isThere } = await startWithPair([]);
+    const slow = [...args, "--json", "--limit", "4M"];
+    const killed = await runCkmesh(slow, {
+      onStdout: (soFar, kill) => {
+        if (/"bytesDone":[1-9]/.test(soFar)) kill("SIGKILL");
+      },
+    });
+    expect(killed.signal).toBe("SIGKILL");
+    const run = await runCkmesh([...args, "--json"]);
+    expect(run.exitCode).toBe(0);
+    expect(isThere()).toBe(true);
+    // Pack, index, alias; none of them twice.
+    expect(countOf("create-session", 200)).toBe(3);
+  });
+
+  it("says that the version is there already", async () => {
+    const { args } = await startWithPair([]);
+    expect((await runCkmesh(args)).exitCode).toBe(0);
+    const again = await runCkmesh(args);
+    expect(again.exitCode).not.toBe(0);
+    expect(again.stderr).toMatch(/exists|already/i);
   });
 });
 

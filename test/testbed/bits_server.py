@@ -46,6 +46,9 @@ class Server(http.server.ThreadingHTTPServer):
         self.has_forgotten = False
         self.has_dropped = False
 
+    def handle_error(self, request, client_address):
+        """A client that was killed is no news."""
+
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
