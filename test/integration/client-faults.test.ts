@@ -6,6 +6,7 @@ import type { ClientConfig } from "@ckmesh/client";
 import { isAppError } from "@ckmesh/core";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { countedBytes, Fixture, versionOf } from "./client-fixture.js";
+import { isLookAt } from "./static-origin.js";
 
 describe("client and a troubled origin", () => {
   let fixture: Fixture;
@@ -154,7 +155,7 @@ describe("client and a troubled origin", () => {
     const source = await fixture.client("b", { once: false, allowOpenSwarm: true });
     await vi.waitFor(() => expect(versionOf(source.status(), 1).state).toBe("active"), { timeout: 20_000 });
     fixture.origin.fault = (_request, response, name) => {
-      if (name === "Win11.ckm.index") return false;
+      if (isLookAt("Win11", name)) return false;
       response.writeHead(500).end();
       return true;
     };

@@ -4,7 +4,7 @@ import { systemClock } from "@ckmesh/runtime";
 import { startTracker, type Tracker } from "@ckmesh/tracker";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { Fixture, versionOf } from "./client-fixture.js";
-import type { Fault } from "./static-origin.js";
+import { type Fault, isLookAt } from "./static-origin.js";
 
 let fixture: Fixture;
 beforeEach(async () => {
@@ -18,7 +18,7 @@ const start = (store: string, config: { site?: string; tracker?: string } = {}):
 
 /** Only heads are served: whatever else a client gets comes from peers. */
 const headsOnly: Fault = (_request, response, name) => {
-  if (name === "Win11.ckm.index") return false;
+  if (isLookAt("Win11", name)) return false;
   response.destroy();
   return true;
 };

@@ -6,6 +6,7 @@ import { systemClock } from "@ckmesh/runtime";
 import { startTracker, type Tracker } from "@ckmesh/tracker";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { countedBytes, Fixture, versionOf } from "./client-fixture.js";
+import { isLookAt } from "./static-origin.js";
 
 const HEAD_BYTES = 4096;
 
@@ -69,7 +70,7 @@ describe("clients with a tracker", () => {
     await reached([a], 1);
     // The newcomer gets the head, and nothing else.
     fixture.origin.fault = (_request, response, name) => {
-      if (name === "Win11.ckm.index") return false;
+      if (isLookAt("Win11", name)) return false;
       response.destroy();
       return true;
     };

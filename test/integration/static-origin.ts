@@ -4,6 +4,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { basename, join } from "node:path";
 import { parseRangeHeader } from "@ckmesh/core";
 
+/** What a client reads of an image with each check: no byte of a version. */
+export function isLookAt(image: string, name: string): boolean {
+  return name === `${image}.ckm.index` || name === `${image}.control.index`;
+}
+
 /** What a fault does with a request; `undefined`: nothing, it is served. */
 export type Fault = (request: IncomingMessage, response: ServerResponse, name: string) => boolean;
 
