@@ -7,7 +7,7 @@ import {
   RAW_HASH_BYTES,
   SECTOR_BYTES,
 } from "./constants.js";
-import type { IndexHead } from "./index-head.js";
+import { isOpaquePack, type PackFacts } from "./index-head.js";
 
 const COUNT_AT = 3;
 const HASH_AT = 4;
@@ -55,8 +55,8 @@ export class FrameTable {
    * which must not change any more.
    * @throws {AppError} ERR_INDEX_INVALID
    */
-  static decode(framesSection: Uint8Array, head: Pick<IndexHead, "disk" | "counts" | "pack">): FrameTable {
-    const isOpaque = head.disk === undefined;
+  static decode(framesSection: Uint8Array, head: PackFacts): FrameTable {
+    const isOpaque = isOpaquePack(head);
     if (framesSection.length !== head.counts.frames * FRAME_RECORD_BYTES) {
       throw invalid(`${framesSection.length} bytes are not ${head.counts.frames} records`);
     }

@@ -41,6 +41,16 @@ export function indexFileName(name: string, version: number): string {
   return `${packFileName(name, version)}.index`;
 }
 
+/** `NAME_n.from_m.ckm`: the delta that leads from version `from` to `version`. */
+export function deltaPackFileName(name: string, version: number, from: number): string {
+  return `${name}_${version}.from_${from}.ckm`;
+}
+
+/** `NAME_n.from_m.ckm.index` */
+export function deltaIndexFileName(name: string, version: number, from: number): string {
+  return `${deltaPackFileName(name, version, from)}.index`;
+}
+
 /** Reads a file name as given (case counts); undefined when it names no pack and no index. */
 export function parseServedName(fileName: string): ServedName | undefined {
   if (fileName.length > 255) return undefined;

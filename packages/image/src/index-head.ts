@@ -35,17 +35,14 @@ export interface CodecEntry {
   readonly firstFrame: number;
 }
 
-export interface IndexHead {
+/** What the heads of images and of deltas have in common. */
+export interface HeadCommon {
   readonly name: string;
   readonly version: number;
-  /** The version whose frames section A keeps. */
-  readonly previous?: { readonly version: number; readonly id: Uint8Array };
   /** Unix seconds. */
   readonly createdAt: number;
   /** Features that a reader must know to use this version. */
   readonly requires: readonly string[];
-  /** Absent: an opaque pack, which has no disk to rebuild. */
-  readonly disk?: { readonly size: number; readonly format: DiskFormat; readonly gridOffset: number };
   readonly codecs: readonly CodecEntry[];
   /** `length`: the whole file; `sha256`: bytes 64 to the end, for an opaque pack the whole file. */
   readonly pack: { readonly length: number; readonly sha256: Uint8Array };
@@ -58,8 +55,39 @@ export interface IndexHead {
   readonly hashesSha256: Uint8Array;
 }
 
-export interface SignedHead {
-  readonly head: IndexHead;
+/** A version, named beyond doubt. */
+export interface VersionRef {
+  readonly version: number;
+  /** Version id. */
+  readonly id: Uint8Array;
+}
+
+export interface IndexHead extends HeadCommon {
+  /** The version whose frames section A keeps. */
+  readonly previous?: VersionRef;
+  /** Absent: an opaque pack, which has no disk to rebuild. */
+  readonly disk?: { readonly size: number; readonly format: DiskFormat; readonly gridOffset: number };
+}
+
+/** The head of a delta; its `version` is that of the target, and it keeps no frames. */
+export interface DeltaHead extends HeadCommon {
+  /** The version that whoever applies it holds. */
+  readonly base: VersionRef;
+  /** The version whose frames it yields. */
+  readonly target: VersionRef;
+}
+
+/** What the frames of a pack need to know of its head. */
+export type PackFacts = Pick<HeadCommon, "counts" | "pack"> &
+  Partial<Pick<IndexHead, "disk"> & Pick<DeltaHead, "target">>;
+
+/** True for a pack that is not of our making: stored frames, no header. */
+export function isOpaquePack(head: PackFacts): boolean {
+  return head.disk === undefined && head.target === undefined;
+}
+
+export interface SignedHead<H extends HeadCommon = IndexHead> {
+  readonly head: H;
   /** Version id: SHA-256 of the encoded head. */
   readonly id: Uint8Array;
   readonly idHex: string;

@@ -45,25 +45,50 @@ export {
   ringPosition,
 } from "./control/rollout-decision.js";
 export { isRolloutOver } from "./control/rollout-end.js";
+export { buildDeltaIndex } from "./delta/delta-builder.js";
+export { DeltaFile } from "./delta/delta-file.js";
+export { checkDeltaEnds, checkDeltaFits, type DeltaParts } from "./delta/delta-fit.js";
+export { decodeDeltaHead } from "./delta/delta-head-codec.js";
+export {
+  DeltaRefs,
+  DeltaRefsWriter,
+  MAX_DICTIONARY_RUNS,
+  MAX_DICTIONARY_SECTORS,
+} from "./delta/delta-refs.js";
 export { DiskExtents, type ExtentArrays } from "./disk-extents.js";
 export { type DiskFile, describeDiskFile } from "./disk-file.js";
 export { type DiskShape, diskPages, diskSectors, gridPad, pageBytes } from "./disk-grid.js";
 export { FrameTable, writeFrameRecord } from "./frame-table.js";
-export { decodeHead, hasIndexMagic } from "./head-codec.js";
+export { hasIndexMagic } from "./head-block.js";
+export { decodeHead } from "./head-codec.js";
 export {
+  deltaIndexFileName,
+  deltaPackFileName,
   indexFileName,
   packFileName,
   parseImageName,
   parseServedName,
 } from "./image-name.js";
 export { type BuiltIndex, buildIndex } from "./index-builder.js";
-export { IndexFile, indexLength } from "./index-file.js";
-export type { CodecEntry, DiskFormat, IndexHead, Section, SectionKind, SignedHead } from "./index-head.js";
+export { IndexFile } from "./index-file.js";
+export {
+  type CodecEntry,
+  type DeltaHead,
+  type DiskFormat,
+  type HeadCommon,
+  type IndexHead,
+  isOpaquePack,
+  type PackFacts,
+  type Section,
+  type SectionKind,
+  type SignedHead,
+} from "./index-head.js";
 export { decodeKept } from "./kept-frames.js";
 export { checkPackHeader, encodePackHeader, hasPackMagic, packHeaderId } from "./pack-header.js";
 export { PieceHashes } from "./piece-hashes.js";
 export { type Renumbering, renumberIndex } from "./renumber-index.js";
 export { RowLayout } from "./row-layout.js";
+export { indexLength, SectionFile } from "./section-file.js";
 export { SectorMapCursor, SectorMapWriter } from "./sector-map.js";
 export { publicKeyBytes, type TrustPolicy } from "./signatures.js";
 export { deriveSwarmKeys } from "./swarm-keys.js";

@@ -1,6 +1,6 @@
 import { AppError, equalBytes } from "@ckmesh/core";
 import { FORMAT, HASH_BYTES, PACK_HEADER_BYTES } from "./constants.js";
-import type { SignedHead } from "./index-head.js";
+import type { HeadCommon, SignedHead } from "./index-head.js";
 
 const MAGIC = Buffer.from("CKMP", "latin1");
 const ID_AT = 16;
@@ -31,7 +31,10 @@ export function packHeaderId(bytes: Uint8Array): Uint8Array | undefined {
  * Requires that a pack begins as its index says.
  * @throws {AppError} ERR_PACK_INVALID
  */
-export function checkPackHeader(bytes: Uint8Array, signed: SignedHead): void {
+export function checkPackHeader(
+  bytes: Uint8Array,
+  signed: Pick<SignedHead<HeadCommon>, "head" | "id">,
+): void {
   if (!hasPackMagic(bytes)) throw invalid("it does not begin with CKMP");
   if (!equalBytes(bytes, encodePackHeader(signed.head.pack.length, signed.id))) {
     throw invalid("its header names another version than its index; copy both files again");

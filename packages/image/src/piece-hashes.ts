@@ -1,6 +1,6 @@
 import { AppError, equalBytes, sha256 } from "@ckmesh/core";
 import { HASH_BYTES } from "./constants.js";
-import type { IndexHead } from "./index-head.js";
+import type { HeadCommon } from "./index-head.js";
 import { RowLayout } from "./row-layout.js";
 
 /** The SHA-256 of each piece row, from the `hashes` section. */
@@ -11,7 +11,7 @@ export class PieceHashes {
   readonly #ownRow: number;
 
   /** @throws {AppError} ERR_INDEX_INVALID when the section is not the one of the head */
-  constructor(hashesSection: Uint8Array, head: IndexHead) {
+  constructor(hashesSection: Uint8Array, head: Pick<HeadCommon, "sections" | "counts" | "hashesSha256">) {
     const rows = new RowLayout(head);
     const own = rows.section("hashes") ?? { first: 0, count: 0 };
     if (

@@ -1,5 +1,5 @@
 import type { Run } from "@ckmesh/core";
-import type { IndexHead, Section, SectionKind } from "./index-head.js";
+import type { HeadCommon, Section, SectionKind } from "./index-head.js";
 import { sectionPieces } from "./section-layout.js";
 
 /** A piece of an index section. */
@@ -17,7 +17,7 @@ export class RowLayout {
   readonly rows: number;
   readonly #sections: readonly { readonly section: Section; readonly run: Run }[];
 
-  constructor(head: IndexHead) {
+  constructor(head: Pick<HeadCommon, "sections" | "counts">) {
     let first = 0;
     this.#sections = head.sections.map((section) => {
       const run = { first, count: sectionPieces(section) };

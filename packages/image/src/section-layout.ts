@@ -14,7 +14,15 @@ import {
   SECTOR_ID_BYTES,
 } from "./constants.js";
 import { diskPages, diskSectors } from "./disk-grid.js";
-import { type IndexHead, SECTION_KINDS, type Section, type SectionKind } from "./index-head.js";
+import {
+  type HeadCommon,
+  type IndexHead,
+  isOpaquePack,
+  type PackFacts,
+  SECTION_KINDS,
+  type Section,
+  type SectionKind,
+} from "./index-head.js";
 
 /** Smallest power of two ≥ 64 KiB that cuts `length` bytes into at most 128 pieces. */
 function pieceLengthFor(length: number): number {
@@ -48,6 +56,21 @@ export function layOutSections(lengths: ReadonlyMap<SectionKind, number>): reado
  * @throws {AppError} ERR_INDEX_INVALID
  */
 export function checkLayout(head: IndexHead): void {
+  const lengths = checkPlaces(head);
+  checkKinds(head, lengths);
+  checkLengths(head, lengths);
+  checkCounts(head);
+  const { sectors, kept } = head.counts;
+  if (head.disk !== undefined && sectors > diskSectors(head.disk) + kept * FRAME_SECTORS) {
+    throw invalid(`${sectors} unique sectors are more than the disk has`);
+  }
+}
+
+/**
+ * Requires that each section is there once and lies where the format puts it; gives their lengths.
+ * @throws {AppError} ERR_INDEX_INVALID
+ */
+export function checkPlaces(head: HeadCommon): ReadonlyMap<SectionKind, number> {
   const lengths = new Map<SectionKind, number>();
   for (const { kind, length } of head.sections) {
     if (lengths.has(kind)) throw invalid(`section ${kind} is there twice`);
@@ -65,23 +88,31 @@ export function checkLayout(head: IndexHead): void {
       throw invalid(`section ${section.kind} does not lie where the format puts it`);
     }
   }
-  checkKinds(head, lengths);
-  checkLengths(head, lengths);
-  checkCounts(head);
+  return lengths;
 }
 
 function checkKinds(head: IndexHead, lengths: ReadonlyMap<SectionKind, number>): void {
   const wanted: SectionKind[] = ["hashes", "frames"];
   if (head.disk !== undefined) wanted.push("container", "map", "pages");
   if (head.previous !== undefined) wanted.push("kept");
-  for (const kind of wanted) if (!lengths.has(kind)) throw invalid(`section ${kind} is missing`);
-  // `ids` is optional; `refs` belongs to deltas.
-  if (head.disk !== undefined) wanted.push("ids");
-  for (const kind of lengths.keys()) {
-    if (!wanted.includes(kind)) throw invalid(`section ${kind} does not belong in this index`);
-  }
+  // `refs` belongs to deltas.
+  requireKinds(lengths, wanted, head.disk === undefined ? [] : ["ids"]);
   if (head.disk === undefined && head.previous !== undefined) {
     throw invalid("an opaque pack has no previous version");
+  }
+}
+
+/** @throws {AppError} ERR_INDEX_INVALID unless all of `wanted` and at most `optional` besides are there */
+export function requireKinds(
+  lengths: ReadonlyMap<SectionKind, number>,
+  wanted: readonly SectionKind[],
+  optional: readonly SectionKind[] = [],
+): void {
+  for (const kind of wanted) if (!lengths.has(kind)) throw invalid(`section ${kind} is missing`);
+  for (const kind of lengths.keys()) {
+    if (!wanted.includes(kind) && !optional.includes(kind)) {
+      throw invalid(`section ${kind} does not belong in this index`);
+    }
   }
 }
 
@@ -97,6 +128,17 @@ function checkLengths(head: IndexHead, lengths: ReadonlyMap<SectionKind, number>
     ["map", MAX_MAP_BYTES],
     ["kept", Math.ceil(MAX_ROWS / 8)],
   ]);
+  requireLengths(lengths, exact, most);
+  if (kept > (lengths.get("kept") ?? 0) * 8)
+    throw invalid(`${kept} kept frames are more than section kept has bits`);
+}
+
+/** @throws {AppError} ERR_INDEX_INVALID unless sections have exactly, or at most, so many bytes */
+export function requireLengths(
+  lengths: ReadonlyMap<SectionKind, number>,
+  exact: ReadonlyMap<SectionKind, number>,
+  most: ReadonlyMap<SectionKind, number>,
+): void {
   for (const [kind, length] of lengths) {
     const should = exact.get(kind);
     if (should !== undefined && length !== should) {
@@ -107,11 +149,13 @@ function checkLengths(head: IndexHead, lengths: ReadonlyMap<SectionKind, number>
       throw invalid(`section ${kind} has ${length} bytes; the limit is ${limit}`);
     }
   }
-  if (kept > (lengths.get("kept") ?? 0) * 8)
-    throw invalid(`${kept} kept frames are more than section kept has bits`);
 }
 
-function checkCounts(head: IndexHead): void {
+/**
+ * Checks rows, sectors, pack and codecs against the number of frames.
+ * @throws {AppError} ERR_INDEX_INVALID
+ */
+export function checkCounts(head: HeadCommon & PackFacts): void {
   const { frames, sectors, kept } = head.counts;
   const pieces = head.sections.reduce((sum, section) => sum + sectionPieces(section), 0);
   if (pieces + frames > MAX_ROWS) throw invalid(`${pieces + frames} rows; the limit is ${MAX_ROWS}`);
@@ -119,10 +163,8 @@ function checkCounts(head: IndexHead): void {
   if (sectors < frames || sectors > frames * FRAME_SECTORS) {
     throw invalid(`${sectors} sectors do not fit ${frames} frames`);
   }
-  if (head.disk !== undefined && sectors > diskSectors(head.disk) + kept * FRAME_SECTORS) {
-    throw invalid(`${sectors} unique sectors are more than the disk has`);
-  }
-  const header = head.disk === undefined ? 0 : PACK_HEADER_BYTES;
+  const isOpaque = isOpaquePack(head);
+  const header = isOpaque ? 0 : PACK_HEADER_BYTES;
   if (head.pack.length < header + frames || head.pack.length > header + frames * MAX_PACKED_FRAME_BYTES) {
     throw invalid(`a pack of ${head.pack.length} bytes does not fit ${frames} frames`);
   }
@@ -133,7 +175,7 @@ function checkCounts(head: IndexHead): void {
     if (codec.firstFrame <= before || codec.firstFrame >= Math.max(1, frames)) {
       throw invalid("codecs are not in the order of their frames");
     }
-    if ((codec.name === "store") !== (head.disk === undefined)) {
+    if ((codec.name === "store") !== isOpaque) {
       throw invalid(`codec ${codec.name} does not belong in this index`);
     }
   }

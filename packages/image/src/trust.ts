@@ -1,4 +1,4 @@
-import type { SignedHead } from "./index-head.js";
+import type { HeadCommon, SignedHead } from "./index-head.js";
 import { checkSignatures, type TrustPolicy } from "./signatures.js";
 
 const CONTEXT = Buffer.from("ckmesh-head-1", "latin1");
@@ -7,7 +7,10 @@ const CONTEXT = Buffer.from("ckmesh-head-1", "latin1");
  * Requires a valid signature by one of the configured publishers; those of others do not count.
  * @throws {AppError} ERR_SIGNATURE_INVALID
  */
-export function checkTrust({ head, headBytes, signatures }: SignedHead, policy: TrustPolicy): void {
+export function checkTrust(
+  { head, headBytes, signatures }: SignedHead<HeadCommon>,
+  policy: TrustPolicy,
+): void {
   checkSignatures(
     {
       what: `${head.name} version ${head.version}`,
