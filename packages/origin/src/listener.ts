@@ -209,7 +209,7 @@ function refusedMethod(
   const possible = [...methods];
   return new RequestError(
     "ERR_METHOD_NOT_ALLOWED",
-    `${request.method} is not possible here; ${possible.join(", ").replace(/, (?=[^,]*$)/, " and ")} are`,
+    `${request.method} is not possible here; possible: ${possible.join(", ")}`,
     { headers: { Allow: possible.join(", ") } },
   );
 }
