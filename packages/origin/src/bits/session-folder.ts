@@ -1,6 +1,8 @@
-import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileErrorCode } from "@ckmesh/store";
+import type { FileStamp } from "../catalogue.js";
+import { stampOf } from "../opaque-pack.js";
 import { decodeRecord, encodeRecord, type SessionRecord } from "./session-record.js";
 
 /** The folder of one session: `record.json`, `data`, and `reply` where a program answered. Its name is the id. */
@@ -59,13 +61,13 @@ export class SessionFolder {
 
   /** Bytes and time (Unix ms) of the data; undefined when the file is gone. */
   async dataFacts(): Promise<{ readonly size: number; readonly changedAt: number } | undefined> {
-    try {
-      const { size, mtimeMs } = await stat(this.dataPath);
-      return { size, changedAt: mtimeMs };
-    } catch (err) {
-      if (fileErrorCode(err) === "ENOENT") return undefined;
-      throw err;
-    }
+    const stamp = await stampIfThere(this.dataPath);
+    return stamp === undefined ? undefined : { size: stamp.size, changedAt: stamp.mtimeMs };
+  }
+
+  /** Undefined when there is no reply, or a program took it away again. */
+  replyStamp(): Promise<FileStamp | undefined> {
+    return stampIfThere(this.replyPath);
   }
 
   openData(): Promise<FileHandle> {
@@ -90,5 +92,14 @@ export class SessionFolder {
 
   get #recordPath(): string {
     return join(this.path, "record.json");
+  }
+}
+
+async function stampIfThere(path: string): Promise<FileStamp | undefined> {
+  try {
+    return await stampOf(path);
+  } catch (err) {
+    if (fileErrorCode(err) === "ENOENT") return undefined;
+    throw err;
   }
 }

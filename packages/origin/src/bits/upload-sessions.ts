@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, stat } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Identity } from "@ckmesh/auth";
 import {
@@ -224,18 +224,10 @@ export class UploadSessions {
     if (session === undefined || ownerName(session.record.user) !== ownerName(user)) return undefined;
     const { notified } = session.record;
     if (notified?.replyUrl?.toLowerCase().endsWith(key) !== true) return undefined;
-    const path = session.folder.replyPath;
-    const { size, mtimeMs, ino } = await stat(path);
-    const file = {
-      path,
-      size,
-      mtimeMs,
-      ino,
-      fileName: key,
-      etag: `"${session.id}"`,
-      lastModified: Math.floor(mtimeMs / 1000),
-    };
-    return { file, isAlias: true };
+    const stamp = await session.folder.replyStamp();
+    if (stamp === undefined) return undefined;
+    const lastModified = Math.floor(stamp.mtimeMs / 1000);
+    return { file: { ...stamp, fileName: key, etag: `"${session.id}"`, lastModified }, isAlias: true };
   }
 
   /** The configuration has changed. */

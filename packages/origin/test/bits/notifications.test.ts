@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from "node:http";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
@@ -113,6 +113,8 @@ describe("a program that is told of uploads", () => {
     const key = String(headers["BITS-Reply-URL"]).split("/").at(-1) ?? "";
     const reply = await uploads.sessions.findReply(key, { name: "alice", account: "alice" });
     expect(readFileSync(reply?.file.path ?? "", "utf8")).toBe("by reference");
+    rmSync(reply?.file.path ?? "");
+    expect(await uploads.sessions.findReply(key, { name: "alice", account: "alice" })).toBeUndefined();
   });
 
   it("names an answer that lies elsewhere, and has the file published", async () => {
