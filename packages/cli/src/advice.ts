@@ -36,9 +36,10 @@ const ADVICE: Partial<Readonly<Record<ErrorCode, string>>> = {
     "check the address in --origin or --to, the certificate (--ca) and the network; `ckmesh doctor URL` looks at each",
   ERR_ORIGIN_INVALID: "something between here and the origin changes answers; see the details",
   ERR_ORIGIN_CHANGED: "a version was replaced while it was read; run the command again",
-  ERR_TIMEOUT: "check the network and try again; what was fetched is kept",
+  ERR_TIMEOUT: "check the network and try again; what was transferred is kept",
   ERR_STORE_BUSY: "stop the other ckmesh client that uses this folder, or give another --store",
-  ERR_STORE_FULL: "free space on that disk and run again; what was fetched is kept",
+  ERR_STORE_FULL:
+    "free space on that disk (of an upload: the origin's) and run again; what was transferred is kept",
   ERR_STORE_CORRUPT: "run the client again: it fetches what is damaged anew",
   ERR_FILE_NOT_FOUND: "check the path",
   ERR_FILE_DENIED: "check the file's owner and mode, or run as the account that owns it",

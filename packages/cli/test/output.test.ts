@@ -92,7 +92,8 @@ describe("Output as JSON", () => {
         code: "ERR_STORE_FULL",
         exitCode: 5,
         message: "no space",
-        advice: "free space on that disk and run again; what was fetched is kept",
+        advice:
+          "free space on that disk (of an upload: the origin's) and run again; what was transferred is kept",
         details: { free: 0 },
       },
     ]);
