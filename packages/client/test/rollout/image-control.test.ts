@@ -21,7 +21,7 @@ interface Setup {
   /** What the origin gives next, in order. */
   readonly answers: (SmallFileAnswer | Promise<SmallFileAnswer>)[];
   /** As after a restart. */
-  again(change?: Partial<Pick<ClientContext, "trust">>): Promise<ImageControl>;
+  readonly again: (change?: Partial<Pick<ClientContext, "trust">>) => Promise<ImageControl>;
 }
 
 async function setup(isOriginPrivate = true): Promise<Setup> {
