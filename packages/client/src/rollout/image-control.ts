@@ -15,11 +15,15 @@ import { loadControl, type StoredControl, saveControl } from "@ckmesh/store";
 import { asAppError } from "../as-app-error.js";
 import type { ClientContext } from "../client-context.js";
 import type { ControlStatus, StatusError } from "../status.js";
-import { fetchControl } from "./fetch-control.js";
+import { Turns } from "../turns.js";
+import { type ControlAnswer, fetchControl } from "./fetch-control.js";
 
 const NOTHING = new Uint8Array(0);
 
-type Context = Pick<ClientContext, "store" | "origin" | "trust" | "isOriginPrivate" | "follower" | "clock">;
+type Context = Pick<ClientContext, "trust" | "isOriginPrivate" | "follower" | "clock"> & {
+  readonly store: Pick<ClientContext["store"], "folder">;
+  readonly origin: Pick<ClientContext["origin"], "fetchSmallFile">;
+};
 
 /**
  * What the publisher of an image says of its versions, as far as this machine knows it. The record that came last stays
@@ -32,6 +36,8 @@ export class ImageControl {
   #stored: StoredControl;
   #signed: SignedControl | undefined;
   #problem: StatusError | undefined;
+  /** Answers of checks that overlap are taken one after the other. */
+  readonly #turns = new Turns();
 
   private constructor(
     image: string,
@@ -108,6 +114,10 @@ export class ImageControl {
    */
   async refresh(signal: AbortSignal): Promise<void> {
     const answer = await fetchControl(this.#context.origin, this.#image, this.#stored.etag, signal);
+    await this.#turns.take(() => this.#take(answer));
+  }
+
+  async #take(answer: ControlAnswer): Promise<void> {
     switch (answer.type) {
       case "none":
         this.#problem = undefined;
@@ -119,7 +129,7 @@ export class ImageControl {
         this.#problem = undefined;
         await this.#keep({ ...this.#stored, held: answer.held });
         return;
-      case "found": {
+      case "found":
         try {
           const { isOriginPrivate } = this.#context;
           const signed = checkRecord(this.#image, answer.bytes, this.#context, isOriginPrivate);
@@ -134,7 +144,6 @@ export class ImageControl {
           this.#problem = { code: failure.code, message: failure.message };
           if (failure.code !== "ERR_CONTROL_OUTDATED") throw failure;
         }
-      }
     }
   }
 

@@ -299,6 +299,16 @@ describe("a control record in the folder", () => {
     expect(auditLines(origin, "control")).toHaveLength(1);
   });
 
+  it("counts no more when publishers are configured and none of them signed it", async () => {
+    const origin = await start();
+    await put(origin, bodyOf(withdrawing(5, 3)));
+    const { publicKey } = generateKeyPairSync("ed25519");
+    await origin.origin.reload({ ...origin.config, publishers: [toHex(publicKeyBytes(publicKey))] });
+    expect(await refusalOf(origin)).toBe("ERR_SIGNATURE_INVALID");
+    await origin.published("win7", 3);
+    expect((await origin.get(FILE)).status).toBe(404);
+  });
+
   it("is no link to a file elsewhere", async () => {
     const origin = await start();
     const elsewhere = join(origin.folder, "elsewhere");
