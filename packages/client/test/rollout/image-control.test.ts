@@ -1,3 +1,4 @@
+import { EventEmitter, once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -50,11 +51,12 @@ async function setup(isOriginPrivate = true): Promise<Setup> {
 describe("ImageControl", () => {
   it("keeps the newest record, however the answers of checks that overlap come in", async () => {
     const { control, answers, again } = await setup();
-    let late: (answer: SmallFileAnswer) => void = () => {};
-    answers.push(new Promise((resolve) => (late = resolve)), answerOf(3), answerOf(2));
+    const late = new EventEmitter();
+    const lateAnswer = once(late, "sent").then(() => answerOf(1));
+    answers.push(lateAnswer, answerOf(3), answerOf(2));
     const first = control.refresh(signal);
     await Promise.all([control.refresh(signal), control.refresh(signal)]);
-    late(answerOf(1));
+    late.emit("sent");
     await first;
     expect(control.record.serial).toBe(3);
     expect((await again()).record.serial).toBe(3);
