@@ -144,15 +144,22 @@ export class UploadPublisher {
           const late = new AppError("ERR_TIMEOUT", "its other half did not come in time");
           this.#background(this.#end(upload, this.#ends.refused(late)));
         } else if (isDue(upload.retryAt)) {
-          const hopeless = this.#endOfIndex(content);
+          const elsewhere = this.#endElsewhere(upload);
           if (content === undefined) this.take(upload);
-          else if (hopeless !== undefined)
-            this.#background(this.#end(upload, { ...hopeless, at: Math.round(now) }));
+          else if (elsewhere !== undefined) this.#background(this.#end(upload, elsewhere));
           else waiting.push({ id, user: userKey(user), target, content, closedAt });
         }
       }
     }
     return { waiting, nextAt };
+  }
+
+  /** What became of a waiting half's version without it: the folder or somebody else brought it, or its number is taken. */
+  #endElsewhere(upload: Upload): UploadEnd | undefined {
+    const published = this.#publishedAs(upload);
+    if (published !== undefined) return this.#ends.published(published);
+    const end = this.#endOfIndex(upload.content);
+    return end === undefined ? undefined : { ...end, at: Math.round(this.#options.clock.wall()) };
   }
 
   /** How every index ended that a pack could belong to, when its number stands for something else. */

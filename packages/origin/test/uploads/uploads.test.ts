@@ -76,6 +76,17 @@ describe("an uploaded pair", () => {
     expect(bench.told).toEqual(["win7 1 new by alice"]);
   });
 
+  it("counts as published when the folder brought the same files meanwhile, each half of it", async () => {
+    const bench = await openBench();
+    const pack = await bench.send(V1.pack, "win7.ckm");
+    writeFileSync(join(bench.root, V1.packName), V1.pack);
+    writeFileSync(join(bench.root, V1.indexName), V1.index);
+    await eventually(() => bench.told.includes("win7 1 new by folder"));
+    const index = await bench.send(V1.index, "win7.ckm.index");
+    expect(index.fault).toBeUndefined();
+    await eventually(() => bench.stateOf(pack.id) === "published");
+  });
+
   it("may come from two users at once, under two numbers and under one", async () => {
     const bench = await openBench();
     const other = makePair({ name: "win7", version: 2, seed: 77 });
