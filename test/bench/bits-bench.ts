@@ -6,43 +6,42 @@ import { mkdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { type Case, LoadedServer, type Turn } from "./loaded-server.js";
 import {
-  type Figure,
-  firstUrl,
   IMAGE,
   makeCertificate,
   makeImage,
-  measure,
   missingTools,
   pin,
-  type Server,
   startOriginServer,
-  stop,
+  urlsOf,
 } from "./wrk-load.js";
 
 /**
- * What GET costs at an origin that receives uploads by the same connections, and at a plain file server in Node that
- * does, both beside the plain server itself, in turns:
- * `npx tsx --conditions=ckmesh-src test/bench/bits-bench.ts [--mib 64] [--seconds 2] [--rounds 5] [--connections 1,16]`,
- * after a build. The server runs on core 0, wrk on core 1. Wanted: 0.97 x or more of the plain server's throughput. On a busy
- * machine only the CPU that a GB takes can be compared.
+ * What GET costs at an origin that receives uploads by the same connections, and what receiving them costs a plain file
+ * server in Node, both beside that server without:
+ * `npx tsx --conditions=ckmesh-src test/bench/bits-bench.ts [--mib 16] [--turns 100] [--connections 8]`, after a build.
+ * The servers take turns of a few requests each, so that a busy machine is equally busy for all of them. Wanted: 0.97 x or
+ * more of the plain server's throughput.
  */
 const { values: args } = parseArgs({
   options: {
-    mib: { type: "string", default: "64" },
-    seconds: { type: "string", default: "2" },
-    rounds: { type: "string", default: "5" },
-    connections: { type: "string", default: "1,16" },
+    mib: { type: "string", default: "16" },
+    turns: { type: "string", default: "100" },
+    connections: { type: "string", default: "8" },
   },
 });
 
-/** Bytes of a range; undefined = the whole file. */
-const RANGES = [64 * 1024, undefined];
+type Scheme = "http" | "https";
 
-/** Sent by each server before it counts, in ranges of 64 KiB: on a busy machine a second does not compile its code. */
-const WARM_BYTES = 1.5e9;
+const CASES: readonly Case[] = [
+  { label: "64 KiB", headers: "Range: bytes=1048576-1114111\r\n", requests: 30 },
+  { label: "whole", headers: "", requests: 1 },
+];
+/** Turns that do not count, so that the code of all servers is compiled. */
+const WARM_TURNS = 25;
 
-const missing = missingTools(["wrk", "taskset", "openssl", "curl"]);
+const missing = missingTools(["taskset", "openssl", "curl"]);
 if (missing.length > 0) console.log(`skipped: ${missing.join(", ")} not installed`);
 else await main();
 
@@ -52,92 +51,77 @@ async function main(): Promise<void> {
   try {
     const root = join(folder, "images");
     await mkdir(root);
-    const size = await makeImage(folder, root, Number(args.mib));
+    await makeImage(folder, root, Number(args.mib));
     makeCertificate(folder);
-    console.log(
-      "beside a plain Node server: scheme range connections | origin: throughput, CPU | the same server with BITS: throughput, CPU",
-    );
-    for (const scheme of ["http", "https"] as const) await benchScheme(scheme, folder, root, size); // oxlint-disable-line no-await-in-loop -- one at a time
+    console.log("beside a plain Node server, medians (quartiles): throughput | CPU");
+    /* oxlint-disable no-await-in-loop -- one at a time */
+    for (const scheme of ["http", "https"] as const) {
+      const servers = [await openOrigin(scheme, folder, root), ...(await openPlain(scheme, folder, root))];
+      try {
+        for (const one of CASES) await benchCase(scheme, one, servers);
+      } finally {
+        for (const server of servers) await server.close();
+      }
+    }
+    /* oxlint-enable no-await-in-loop */
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-async function benchScheme(
-  scheme: "http" | "https",
-  folder: string,
-  root: string,
-  size: number,
-): Promise<void> {
-  const flags = { "bits.BITSUploadEnabled": true };
-  const origin = await startOriginServer(scheme, folder, root, flags);
-  const receiving = await startPlainServer("bits", scheme, folder, root);
-  const plain = await startPlainServer("plain", scheme, folder, root);
-  const servers = [origin, receiving, plain];
-  const load = { folder, size, seconds: Number(args.seconds) };
-  try {
-    // Compiled code and a warm page cache for all before anything counts.
-    for (const server of servers) {
-      let bytes = 0;
-      while (bytes < WARM_BYTES) {
-        bytes +=
-          measure({ ...load, server, range: 64 * 1024, connections: 16 }).mbPerSec * load.seconds * 1e6;
-      }
+async function benchCase(scheme: Scheme, one: Case, servers: readonly LoadedServer[]): Promise<void> {
+  const rounds: (readonly Turn[])[] = [];
+  /* oxlint-disable no-await-in-loop -- turns */
+  for (let n = 0; n < WARM_TURNS + Number(args.turns); n += 1) {
+    const round: Turn[] = [];
+    // Each is as often the first as the last.
+    for (let i = 0; i < servers.length; i += 1) {
+      const at = (i + n) % servers.length;
+      const turn = await servers[at]?.turn(one);
+      if (turn !== undefined) round[at] = turn;
     }
-    for (const range of RANGES) {
-      for (const connections of args.connections.split(",").map(Number)) {
-        const rounds = Array.from({ length: Number(args.rounds) }, (_, round) => {
-          const order = round % 2 === 0 ? servers : servers.toReversed();
-          const figures = order.map((server) => measure({ ...load, server, range, connections }));
-          return round % 2 === 0 ? figures : figures.toReversed();
-        });
-        const label = `${scheme} ${range === undefined ? "whole" : `${range / 1024} KiB`} ${connections}`;
-        console.log(`${label} | ${beside(rounds, 0)} | ${beside(rounds, 1)}`);
-      }
-    }
-  } finally {
-    await Promise.all(servers.map((server) => server.stop()));
+    if (n >= WARM_TURNS) rounds.push(round);
+  }
+  /* oxlint-enable no-await-in-loop */
+  for (const [at, { name }] of servers.slice(0, -1).entries()) {
+    const ratios = (of: (own: Turn, plain: Turn) => number): string =>
+      summary(
+        rounds.map((round) => {
+          const [own, plain] = [round[at], round.at(-1)];
+          if (own === undefined || plain === undefined) throw new Error("unreachable: each had its turn");
+          return of(own, plain);
+        }),
+      );
+    const throughput = ratios((own, plain) => plain.ms / own.ms);
+    console.log(
+      `${scheme} ${one.label}, ${name}: ${throughput} | ${ratios((own, plain) => own.cpuUs / plain.cpuUs)}`,
+    );
   }
 }
 
-/** A server beside the last one: its throughput and CPU per GB as a ratio, median (lowest to highest). */
-function beside(rounds: readonly (readonly Figure[])[], which: number): string {
-  const ratios = (of: (figure: Figure) => number): string =>
-    summary(
-      rounds.map((figures) => {
-        const [one, plain] = [figures[which], figures.at(-1)];
-        if (one === undefined || plain === undefined) throw new Error("unreachable: a figure of each server");
-        return of(one) / of(plain);
-      }),
-    );
-  return `${ratios((figure) => figure.mbPerSec)}, ${ratios((figure) => figure.cpuPerGb)}`;
+async function openOrigin(scheme: Scheme, folder: string, root: string): Promise<LoadedServer> {
+  const { child, url } = await startOriginServer(scheme, folder, root, { "bits.BITSUploadEnabled": true });
+  return LoadedServer.open("the origin", child, url, Number(args.connections));
 }
 
-async function startPlainServer(
-  kind: "plain" | "bits",
-  scheme: "http" | "https",
-  folder: string,
-  root: string,
-): Promise<Server> {
+/** With BITS, and without: the one that the others stand beside. */
+async function openPlain(scheme: Scheme, folder: string, root: string): Promise<readonly LoadedServer[]> {
   const tls = scheme === "http" ? [] : [join(folder, "cert.pem"), join(folder, "key.pem")];
-  const child = fork(new URL("./plain-node-server.ts", import.meta.url), [kind, join(root, IMAGE), ...tls], {
-    execArgv: ["--import", "tsx"],
-  });
+  const script = new URL("./plain-node-server.ts", import.meta.url);
+  const child = fork(script, [join(root, IMAGE), ...tls], { execArgv: ["--import", "tsx"] });
   pin(child);
   const [message]: unknown[] = await once(child, "message");
-  return {
-    name: "plain",
-    pid: child.pid ?? 0,
-    url: `${firstUrl(message)}/${IMAGE}`,
-    stop: () => stop(child),
-  };
+  const [plain, receiving] = urlsOf(message).map((url) => `${url}/${IMAGE}`);
+  if (plain === undefined || receiving === undefined) throw new Error("the plain server does not listen");
+  const connections = Number(args.connections);
+  return [
+    await LoadedServer.open("the plain server with BITS", child, receiving, connections),
+    await LoadedServer.open("the plain server", child, plain, connections),
+  ];
 }
 
 function summary(ratios: readonly number[]): string {
-  const [low, high] = [Math.min(...ratios), Math.max(...ratios)];
-  return `${median(ratios).toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+  const sorted = ratios.toSorted((a, b) => a - b);
+  const [low, middle, high] = [0.25, 0.5, 0.75].map((part) => sorted[Math.floor(sorted.length * part)] ?? 0);
+  return `${middle?.toFixed(2)} (${low?.toFixed(2)} to ${high?.toFixed(2)})`;
 }

@@ -1,5 +1,6 @@
 import { originConfigDefaults, originConfigSchema, startOrigin } from "@ckmesh/origin";
 import { createLogger, createMetrics, cryptoRandom, loadConfig, systemClock } from "@ckmesh/runtime";
+import { tellCpu } from "./child-cpu.js";
 
 // Child of origin-bench.ts: an origin as it runs in production (request log on), told to its parent when ready.
 const flags: unknown = JSON.parse(process.argv[2] ?? "{}");
@@ -20,6 +21,7 @@ const origin = await startOrigin(config, {
   random: cryptoRandom,
 });
 process.send?.({ urls: origin.urls });
+tellCpu();
 process.on("disconnect", () => {
   process.exit(0);
 });

@@ -1,5 +1,6 @@
+import { once } from "node:events";
 import { createReadStream, readFileSync, statSync } from "node:fs";
-import { createServer, type RequestListener } from "node:http";
+import { createServer, type RequestListener, type Server } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { Socket } from "node:net";
 import { noMetrics, silentLogger } from "@ckmesh/core";
@@ -7,10 +8,11 @@ import { systemClock } from "@ckmesh/runtime";
 import { BitsConnections } from "../../packages/origin/src/bits/bits-connections.js";
 import { plainEntrance, tlsEntrance } from "../../packages/origin/src/entrance.js";
 import { RequestRecorder } from "../../packages/origin/src/request-facts.js";
+import { tellCpu } from "./child-cpu.js";
 
-// Child of bits-bench.ts: the plainest file server in Node, with ranges; with `bits` it receives BITS_POST as the origin
-// does. Told to its parent when ready.
-const [kind, file = "", cert, key] = process.argv.slice(2);
+// Child of bits-bench.ts: the plainest file server in Node, with ranges, twice: the second one receives BITS_POST as the
+// origin does. One process, so that nothing else is different. Told to its parent when ready.
+const [file = "", cert, key] = process.argv.slice(2);
 const { size } = statSync(file);
 const answer: RequestListener = (request, response) => {
   const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? [];
@@ -23,25 +25,31 @@ const answer: RequestListener = (request, response) => {
   });
   createReadStream(file, { start, end }).pipe(response);
 };
-const server =
-  cert === undefined || key === undefined
-    ? createServer(answer)
-    : createTlsServer(
-        // The cipher that the origin prefers.
-        { cert: readFileSync(cert), key: readFileSync(key), ciphers: "TLS_AES_128_GCM_SHA256" },
-        answer,
-      );
-if (kind === "bits") receiveUploads();
-server.listen(0, "127.0.0.1", () => {
-  const address = server.address();
-  const port = typeof address === "object" ? address?.port : undefined;
-  process.send?.({ urls: [`${cert === undefined ? "http" : "https"}://127.0.0.1:${port}`] });
-});
+const scheme = cert === undefined ? "http" : "https";
+const servers = [openServer(), openServer()];
+receiveUploads(servers[1]);
+process.send?.({ urls: await Promise.all(servers.map(listen)) });
+tellCpu();
 process.on("disconnect", () => {
   process.exit(0);
 });
 
-function receiveUploads(): void {
+function openServer(): Server {
+  if (cert === undefined || key === undefined) return createServer(answer);
+  // The cipher that the origin prefers.
+  const tls = { cert: readFileSync(cert), key: readFileSync(key), ciphers: "TLS_AES_128_GCM_SHA256" };
+  return createTlsServer(tls, answer);
+}
+
+async function listen(server: Server): Promise<string> {
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  return `${scheme}://127.0.0.1:${typeof address === "object" ? address?.port : ""}`;
+}
+
+function receiveUploads(server: Server | undefined): void {
+  if (server === undefined) throw new Error("unreachable: there are two");
   const bits = new BitsConnections(server, {
     handler: async () => ({ status: 200, headers: {} }),
     entrance: cert === undefined ? plainEntrance() : tlsEntrance(),

@@ -62,7 +62,7 @@ export async function startOriginServer(
   folder: string,
   root: string,
   settings: Readonly<Record<string, unknown>> = {},
-): Promise<Server> {
+): Promise<Server & { readonly child: ChildProcess }> {
   const listen =
     scheme === "http"
       ? { listen: "127.0.0.1:0" }
@@ -81,20 +81,20 @@ export async function startOriginServer(
   });
   pin(child);
   const [message]: unknown[] = await once(child, "message");
-  const url = firstUrl(message);
+  const [url = ""] = urlsOf(message);
   for (;;) {
     const answer = spawnSync("curl", ["-ksI", `${url}/${IMAGE}`], { encoding: "utf8" });
     if (answer.stdout.includes(" 200")) break;
   }
-  return { name: "origin", pid: child.pid ?? 0, url: `${url}/${IMAGE}`, stop: () => stop(child) };
+  return { name: "origin", child, pid: child.pid ?? 0, url: `${url}/${IMAGE}`, stop: () => stop(child) };
 }
 
-/** Of what a child says when it is ready. */
-export function firstUrl(message: unknown): string {
+/** What a child says when it is ready. */
+export function urlsOf(message: unknown): readonly string[] {
   if (typeof message === "object" && message !== null && "urls" in message && Array.isArray(message.urls)) {
-    return String(message.urls[0]);
+    return message.urls.map(String);
   }
-  throw new Error("the origin did not say where it listens");
+  throw new Error("the server did not say where it listens");
 }
 
 export function pin(child: ChildProcess): void {
@@ -102,6 +102,7 @@ export function pin(child: ChildProcess): void {
 }
 
 export async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, "exit");
   child.kill("SIGTERM");
   await exited;
