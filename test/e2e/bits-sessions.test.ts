@@ -2,16 +2,18 @@ import { randomFillSync } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { KIB } from "@ckmesh/core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { BitsConnection, basic, CODE } from "../testbed/bits-connection.js";
-import { imageFiles, READER, stagedFiles, startBitsOrigin } from "../testbed/bits-origin.js";
+import { imageFiles, READER, stagedData, stagedFiles, startBitsOrigin } from "../testbed/bits-origin.js";
 import { ALICE, CAROL } from "../testbed/local-accounts.js";
 import type { OriginUnderTest } from "../testbed/origin-under-test.js";
 import { useTempFolder } from "./temp-folder.js";
 
 /* [MC-BUP] 3.2.5.2: how sessions end, whose they are, and that they outlive the server's process. */
 const START_TIMEOUT_MS = 60_000;
+const POLL_MS = 20;
 const TOTAL = 64 * KIB;
 const HALF = TOTAL / 2;
 const file = randomFillSync(new Uint8Array(TOTAL));
@@ -249,6 +251,18 @@ describe("a session of an origin with settings of its own", () => {
     const { status, code } = await client.fragment(path, id, { first: 0, total: TOTAL + 1, bytes: larger });
     expect([status, code]).toEqual([500, CODE.tooLarge]);
     await client.upload("/MEDVImages/Set_2.ckm", file);
+    client.close();
+  });
+
+  it("that nothing comes for is deleted with its data when its time is over", async ({ signal }) => {
+    const folder = tempFolder();
+    origin = await startBitsOrigin({ folder, bits: { BITSSessionTimeout: 1 } }, signal);
+    const client = await openAs(origin);
+    const id = await client.create(path);
+    await client.fragment(path, id, firstHalf);
+    expect(stagedData(folder)).toHaveLength(1);
+    while (stagedData(folder).length > 0) await delay(POLL_MS, undefined, { signal }); // oxlint-disable-line no-await-in-loop -- nothing tells of it
+    expect((await client.fragment(path, id, secondHalf)).code).toBe(CODE.sessionNotFound);
     client.close();
   });
 
