@@ -1,12 +1,16 @@
 import { createWriteStream } from "node:fs";
+import { open } from "node:fs/promises";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 
-// Child of bits-upload-bench.ts: the plainest server in Node that writes what is PUT to a folder.
+// Child of bits-upload-bench.ts: the plainest server in Node that writes what is PUT to a folder; /synced is answered when
+// it is on the disk.
 const folder = process.argv[2] ?? ".";
 const server = createServer((request, response) => {
-  pipeline(request, createWriteStream(join(folder, "put.bin"))).then(
+  const path = join(folder, "put.bin");
+  const received = pipeline(request, createWriteStream(path));
+  (request.url === "/synced" ? received.then(() => sync(path)) : received).then(
     () => response.writeHead(201, { "Content-Length": 0 }).end(),
     (err: unknown) => {
       process.stderr.write(`${String(err)}\n`);
@@ -21,3 +25,9 @@ server.listen(0, "127.0.0.1", () => {
 process.on("disconnect", () => {
   process.exit(0);
 });
+
+async function sync(path: string): Promise<void> {
+  const file = await open(path, "r+");
+  await file.sync();
+  await file.close();
+}
