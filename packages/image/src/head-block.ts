@@ -83,6 +83,6 @@ function invalid(problem: string): AppError {
   return new AppError("ERR_INDEX_INVALID", `the index head cannot be read: ${problem}`);
 }
 
-export function unsupported(problem: string): AppError {
-  return new AppError("ERR_FORMAT_UNSUPPORTED", `the index cannot be used: ${problem}`);
+export function unsupported(problem: string, details: Readonly<Record<string, unknown>> = {}): AppError {
+  return new AppError("ERR_FORMAT_UNSUPPORTED", `the index cannot be used: ${problem}`, { details });
 }

@@ -29,7 +29,9 @@ export function decodeHead(bytes: Uint8Array): SignedHead {
 
 function parseHead(value: unknown): IndexHead {
   const fields = headFields(value);
-  if (fields.has("base") || fields.has("target")) throw unsupported("it is the index of a delta");
+  if (fields.has("base") || fields.has("target")) {
+    throw unsupported("it is the index of a delta", { isDelta: true });
+  }
   const head: IndexHead = {
     ...parseCommon(fields),
     ...(fields.has("previous") ? { previous: parseVersionRef(fields.map("previous")) } : {}),

@@ -45,6 +45,7 @@ export {
   ringPosition,
 } from "./control/rollout-decision.js";
 export { isRolloutOver } from "./control/rollout-end.js";
+export { type AnyHead, decodeAnyHead } from "./delta/any-head.js";
 export { buildDeltaIndex } from "./delta/delta-builder.js";
 export { DeltaFile } from "./delta/delta-file.js";
 export { checkDeltaEnds, checkDeltaFits, type DeltaParts } from "./delta/delta-fit.js";
@@ -55,6 +56,15 @@ export {
   MAX_DICTIONARY_RUNS,
   MAX_DICTIONARY_SECTORS,
 } from "./delta/delta-refs.js";
+export {
+  BUCKET_BYTES,
+  type FingerprintPlan,
+  FingerprintTable,
+  planFingerprints,
+} from "./delta/fingerprint-table.js";
+export { FINGERPRINT_BYTES, FingerprintList } from "./delta/fingerprints.js";
+export { framesMissingFrom } from "./delta/missing-frames.js";
+export { ReferenceSearch } from "./delta/reference-search.js";
 export { DiskExtents, type ExtentArrays } from "./disk-extents.js";
 export { type DiskFile, describeDiskFile } from "./disk-file.js";
 export { type DiskShape, diskPages, diskSectors, gridPad, pageBytes } from "./disk-grid.js";

@@ -1,0 +1,77 @@
+import { SECTOR_BYTES } from "../constants.js";
+
+/** Unique sectors of the base that one entry points to: a bucket of 16 KiB. */
+export const BUCKET_SECTORS = 4;
+export const BUCKET_BYTES = BUCKET_SECTORS * SECTOR_BYTES;
+/** One fingerprint per 128 bytes of a base, while there is room: 0.1 % more bytes than with 64, for half the table. */
+const MIN_SAMPLE_BITS = 7;
+const MAX_SAMPLE_BITS = 16;
+/** The most slots: 64 MiB of table, whatever the base. */
+const MAX_SLOT_BITS = 24;
+const MIN_SLOT_BITS = 10;
+/** Share of the slots that fingerprints fill at most: of 0.6 in random slots a quarter is lost. */
+const MAX_FILL = 0.6;
+
+/** How a base is fingerprinted; depends on its size alone. */
+export interface FingerprintPlan {
+  /** Fingerprints lie at one in 2^`sampleBits` positions. */
+  readonly sampleBits: number;
+  /** The table has 2^`slotBits` slots. */
+  readonly slotBits: number;
+  /** Low bits of an entry that tell fingerprints of one slot apart. */
+  readonly checkBits: number;
+}
+
+/** Samples a large base more coarsely, so that the table stays below 64 MiB. */
+export function planFingerprints(baseSectors: number): FingerprintPlan {
+  const bytes = baseSectors * SECTOR_BYTES;
+  let sampleBits = MIN_SAMPLE_BITS;
+  while (sampleBits < MAX_SAMPLE_BITS && bytes / 2 ** sampleBits > MAX_FILL * 2 ** MAX_SLOT_BITS)
+    sampleBits += 1;
+  const wanted = Math.ceil(Math.log2(Math.max(1, (bytes / 2 ** sampleBits) * 2)));
+  const slotBits = Math.max(MIN_SLOT_BITS, Math.min(MAX_SLOT_BITS, wanted));
+  // An entry is bucket + 1 and check bits; the hash has 32 bits, of which the slot took some.
+  const bucketBits = Math.ceil(Math.log2(Math.ceil(baseSectors / BUCKET_SECTORS) + 2));
+  return { sampleBits, slotBits, checkBits: Math.min(32 - slotBits, 32 - bucketBits) };
+}
+
+/**
+ * Where the content of a base lies: a bucket by fingerprint. Threads fill it together, in shared memory; a
+ * slot keeps the largest entry that came, whatever the order, so that the outcome does not depend on it.
+ */
+export class FingerprintTable {
+  readonly plan: FingerprintPlan;
+  readonly #slots: Uint32Array;
+
+  /** @param slots 2^`slotBits` shared words, zero at first */
+  constructor(plan: FingerprintPlan, slots: Uint32Array) {
+    this.plan = plan;
+    this.#slots = slots;
+  }
+
+  /** May be called from several threads at a time. */
+  add(hash: number, bucket: number): void {
+    const { slotBits, checkBits } = this.plan;
+    const slot = hash >>> (32 - slotBits);
+    const entry = (((bucket + 1) << checkBits) | checkOf(hash, checkBits)) >>> 0;
+    let held = Atomics.load(this.#slots, slot);
+    while (entry > held) {
+      const found = Atomics.compareExchange(this.#slots, slot, held, entry);
+      if (found === held) return;
+      held = found;
+    }
+  }
+
+  /** The bucket of a fingerprint; -1 when it is not there. Now and then a wrong one: a hint, no proof. */
+  find(hash: number): number {
+    const { slotBits, checkBits } = this.plan;
+    const entry = this.#slots[hash >>> (32 - slotBits)] ?? 0;
+    if (entry === 0 || checkOf(entry, checkBits) !== checkOf(hash, checkBits)) return -1;
+    return (entry >>> checkBits) - 1;
+  }
+}
+
+/** The lowest bits. `bits` ≤ 22, as there are at least 2^10 slots. */
+function checkOf(value: number, bits: number): number {
+  return value & ((1 << bits) - 1);
+}
