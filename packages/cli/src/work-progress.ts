@@ -9,6 +9,9 @@ const PHASES: Readonly<Record<Progress["phase"], string>> = {
   index: "indexing",
   check: "checking",
   rebuild: "rebuilding",
+  references: "finding references",
+  delta: "making the delta",
+  apply: "applying the delta",
 };
 
 /** Shows the progress of work on an image. */

@@ -4,8 +4,8 @@ import { Decoder, Encoder } from "@toondepauw/node-zstd";
 
 /**
  * Packs and unpacks frames. The only place that knows the compressor, so that Node's own zstd (≥ 22.15) can
- * take its place. Dictionaries (deltas) must come in through here too: one that begins 37 A4 30 EC aborts
- * the process, hence the 8 zero bytes before each in the format.
+ * take its place. Dictionaries (deltas) are raw content that begins with 8 zero bytes: one that begins
+ * 37 A4 30 EC would abort the process.
  */
 export interface FrameCodec {
   /** The packed frame; `raw` itself when packing does not make it smaller. */
@@ -15,7 +15,17 @@ export interface FrameCodec {
    * @throws {AppError} ERR_PACK_INVALID for anything but one well-formed frame of that length
    */
   unpack(packed: Uint8Array, rawLength: number): Uint8Array;
+  /** The frame packed with a dictionary, even when that makes it no smaller. */
+  packWith(raw: Uint8Array, dictionary: Uint8Array): Uint8Array;
+  /**
+   * As `unpack`. With a wrong dictionary it yields wrong bytes without notice.
+   * @throws {AppError} ERR_PACK_INVALID
+   */
+  unpackWith(packed: Uint8Array, rawLength: number, dictionary: Uint8Array): Uint8Array;
 }
+
+/** Zero bytes at the start of each dictionary. */
+export const DICTIONARY_PREFIX_BYTES = 8;
 
 /** zstd at a level from 1 to 12. */
 export function createCodec(level: number): FrameCodec {
@@ -26,21 +36,34 @@ export function createCodec(level: number): FrameCodec {
       const packed = encoder.encodeSync(asBuffer(raw));
       return packed.length < raw.length ? packed : raw;
     },
-    unpack(packed, rawLength) {
-      if (packed.length === rawLength) return packed;
-      checkZstdFrame(packed, rawLength);
-      let raw: Uint8Array;
-      try {
-        raw = decoder.decodeSync(asBuffer(packed));
-      } catch (cause) {
-        throw new AppError("ERR_PACK_INVALID", "a packed frame cannot be decoded", { cause });
-      }
-      if (raw.length !== rawLength) {
-        throw new AppError("ERR_PACK_INVALID", `a frame has ${raw.length} bytes instead of ${rawLength}`);
-      }
-      return raw;
-    },
+    unpack: (packed, rawLength) => unpackFrame(decoder, packed, rawLength),
+    packWith: (raw, dictionary) =>
+      new Encoder(level, checkedDictionary(dictionary)).encodeSync(asBuffer(raw)),
+    unpackWith: (packed, rawLength, dictionary) =>
+      unpackFrame(new Decoder(checkedDictionary(dictionary)), packed, rawLength),
   };
+}
+
+function unpackFrame(decoder: Decoder, packed: Uint8Array, rawLength: number): Uint8Array {
+  if (packed.length === rawLength) return packed;
+  checkZstdFrame(packed, rawLength);
+  let raw: Uint8Array;
+  try {
+    raw = decoder.decodeSync(asBuffer(packed));
+  } catch (cause) {
+    throw new AppError("ERR_PACK_INVALID", "a packed frame cannot be decoded", { cause });
+  }
+  if (raw.length !== rawLength) {
+    throw new AppError("ERR_PACK_INVALID", `a frame has ${raw.length} bytes instead of ${rawLength}`);
+  }
+  return raw;
+}
+
+function checkedDictionary(dictionary: Uint8Array): Buffer {
+  for (let i = 0; i < DICTIONARY_PREFIX_BYTES; i += 1) {
+    if (dictionary[i] !== 0) throw new Error("unreachable: a dictionary without its zero bytes");
+  }
+  return asBuffer(dictionary);
 }
 
 const VECTOR_FRAMES = 16;

@@ -1,4 +1,5 @@
-import type { DiskShape, ExtentArrays, IndexHead } from "@ckmesh/image";
+import type { DiskShape, ExtentArrays, PackFacts } from "@ckmesh/image";
+import type { ApplySetup, DeltaFrames, DeltaFramesTask, FingerprintSetup } from "./delta/delta-tasks.js";
 
 /** What the worker threads of packing, verifying and unpacking share; goes to each once. */
 export interface WorkerSetup {
@@ -6,20 +7,29 @@ export interface WorkerSetup {
   readonly level: number;
   /** The disk file to pack. */
   readonly disk?: { readonly fd: number; readonly shape: DiskShape; readonly extents: ExtentArrays };
-  /** The pack to decode. */
-  readonly pack?: {
-    readonly fd: number;
-    readonly head: Pick<IndexHead, "disk" | "counts" | "pack">;
-    /** The `frames` section, in shared memory. */
-    readonly frames: Uint8Array;
-    /**
-     * One byte per frame, shared: set when the frame was decoded and its raw hash checked. Absent: raw hashes
-     * are not checked, as the hashes of the pages prove what is rebuilt.
-     */
-    readonly checked?: Uint8Array;
-  };
+  /** The pack to decode: of an image, or of a delta that is applied. */
+  readonly pack?: PackSetup;
   /** The file that is written. */
   readonly out?: { readonly fd: number; readonly extents: ExtentArrays };
+  /** The pack whose sectors the dictionaries of a delta are made of. */
+  readonly base?: PackSetup;
+  /** For making a delta. */
+  readonly fingerprints?: FingerprintSetup;
+  /** For applying a delta. */
+  readonly apply?: ApplySetup;
+}
+
+/** A pack as threads open it. */
+export interface PackSetup {
+  readonly fd: number;
+  readonly head: PackFacts;
+  /** The `frames` section, in shared memory. */
+  readonly frames: Uint8Array;
+  /**
+   * One byte per frame, shared: set when the frame was decoded and its raw hash checked. Absent: raw hashes
+   * are not checked, as the hashes of the pages prove what is rebuilt.
+   */
+  readonly checked?: Uint8Array;
 }
 
 /** Shared memory for one stretch of disk and what was found in it. */
@@ -82,6 +92,12 @@ export interface ImageTasks {
   readonly hash: { readonly task: FramesTask; readonly result: Uint32Array };
   /** Rebuilds and proves pages, and writes them when there is an out file. */
   readonly rebuild: { readonly task: RebuildTask; readonly result: null };
+  /** Checks frames of the base and adds their fingerprints to the table. */
+  readonly fingerprint: { readonly task: FramesTask; readonly result: null };
+  /** Packs frames with dictionaries out of the base. */
+  readonly delta: { readonly task: DeltaFramesTask; readonly result: DeltaFrames };
+  /** Applies frames of a delta; answers how many were packed again as in the target. */
+  readonly apply: { readonly task: FramesTask; readonly result: number };
 }
 
 export type ImageTaskName = keyof ImageTasks;

@@ -2,6 +2,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { describeError, isAppError } from "@ckmesh/core";
 import { PAGE_BYTES } from "@ckmesh/image";
 import { createCodec } from "./codec.js";
+import { DeltaWork } from "./delta/delta-work.js";
 import { checkFrames, FrameReader, hashFrames } from "./frame-reader.js";
 import { PAGES_PER_TASK, type WorkerReply, type WorkerRequest, type WorkerSetup } from "./image-tasks.js";
 import { packFrames } from "./pack-frames.js";
@@ -12,6 +13,7 @@ import { storeError } from "./store-error.js";
 // One thread of an ImageWorkers pool: one request at a time, one reply to each.
 const setup: WorkerSetup = workerData;
 const codec = createCodec(setup.level);
+const deltas = new DeltaWork(setup, codec);
 let reader: FrameReader | undefined;
 let pages: Uint8Array | undefined;
 
@@ -40,6 +42,13 @@ async function perform(request: WorkerRequest): Promise<unknown> {
       await rebuildPages(frameReader(), disk, setup.out, pages, request.task);
       return null;
     }
+    case "fingerprint":
+      await deltas.fingerprint(request.task);
+      return null;
+    case "delta":
+      return await deltas.pack(request.task);
+    case "apply":
+      return await deltas.apply(request.task);
   }
 }
 

@@ -1,4 +1,6 @@
 export { loadControl, type StoredControl, saveControl } from "./control-file.js";
+export { type DeltaOptions, type DeltaResult, makeDelta } from "./delta/make-delta.js";
+export { type DeltaVerifyResult, verifyDelta } from "./delta/verify-delta.js";
 export {
   type ImageRecord,
   NO_WASTE,
@@ -15,6 +17,7 @@ export {
   readRecord,
   type StoredVersion,
 } from "./image-store.js";
+export { indexKindOf } from "./index-kind.js";
 export { indexOpaquePack, type OpaqueOptions } from "./opaque-index.js";
 export { openIndex } from "./open-index.js";
 export { type PackOptions, type PackResult, packImage } from "./pack-image.js";

@@ -1,14 +1,23 @@
 import { open } from "node:fs/promises";
 import { AppError } from "@ckmesh/core";
-import { checkPackHeader, FrameTable, type IndexFile, PACK_HEADER_BYTES } from "@ckmesh/image";
+import {
+  checkPackHeader,
+  type DeltaHead,
+  FrameTable,
+  type IndexHead,
+  isOpaquePack,
+  PACK_HEADER_BYTES,
+  type PackFacts,
+  type SectionFile,
+} from "@ckmesh/image";
 import { shareCopy } from "./buffer-pool.js";
 import { fileError } from "./file-error.js";
-import type { WorkerSetup } from "./image-tasks.js";
+import type { PackSetup } from "./image-tasks.js";
 
 /** A pack that is open for reading, as worker threads need it. */
 export interface PackFile {
   readonly frames: FrameTable;
-  readonly setup: NonNullable<WorkerSetup["pack"]>;
+  readonly setup: PackSetup;
   close(): Promise<void>;
 }
 
@@ -16,11 +25,15 @@ export interface PackFile {
  * Opens the pack of an index: length and header fit, frames are not checked yet.
  * @throws {AppError} ERR_FILE_NOT_FOUND, ERR_FILE_DENIED, ERR_PACK_INVALID, ERR_INDEX_INVALID
  */
-export async function openPack(path: string, index: IndexFile): Promise<PackFile> {
-  const { disk, counts, pack } = index.head;
+export async function openPack(
+  path: string,
+  index: SectionFile<IndexHead> | SectionFile<DeltaHead>,
+): Promise<PackFile> {
+  const head: PackFacts = index.head;
+  const { disk, target, counts, pack } = head;
   // One copy for all threads; read before the pack, so that a damaged table is named first.
   const section = shareCopy(await index.section("frames"));
-  const frames = FrameTable.decode(section, index.head);
+  const frames = FrameTable.decode(section, head);
   const handle = await open(path, "r").catch((err: unknown) => {
     throw fileError(err, path);
   });
@@ -32,14 +45,19 @@ export async function openPack(path: string, index: IndexFile): Promise<PackFile
         `${path} has ${size} bytes, its index says ${pack.length}; copy both files again`,
       );
     }
-    if (disk !== undefined) {
+    if (!isOpaquePack(head)) {
       const header = new Uint8Array(PACK_HEADER_BYTES);
       await handle.read(header, 0, header.length, 0);
       checkPackHeader(header, index.signed);
     }
     const setup = {
       fd: handle.fd,
-      head: { ...(disk === undefined ? {} : { disk }), counts, pack },
+      head: {
+        ...(disk === undefined ? {} : { disk }),
+        ...(target === undefined ? {} : { target }),
+        counts,
+        pack,
+      },
       frames: section,
     };
     return { frames, setup, close: async () => await handle.close() };

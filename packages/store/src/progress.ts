@@ -2,7 +2,16 @@ import { AppError } from "@ckmesh/core";
 
 /** How far a long piece of work is. Bytes are those of the phase. */
 export interface Progress {
-  readonly phase: "previous" | "pack" | "compress" | "index" | "check" | "rebuild";
+  readonly phase:
+    | "previous"
+    | "pack"
+    | "compress"
+    | "index"
+    | "check"
+    | "rebuild"
+    | "references"
+    | "delta"
+    | "apply";
   readonly bytesDone: number;
   readonly bytesTotal: number;
 }

@@ -1,16 +1,11 @@
-import { AppError } from "@ckmesh/core";
-import { decodeKept, diskPages, type FrameTable, type IndexFile, PACK_HEADER_BYTES } from "@ckmesh/image";
+import { decodeKept, diskPages, type IndexFile } from "@ckmesh/image";
 import { sharedBytes } from "./buffer-pool.js";
+import { checkPackFrames, checkPackHash } from "./check-pack.js";
 import { ImageWorkers } from "./image-workers.js";
 import { openIndex } from "./open-index.js";
-import { runOrdered } from "./ordered-tasks.js";
 import { openPack } from "./pack-file.js";
-import { PackHash } from "./pack-hash.js";
-import { throwIfStopped, type WorkOptions } from "./progress.js";
-import { RandomAccessFile } from "./random-access-file.js";
+import type { WorkOptions } from "./progress.js";
 import { rebuildDisk } from "./rebuild-disk.js";
-
-const FRAMES_PER_TASK = 64;
 
 export interface VerifyOptions extends WorkOptions {
   /** Default: beside the index. */
@@ -44,8 +39,8 @@ export async function verifyImage(indexPath: string, options: VerifyOptions = {}
     try {
       const isFull = options.depth !== "hashes";
       if (isFull) await rebuildDisk(index, workers, options);
-      await checkFrames(workers, pack.frames, checked, isFull, options);
-      await checkPack(packPath, index, options);
+      await checkPackFrames(workers, pack.frames, checked, isFull, options);
+      await checkPackHash(packPath, index, options);
     } finally {
       await workers.close();
     }
@@ -67,51 +62,4 @@ async function checkSections(index: IndexFile): Promise<void> {
   await index.section("ids");
   const map = await index.map();
   while (map.next());
-}
-
-/** The frames that rebuilding the disk did not need. */
-async function checkFrames(
-  workers: ImageWorkers,
-  frames: FrameTable,
-  checked: Uint8Array,
-  decode: boolean,
-  options: WorkOptions,
-): Promise<void> {
-  const tasks: number[] = [];
-  for (let first = 0; first < frames.count; first += FRAMES_PER_TASK) {
-    if (checked.subarray(first, first + FRAMES_PER_TASK).includes(0)) tasks.push(first);
-  }
-  await runOrdered(
-    tasks.length,
-    workers.threads * 2,
-    async (i) => {
-      throwIfStopped(options.signal);
-      const first = tasks[i] ?? 0;
-      return await workers.run("check", {
-        first,
-        count: Math.min(FRAMES_PER_TASK, frames.count - first),
-        decode,
-      });
-    },
-    (_, i) => {
-      const bytesDone = frames.offset(Math.min((tasks[i] ?? 0) + FRAMES_PER_TASK, frames.count));
-      options.onProgress?.({ phase: "check", bytesDone, bytesTotal: frames.offset(frames.count) });
-    },
-  );
-}
-
-async function checkPack(path: string, index: IndexFile, options: WorkOptions): Promise<void> {
-  const { head } = index;
-  const file = await RandomAccessFile.open(path, "read");
-  try {
-    const headerLength = head.disk === undefined ? 0 : PACK_HEADER_BYTES;
-    const stopped = (): AppError | undefined =>
-      options.signal?.aborted === true
-        ? new AppError("ERR_ABORTED", "the check of the pack was stopped")
-        : undefined;
-    const isRight = await new PackHash(() => file, headerLength).isRight(head.pack, stopped);
-    if (!isRight) throw new AppError("ERR_PACK_INVALID", `${path} does not match the hash in its index`);
-  } finally {
-    await file.close();
-  }
 }
