@@ -23,6 +23,7 @@ describe("help", () => {
     [["--help"]],
     [["pack", "--help"]],
     [["inspect", "--help"]],
+    [["delta", "--help"]],
     [["verify", "--help"]],
     [["unpack", "--help"]],
     [["keygen", "--help"]],
@@ -42,11 +43,6 @@ describe("help", () => {
     expect(run.exitCode).toBe(0);
     expect(run.stdout).toMatch(/Examples:\n {2}\$ ckmesh /);
     expect(run.stdout, "a line that goes on must survive copy and paste").not.toMatch(/^ {2}\$ {2}/m);
-  });
-
-  it("does not name what is not there yet", async () => {
-    const { stdout } = await runCkmesh(["--help"]);
-    expect(stdout).not.toMatch(/^ {2}delta/m);
   });
 });
 

@@ -82,6 +82,10 @@ describe("JSON lines", () => {
       ["inspect", [index]],
       ["verify", [index]],
       ["unpack", [index, join(folder, "copy")]],
+      ["pack", [disk, "--name", "A", "--out", folder, "--previous", folder]],
+      ["delta", [index, join(folder, "A_2.ckm.index"), "--sign", key]],
+      ["inspect", [join(folder, "A_2.from_1.ckm.index")]],
+      ["verify", [join(folder, "A_2.from_1.ckm.index")]],
       ["origin account add", ["bob", "--password-file", pw, "--accounts", accounts]],
     ];
     for (const [command, args] of runs) {

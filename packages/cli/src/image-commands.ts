@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { leaf } from "./leaf.js";
 
-/** pack, inspect, verify, unpack, keygen: work on files, no network. */
+/** pack, delta, inspect, verify, unpack, keygen: work on files, no network. */
 export function addImageCommands(program: Command): void {
   leaf(
     program
@@ -27,10 +27,28 @@ export function addImageCommands(program: Command): void {
   );
   leaf(
     program
+      .command("delta")
+      .summary("make the small update from one version to a later one")
+      .description(
+        "Makes NAME_n.from_m.ckm and its index beside version n: its new content, compressed with what version m " +
+          "has, for clients that hold version m. Neither version changes; the pair may be removed at any time.",
+      )
+      .argument("<BASE_INDEX>", "NAME_m.ckm.index of the older version, its pack beside it")
+      .argument("<TARGET_INDEX>", "NAME_n.ckm.index of the newer version, its pack beside it")
+      .option("--sign <KEY>", "private key of `ckmesh keygen`; signs the index"),
+    "work",
+    [
+      "ckmesh delta images/Win11_1.ckm.index images/Win11_2.ckm.index",
+      "ckmesh delta images/Win11_1.ckm.index images/Win11_2.ckm.index --sign publisher.key",
+    ],
+    async () => (await import("./commands/delta.js")).delta,
+  );
+  leaf(
+    program
       .command("inspect")
       .summary("show what an index says")
       .description("Shows name, version, sizes, codecs, sections and signatures of an index.")
-      .argument("<INDEX>", "NAME_n.ckm.index"),
+      .argument("<INDEX>", "NAME_n.ckm.index, or NAME_n.from_m.ckm.index"),
     "work",
     ["ckmesh inspect images/Win11_1.ckm.index", "ckmesh inspect --json images/Win11_1.ckm.index"],
     async () => (await import("./commands/inspect.js")).inspect,
@@ -40,9 +58,10 @@ export function addImageCommands(program: Command): void {
       .command("verify")
       .summary("check every byte of a pack against its index")
       .description(
-        "Checks the index, the hash of every frame and of the whole pack, and every page of the disk.",
+        "Checks the index, the hash of every frame and of the whole pack, and every page of the disk. Of a delta " +
+          "the hashes, and where both versions lie beside it that every frame yields that of the newer version.",
       )
-      .argument("<INDEX>", "NAME_n.ckm.index, its pack beside it"),
+      .argument("<INDEX>", "NAME_n.ckm.index or NAME_n.from_m.ckm.index, its pack beside it"),
     "work",
     ["ckmesh verify images/Win11_1.ckm.index"],
     async () => (await import("./commands/verify.js")).verify,
