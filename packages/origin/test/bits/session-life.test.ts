@@ -44,6 +44,29 @@ describe("sessions and restarts", () => {
     expect((await after.fragment(id, 0, TEN, 10)).status).toBe(200);
   });
 
+  it("know their total although the disk was full when it was first said", async () => {
+    const before = await startUploads();
+    const id = await before.create();
+    const obstacle = join(before.staging, "sessions", folders(before)[0] ?? "", "record.tmp");
+    mkdirSync(obstacle);
+    expect((await before.fragment(id, 0, TEN, 10)).status).toBe(500);
+    rmSync(obstacle, { recursive: true });
+    expect((await before.fragment(id, 0, TEN, 10)).status).toBe(200);
+    const after = await startUploads({ before });
+    expect((await after.close(id)).status).toBe(200);
+    expect(after.published("win7_1.ckm")).toEqual(TEN);
+  });
+
+  it("tell nobody but their user that they were closed", async () => {
+    const before = await startUploads();
+    const id = await before.create();
+    await before.fragment(id, 0, TEN, 10);
+    await before.close(id);
+    const after = await startUploads({ before });
+    expect(await after.close(id, { user: "bob" })).toMatchObject(NOT_FOUND);
+    expect((await after.close(id)).status).toBe(200);
+  });
+
   it("take no more of the file than its total says", async () => {
     const before = await startUploads();
     const id = await before.create();
