@@ -64,6 +64,8 @@ export class UploadSession {
   #flushFault: BitsFault | undefined;
   /** The intake was not told yet how it ended. */
   #isFollowed = true;
+  /** To the Close that ended it. */
+  #closeReply: BitsReply | undefined;
 
   constructor(
     id: string,
@@ -100,8 +102,15 @@ export class UploadSession {
     );
   }
 
+  /** A Close that waited for this one, its client having lost the connection, gets the same answer. */
   close(): Promise<SessionOutcome> {
-    return this.#inTurn(() => this.#advance({ type: "close" }));
+    return this.#inTurn(async () => {
+      if (this.#closeReply !== undefined) return this.#closeReply;
+      const wasOpen = this.#state.phase !== "ended";
+      const reply = await this.#advance({ type: "close" });
+      if (wasOpen && this.#state.phase === "ended") this.#closeReply = reply;
+      return reply;
+    });
   }
 
   cancel(): Promise<SessionOutcome> {

@@ -229,6 +229,15 @@ describe("packets of one session", () => {
     expect(uploads.published("win7_1.ckm")).toEqual(TEN);
   });
 
+  it("may be two Closes, whose client lost the first answer: both are answered alike", async () => {
+    const uploads = await startUploads();
+    const id = await uploads.create();
+    await uploads.fragment(id, 0, TEN, 10);
+    const answers = await Promise.all([uploads.close(id), uploads.close(id), uploads.close(id)]);
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
+    expect((await uploads.close(id)).status).toBe(200);
+  });
+
   it("cut off a fragment that brings nothing any more", async () => {
     const clock = new VirtualClock();
     const uploads = await startUploads({ clock });
