@@ -155,7 +155,8 @@ function findSession(
     return sessions.find(packet, user, target);
   } catch (err) {
     const isRepeated = packet.type === "close" && isAppError(err, "ERR_BITS_SESSION_NOT_FOUND");
-    if (isRepeated && sessions.wasClosed(packet.sessionId)) return { state: "ended", reply: { type: "ack" } };
+    if (isRepeated && sessions.wasClosed(packet.sessionId, user))
+      return { state: "ended", reply: { type: "ack" } };
     throw err;
   }
 }

@@ -202,7 +202,8 @@ export class UploadSession {
     const { clock, requireSpace, received, limits } = this.#parts;
     const { total } = this.#state;
     // It could not be written when it was first said: the disk was full.
-    if (total !== undefined && this.#record.total === undefined) await this.#write({ ...this.#record, total });
+    if (total !== undefined && this.#record.total === undefined)
+      await this.#write({ ...this.#record, total });
     if (bytes > 0) await requireSpace((total ?? 0) - offset);
     const file = await this.folder.openData();
     const writer = new BodyWriter({

@@ -160,9 +160,9 @@ export class UploadSessions {
   }
 
   /** A Close that comes again after a restart. @throws {BitsFault} when that upload was refused */
-  wasClosed(sessionId: string): boolean {
+  wasClosed(sessionId: string, user: Identity): boolean {
     const id = sessionKey(sessionId);
-    return id !== undefined && this.#options.intake.wasClosed(id);
+    return id !== undefined && this.#options.intake.wasClosed(id, user);
   }
 
   /** @throws {BitsFault} 503 when too many bodies come at a time */
