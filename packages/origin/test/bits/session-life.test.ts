@@ -211,6 +211,16 @@ describe("the end of sessions", () => {
   });
 });
 
+describe("sessions of one user", () => {
+  it("are never more than twice BITSNumberOfSessionsLimit, also when many are asked for at once", async () => {
+    const uploads = await startUploads({ bits: { BITSNumberOfSessionsLimit: 2 } });
+    const create = { type: "Create-Session" };
+    const answers = await Promise.all(Array.from({ length: 9 }, () => uploads.send(create)));
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(4);
+    expect(folders(uploads)).toHaveLength(4);
+  });
+});
+
 describe("packets of one session", () => {
   it("run one after the other: the second is trimmed", async () => {
     const uploads = await startUploads();
