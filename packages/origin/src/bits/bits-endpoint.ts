@@ -131,17 +131,34 @@ async function inSession(
   const found = findSession(sessions, head, user, target);
   if (found.state === "ended") return found.reply;
   const { session } = found;
+  if (head.type === "fragment") return takeFragment(context, session, head, contentLength);
   const packet = parsePacket(head, request.headers, contentLength);
   switch (packet.type) {
-    case "fragment":
-      return sessions.fragment(session, request, packet.fragment);
     case "close":
       return noteEnd(context, session, "closed", await sessions.close(session));
     case "cancel":
       return noteEnd(context, session, "cancelled", await sessions.cancel(session));
     case "ping":
     case "create":
-      throw new Error("unreachable: they have no session");
+    case "fragment":
+      throw new Error("unreachable: answered before");
+  }
+}
+
+/** Whatever becomes of it, the Ack says which byte is wanted next ([MC-BUP] 2.2.7.2). */
+async function takeFragment(
+  { options, request }: Context,
+  session: UploadSession,
+  head: PacketHead,
+  contentLength: number,
+): Promise<BitsReply> {
+  try {
+    const packet = parsePacket(head, request.headers, contentLength);
+    if (packet.type !== "fragment") throw new Error("unreachable: a fragment was asked for");
+    return await options.sessions.fragment(session, request, packet.fragment);
+  } catch (err) {
+    if (err instanceof BitsFault) return refusal(err, session.received);
+    throw err;
   }
 }
 
@@ -155,7 +172,8 @@ function findSession(
     return sessions.find(packet, user, target);
   } catch (err) {
     const isRepeated = packet.type === "close" && isAppError(err, "ERR_BITS_SESSION_NOT_FOUND");
-    if (isRepeated && sessions.wasClosed(packet.sessionId)) return { state: "ended", reply: { type: "ack" } };
+    if (isRepeated && sessions.wasClosed(packet.sessionId, user))
+      return { state: "ended", reply: { type: "ack" } };
     throw err;
   }
 }

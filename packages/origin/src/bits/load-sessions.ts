@@ -64,7 +64,7 @@ async function loadSession(
     logger.info({ session: id, file: record.target.fileName, received: size }, "upload session found");
     return { id, folder, record, data: { ...data, size } };
   }
-  if (record !== undefined && !isClosed(intake, id)) {
+  if (record !== undefined && !isClosed(intake, id, record)) {
     logger.warn({ session: id, file: record.target.fileName }, "the bytes of an upload session are gone");
   }
   // Never told of, cut short while it was deleted, or handed over just before the end.
@@ -73,9 +73,9 @@ async function loadSession(
 }
 
 /** A refusal is an end, too. */
-function isClosed(intake: Surroundings["intake"], id: string): boolean {
+function isClosed(intake: Surroundings["intake"], id: string, { user }: SessionRecord): boolean {
   try {
-    return intake.wasClosed(id);
+    return intake.wasClosed(id, user);
   } catch {
     return true; // It was refused: the intake has told its user.
   }

@@ -64,6 +64,8 @@ export class UploadSession {
   #flushFault: BitsFault | undefined;
   /** The intake was not told yet how it ended. */
   #isFollowed = true;
+  /** To the Close that ended it. */
+  #closeReply: BitsReply | undefined;
 
   constructor(
     id: string,
@@ -100,8 +102,15 @@ export class UploadSession {
     );
   }
 
+  /** A Close that waited for this one, its client having lost the connection, gets the same answer. */
   close(): Promise<SessionOutcome> {
-    return this.#inTurn(() => this.#advance({ type: "close" }));
+    return this.#inTurn(async () => {
+      if (this.#closeReply !== undefined) return this.#closeReply;
+      const wasOpen = this.#state.phase !== "ended";
+      const reply = await this.#advance({ type: "close" });
+      if (wasOpen && this.#state.phase === "ended") this.#closeReply = reply;
+      return reply;
+    });
   }
 
   cancel(): Promise<SessionOutcome> {
@@ -191,7 +200,11 @@ export class UploadSession {
   ): Promise<SessionEvent> {
     const { request, turn } = body;
     const { clock, requireSpace, received, limits } = this.#parts;
-    if (bytes > 0) await requireSpace((this.#state.total ?? 0) - offset);
+    const { total } = this.#state;
+    // It could not be written when it was first said: the disk was full.
+    if (total !== undefined && this.#record.total === undefined)
+      await this.#write({ ...this.#record, total });
+    if (bytes > 0) await requireSpace((total ?? 0) - offset);
     const file = await this.folder.openData();
     const writer = new BodyWriter({
       file: growingFile(file),

@@ -20,6 +20,7 @@ import type { Clock, Logger, Metrics } from "@ckmesh/core";
 import type { Actor } from "../api/image-remover.js";
 import type { FoundFile } from "../catalogue.js";
 import { fileKey } from "../served-path.js";
+import { Lanes } from "../uploads/lanes.js";
 import type { UploadIntake, UploadTarget } from "../uploads/upload-intake.js";
 import type { BitsRequest } from "./bits-request.js";
 import type { BitsSettings } from "./bits-settings.js";
@@ -61,6 +62,11 @@ export interface SessionRequest {
   readonly url: string;
 }
 
+interface CreatedSession {
+  readonly id: string;
+  readonly sessionId: string;
+}
+
 /** Beyond the 13 MB of Windows by far; longer ones only make a broken connection cost more. */
 const MAX_FRAGMENT_BYTES = 64 * 1024 * 1024;
 /** Sessions of all users: what the origin looks after must have an end. */
@@ -78,6 +84,8 @@ export class UploadSessions {
   readonly #parts: SessionParts;
   readonly #gauge;
   readonly #running = new Set<Promise<unknown>>();
+  /** One after the other: those that come at once must not pass the limits together. */
+  readonly #creations = new Lanes();
   #bodies = 0;
   readonly #sweeper: SessionSweeper;
 
@@ -127,11 +135,11 @@ export class UploadSessions {
    * @returns its id, and `sessionId`, the form in which it goes to the client
    * @throws {BitsFault} 503 with too many sessions, 500 without space, and what the intake says
    */
-  async create({
-    user,
-    target,
-    url,
-  }: SessionRequest): Promise<{ readonly id: string; readonly sessionId: string }> {
+  create(request: SessionRequest): Promise<CreatedSession> {
+    return this.#creations.run("", () => this.#create(request));
+  }
+
+  async #create({ user, target, url }: SessionRequest): Promise<CreatedSession> {
     this.#table.admit(ownerName(user));
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     await this.#requireSpace(0);
@@ -160,9 +168,9 @@ export class UploadSessions {
   }
 
   /** A Close that comes again after a restart. @throws {BitsFault} when that upload was refused */
-  wasClosed(sessionId: string): boolean {
+  wasClosed(sessionId: string, user: Identity): boolean {
     const id = sessionKey(sessionId);
-    return id !== undefined && this.#options.intake.wasClosed(id);
+    return id !== undefined && this.#options.intake.wasClosed(id, user);
   }
 
   /** @throws {BitsFault} 503 when too many bodies come at a time */

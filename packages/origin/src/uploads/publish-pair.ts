@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { Identity } from "@ckmesh/auth";
 import { AppError, isAppError } from "@ckmesh/core";
 import { indexFileName, packFileName } from "@ckmesh/image";
-import type { Catalogue, FileStamp } from "../catalogue.js";
+import type { Catalogue, FileStamp, PublishedVersion } from "../catalogue.js";
 import type { CatalogueCache } from "../catalogue-cache.js";
 import { type FolderPair, pairFingerprint } from "../folder-scan.js";
 import { stampOf } from "../opaque-pack.js";
@@ -63,6 +63,8 @@ export async function publishForeignPair(
 ): Promise<{ readonly name: string; readonly version: number }> {
   const { catalogue, cache, prove } = options;
   const pack = await stampOf(paths.pack);
+  const placed = findPlaced(catalogue, image, pack);
+  if (placed !== undefined) return placed;
   const index = paths.index === undefined ? undefined : await stampOf(paths.index);
   let atLeast = 1;
   for (let attempt = 1; ; attempt += 1) {
@@ -83,6 +85,22 @@ export async function publishForeignPair(
       atLeast = version + 1;
     }
   }
+}
+
+/** The version that is this very file: it was published before a crash, or a full disk, left its end unsaved. */
+function findPlaced(
+  catalogue: Catalogue,
+  image: { readonly name: string; readonly version: number | undefined },
+  { ino, size, mtimeMs }: FileStamp,
+): PublishedVersion | undefined {
+  const published = catalogue.list().find(({ name }) => fileKey(name) === fileKey(image.name));
+  return published?.versions.find(
+    ({ version, pack }) =>
+      (image.version ?? version) === version &&
+      pack.ino === ino &&
+      pack.size === size &&
+      pack.mtimeMs === mtimeMs,
+  );
 }
 
 /**

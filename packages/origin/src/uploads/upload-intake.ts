@@ -34,10 +34,10 @@ export interface UploadIntake {
   /** A new session, or one found on disk at the start. */
   begin(upload: StagedUpload): UploadWatcher;
   /**
-   * True for a session whose file was taken over, some time ago or before a restart: its Close was answered, or would
-   * have been. @throws {BitsFault} when the file was refused
+   * True for a session of this user whose file was taken over, some time ago or before a restart: its Close was
+   * answered, or would have been. @throws {BitsFault} when the file was refused
    */
-  wasClosed(sessionId: string): boolean;
+  wasClosed(sessionId: string, user: Identity): boolean;
   /** Bytes of files that were taken over and are not published yet: they count for the quota of the staging folder. */
   heldBytes(): number;
 }

@@ -95,10 +95,11 @@ export class Uploads implements UploadIntake {
     });
   }
 
-  wasClosed(sessionId: string): boolean {
+  wasClosed(sessionId: string, user: Identity): boolean {
     const upload = this.#uploads.get(sessionId);
-    if (upload?.end?.state === "refused") throw refusalFault(upload.end);
-    return upload?.closedAt !== undefined;
+    if (upload === undefined || !isSameUser(upload.user, user)) return false;
+    if (upload.end?.state === "refused") throw refusalFault(upload.end);
+    return upload.closedAt !== undefined;
   }
 
   heldBytes(): number {

@@ -207,6 +207,20 @@ describe("who may upload", () => {
     expect(await uploads.send({ type: "Create-Session", user: null })).toMatchObject(disabled);
   });
 
+  it.each([
+    ["a wrong range", { "content-range": "bytes 5-9" }, 400],
+    ["a coded body", { "content-encoding": "gzip" }, 415],
+    ["another total", { "content-range": "bytes 5-9/11" }, 400],
+  ])("says in the Ack to a Fragment with %s which byte is wanted", async (_, headers, status) => {
+    const uploads = await startUploads();
+    const id = await uploads.create();
+    await uploads.fragment(id, 0, bytes(5), 10);
+    expect(await uploads.fragment(id, 5, bytes(5), 10, { headers })).toMatchObject({
+      status,
+      headers: { "BITS-Error-Code": INVALID, "BITS-Received-Content-Range": "5" },
+    });
+  });
+
   it("answers Ping once the right is there, without a session", async () => {
     const uploads = await startUploads();
     const answer = await uploads.send({ type: "Ping" });

@@ -21,7 +21,8 @@ export class MemoryIntake implements UploadIntake {
   readonly folder: string;
   readonly followed: Followed[] = [];
   readonly admitted: { readonly target: UploadTarget; readonly user: Identity }[] = [];
-  readonly taken = new Set<string>();
+  /** Users of the sessions whose file was taken. */
+  readonly taken = new Map<string, string>();
   /** Names that exist already. */
   readonly existing = new Set<string>();
   held = 0;
@@ -65,7 +66,7 @@ export class MemoryIntake implements UploadIntake {
         if (failure !== undefined) throw failure;
         renameSync(upload.path, this.path(upload.target.fileName));
         followed.ended = "closed";
-        this.taken.add(upload.sessionId);
+        this.taken.set(upload.sessionId, upload.user.name);
       },
       discard: () => {
         followed.ended = "discarded";
@@ -73,8 +74,8 @@ export class MemoryIntake implements UploadIntake {
     };
   }
 
-  wasClosed(sessionId: string): boolean {
-    return this.taken.has(sessionId);
+  wasClosed(sessionId: string, { name }: Identity): boolean {
+    return this.taken.get(sessionId) === name;
   }
 
   heldBytes(): number {

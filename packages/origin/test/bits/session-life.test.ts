@@ -44,6 +44,29 @@ describe("sessions and restarts", () => {
     expect((await after.fragment(id, 0, TEN, 10)).status).toBe(200);
   });
 
+  it("know their total although the disk was full when it was first said", async () => {
+    const before = await startUploads();
+    const id = await before.create();
+    const obstacle = join(before.staging, "sessions", folders(before)[0] ?? "", "record.tmp");
+    mkdirSync(obstacle);
+    expect((await before.fragment(id, 0, TEN, 10)).status).toBe(500);
+    rmSync(obstacle, { recursive: true });
+    expect((await before.fragment(id, 0, TEN, 10)).status).toBe(200);
+    const after = await startUploads({ before });
+    expect((await after.close(id)).status).toBe(200);
+    expect(after.published("win7_1.ckm")).toEqual(TEN);
+  });
+
+  it("tell nobody but their user that they were closed", async () => {
+    const before = await startUploads();
+    const id = await before.create();
+    await before.fragment(id, 0, TEN, 10);
+    await before.close(id);
+    const after = await startUploads({ before });
+    expect(await after.close(id, { user: "bob" })).toMatchObject(NOT_FOUND);
+    expect((await after.close(id)).status).toBe(200);
+  });
+
   it("take no more of the file than its total says", async () => {
     const before = await startUploads();
     const id = await before.create();
@@ -188,6 +211,16 @@ describe("the end of sessions", () => {
   });
 });
 
+describe("sessions of one user", () => {
+  it("are never more than twice BITSNumberOfSessionsLimit, also when many are asked for at once", async () => {
+    const uploads = await startUploads({ bits: { BITSNumberOfSessionsLimit: 2 } });
+    const create = { type: "Create-Session" };
+    const answers = await Promise.all(Array.from({ length: 9 }, () => uploads.send(create)));
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(4);
+    expect(folders(uploads)).toHaveLength(4);
+  });
+});
+
 describe("packets of one session", () => {
   it("run one after the other: the second is trimmed", async () => {
     const uploads = await startUploads();
@@ -204,6 +237,15 @@ describe("packets of one session", () => {
     ]);
     await uploads.close(id);
     expect(uploads.published("win7_1.ckm")).toEqual(TEN);
+  });
+
+  it("may be two Closes, whose client lost the first answer: both are answered alike", async () => {
+    const uploads = await startUploads();
+    const id = await uploads.create();
+    await uploads.fragment(id, 0, TEN, 10);
+    const answers = await Promise.all([uploads.close(id), uploads.close(id), uploads.close(id)]);
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
+    expect((await uploads.close(id)).status).toBe(200);
   });
 
   it("cut off a fragment that brings nothing any more", async () => {

@@ -84,6 +84,21 @@ describe("an origin that was killed", () => {
     expect(second.told.filter((line) => line.includes("new"))).toEqual([]);
     expect(second.uploads.heldBytes()).toBe(0);
   });
+
+  it("before it noted that a foreign pack is published gives it no second number", async () => {
+    const first = await openBench();
+    const bytes = Buffer.from("a pack that is not ours");
+    const { id } = await first.send(bytes, "win7.ckm");
+    await eventually(() => first.stateOf(id) === "published");
+    await first.close();
+    const closed = new UploadFolder(join(first.folder, "closed"), logger);
+    await closed.save(recordOf(id, "win7.ckm", bytes.length));
+    linkSync(join(first.root, "win7_1.ckm"), closed.dataPath(id));
+    const second = await openBench({ folder: first.folder });
+    await eventually(() => second.stateOf(id) === "published");
+    expect(second.catalogue.list()[0]?.versions.map(({ version }) => version)).toEqual([1]);
+    expect(existsSync(join(second.root, "win7_2.ckm"))).toBe(false);
+  });
 });
 
 describe("the folder of closed uploads", () => {

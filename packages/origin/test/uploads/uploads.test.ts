@@ -152,7 +152,7 @@ describe("a file that is no good", () => {
     const { fault, id } = await bench.send(bytes, name);
     expect(fault).toMatchObject({ code, status: 400 });
     expect(bench.stateOf(id)).toBe("refused");
-    expect(() => bench.uploads.wasClosed(id)).toThrow(expect.objectContaining({ code }));
+    expect(() => bench.uploads.wasClosed(id, ALICE)).toThrow(expect.objectContaining({ code }));
   });
 
   it("is refused when no configured publisher has signed its index", async () => {
@@ -325,7 +325,7 @@ describe("a staged file", () => {
     expect(readFileSync(found?.file.path ?? "").equals(V1.index)).toBe(true);
     expect(await bench.uploads.findStaged(key, BOB)).toBeUndefined();
     expect(await bench.uploads.findStaged(key, undefined)).toBeUndefined();
-    expect(bench.uploads.wasClosed(index.id)).toBe(true);
+    expect(bench.uploads.wasClosed(index.id, ALICE)).toBe(true);
     await bench.send(V1.pack, "win7.ckm");
     expect(await bench.uploads.findStaged(key, ALICE)).toBeUndefined();
   });
@@ -357,8 +357,8 @@ describe("a restart", () => {
     const bad = await first.send(Buffer.alloc(0), "win7.ckm.index");
     await first.close();
     const second = await openBench({ folder: first.folder });
-    expect(second.uploads.wasClosed(pack.id)).toBe(true);
-    expect(() => second.uploads.wasClosed(bad.id)).toThrow("empty");
+    expect(second.uploads.wasClosed(pack.id, ALICE)).toBe(true);
+    expect(() => second.uploads.wasClosed(bad.id, ALICE)).toThrow("empty");
     await second.send(V1.index, "win7.ckm.index");
     expect(second.told).toEqual(["win7 1 new by alice"]);
   });
