@@ -9,6 +9,8 @@ import type { PublishNews, RemovalNews } from "./publish-gate.js";
 export interface Published {
   readonly image: string;
   readonly version: number;
+  /** It was published before, and the alias moved to it; false: it came just now. */
+  readonly isAliasMove: boolean;
 }
 
 export interface PublicationsOptions {
@@ -34,16 +36,18 @@ export class Publications {
     this.#listeners.push(listener);
   }
 
-  announce(published: Published): void {
-    for (const listener of this.#listeners) listener(published);
-  }
-
   /** A version came into the catalogue. */
   added(version: PublishedVersion, { isNew, hasAliasMoved, uploader }: PublishNews): void {
     const { audit, clock } = this.#options;
     this.#gauges();
     if (isNew) audit.write({ action: "publish", ...auditFacts(version, uploader) }, clock.wall());
-    if (isNew || hasAliasMoved) this.announce({ image: version.name, version: version.version });
+    if (isNew || hasAliasMoved)
+      this.#announce({ image: version.name, version: version.version, isAliasMove: false });
+  }
+
+  /** The alias of an image stands for another version, which was published before. */
+  aliasMoved({ name, version }: PublishedVersion): void {
+    this.#announce({ image: name, version, isAliasMove: true });
   }
 
   /** A version went out of the catalogue. */
@@ -54,8 +58,11 @@ export class Publications {
     for (const file of [pack, index, framesIndex]) if (file !== undefined) openFiles.evict(file);
     // A deletion has a line of its own, which says whose it was.
     if (!isDeleted) audit.write({ action: "unpublish", ...auditFacts(version, undefined) }, clock.wall());
-    if (aliasMovedTo !== undefined)
-      this.announce({ image: aliasMovedTo.name, version: aliasMovedTo.version });
+    if (aliasMovedTo !== undefined) this.aliasMoved(aliasMovedTo);
+  }
+
+  #announce(published: Published): void {
+    for (const listener of this.#listeners) listener(published);
   }
 }
 

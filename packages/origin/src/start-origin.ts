@@ -112,7 +112,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     clock,
     logger: deps.logger.child({ component: "control" }),
     metrics,
-    announce: (published) => publications.announce(published),
+    onAliasMoved: (version) => publications.aliasMoved(version),
   });
   const prove: ProvePairOptions = {
     publishers: () => publishers,
