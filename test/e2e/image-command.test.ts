@@ -79,7 +79,7 @@ describe("ckmesh image", () => {
   it("lists and shows for people, and as JSON lines with the documented fields", async () => {
     const { run, json } = await startAdmin([V1, V2]);
     const list = await run("list");
-    expect([list.exitCode, list.stdout]).toEqual([0, expect.stringMatching(/win7 +2 +2 .*\n1 images\n$/s)]);
+    expect([list.exitCode, list.stdout]).toEqual([0, expect.stringMatching(/win7 +2 +2 .*\n1 image\n$/s)]);
     expect((await run("show", "win7")).stdout).toMatch(/^2 .*newest$/m);
     expect((await run("show", "win7", "1")).stdout).toContain("signed by  nobody");
     for (const args of [["list"], ["show", "win7"]]) {

@@ -1,5 +1,5 @@
 import { type AppError, describeError, isAppError, type Logger } from "@ckmesh/core";
-import { decodeHead, deriveSwarmKeys, type SignedHead } from "@ckmesh/image";
+import { decodeHead, type SignedHead } from "@ckmesh/image";
 import {
   NO_SOURCE_BYTES,
   packKey,
@@ -12,13 +12,11 @@ import { callsForCheck } from "./access-lost.js";
 import { asAppError } from "./as-app-error.js";
 import { ByteCounts } from "./byte-counts.js";
 import type { ClientContext } from "./client-context.js";
-import { DonorVersion, needsDonor } from "./donor-version.js";
 import { IndexCarry } from "./index-carry.js";
-import { planLocal } from "./local-plan.js";
 import { missingBytes, neededBytes } from "./needed-bytes.js";
 import { OriginRows } from "./origin-rows.js";
 import type { StatusError, VersionStatus } from "./status.js";
-import { VersionSwarm } from "./version-swarm.js";
+import { VersionTransfer } from "./version-transfer.js";
 import { Waste } from "./waste.js";
 
 /** Pauses between attempts after a local fault, such as a full disk. */
@@ -60,9 +58,7 @@ export class VersionDriver {
   #disk: string | undefined;
   #error: StatusError | undefined;
   #files: VersionFiles | undefined;
-  #swarm: VersionSwarm | undefined;
-  #donor: DonorVersion | undefined;
-  #leave: (() => void) | undefined;
+  #transfer: VersionTransfer | undefined;
   #busy: Promise<void> = Promise.resolve();
   #cancelRetry: (() => void) | undefined;
   #isFailed = false;
@@ -168,10 +164,10 @@ export class VersionDriver {
       bytes: files?.bytes ?? NO_SOURCE_BYTES,
       wasted: this.#waste.bytes,
       rate: {
-        peers: (this.#swarm?.peersRate.rate ?? 0) + (this.#donor?.rate ?? 0),
-        origin: this.#swarm?.originRate.rate ?? 0,
+        peers: this.#transfer?.peersRate ?? 0,
+        origin: this.#transfer?.swarm.originRate.rate ?? 0,
       },
-      peers: this.#swarm?.links ?? 0,
+      peers: this.#transfer?.swarm.links ?? 0,
       ...(this.#disk !== undefined && { disk: this.#disk }),
       ...(this.#error !== undefined && { error: this.#error }),
     };
@@ -191,7 +187,7 @@ export class VersionDriver {
     this.#cancelRetry?.();
     this.#cancelRetry = undefined;
     await this.#busy;
-    await this.#stopSwarm();
+    await this.#stopTransfer();
     await this.#files?.checkpoint();
   }
 
@@ -200,13 +196,13 @@ export class VersionDriver {
     this.#abort.abort();
     this.#cancelRetry?.();
     await this.#busy;
-    await this.#stopSwarm();
+    await this.#stopTransfer();
     this.#options.context.openPacks.delete(this.#packKey());
     await this.#files?.close();
   }
 
   async #start(): Promise<void> {
-    if (this.#abort.signal.aborted || this.#isBarred || this.#swarm !== undefined) return;
+    if (this.#abort.signal.aborted || this.#isBarred || this.#transfer !== undefined) return;
     const { context } = this.#options;
     try {
       if (this.#files === undefined) {
@@ -219,7 +215,7 @@ export class VersionDriver {
       if (files.isComplete) {
         if (this.#state === "available" || this.#state === "proposed" || this.#state === "fetching")
           this.setState("verified");
-        this.#startSwarm(files, undefined);
+        this.#startTransfer(files, undefined);
         this.#options.onVerified();
         await context.store.noteFrames(files);
         return;
@@ -227,117 +223,60 @@ export class VersionDriver {
       await this.#requireSpace(files);
       this.setState("fetching");
       const carry = await this.#carryOver(files);
-      this.#startSwarm(files, carry);
+      this.#startTransfer(files, carry);
     } catch (err) {
       this.#fault(asAppError(err));
     }
   }
 
-  #startSwarm(files: VersionFiles, indexCarry: IndexCarry | undefined): void {
+  #startTransfer(files: VersionFiles, indexCarry: IndexCarry | undefined): void {
     if (this.#abort.signal.aborted) return;
-    const { context } = this.#options;
-    const { peers, clock, random } = context;
-    const keys = deriveSwarmKeys(this.signed.head.secret, this.signed.id);
-    const swarms = this.#whyNoSwarm() === undefined;
-    const swarm = new VersionSwarm({
+    const transfer = new VersionTransfer({
+      context: this.#options.context,
       files,
       rows: this.#originRows(files),
-      wan: context.wan,
-      waste: this.#waste,
-      peerId: peers.identity.peerIdHex,
-      peerClass: peers.peerClass,
-      peerPort: peers.port,
-      allowLoopback: peers.allowLoopback,
-      identity: peers.identity,
-      ...(swarms && {
-        join: (onPeer) =>
-          peers.transport.addSwarm({
-            versionId: this.signed.id,
-            ...keys,
-            layout: {
-              rows: files.table.layout.rows,
-              rowsLength: (first, length) => files.table.rowsIn(first, length),
-            },
-            onPeer: (link) => {
-              peers.met(link);
-              onPeer(link);
-            },
-          }),
-      }),
-      clock,
-      random,
-      logger: this.#logger,
+      swarms: this.#whyNoSwarm() === undefined,
+      previous: this.#options.previous(),
       indexCarry,
-      holdsOlder: !files.isComplete && this.#options.previous() !== undefined,
-      onHeld: (runs) => this.#donor?.held(runs),
-      onAsked: (rows, isAsked) => this.#donor?.asked(rows, isAsked),
-      planLocal: () =>
-        planLocal({
-          files,
-          store: context.store,
-          openPack: (pack) => context.openPacks.get(pack),
-          logger: this.#logger,
-        }),
+      waste: this.#waste,
+      logger: this.#logger,
       onProgress: () => {
         this.#countBytes();
         this.#watchSpace(files);
       },
+      onDonated: () => this.#countBytes(),
       onComplete: () => {
         if (!files.isComplete) this.#then(() => this.#finish(files));
       },
-      onFault: (err) => {
-        this.#stopFor(err);
-      },
+      onFault: (err) => this.#stopFor(err),
       onOriginError: (err) => {
         this.#logger.warn({ err }, "rows not fetched at the origin");
         this.setError(err);
         if (callsForCheck(err.code)) this.#options.onStale();
       },
-      onPeerLinked: peers.remember,
     });
-    this.#swarm = swarm;
-    if (swarms) {
-      this.#leave = peers.directory.add({
-        swarm: keys.swarm,
-        have: () => ({ have: files.have.count, rows: files.table.layout.rows }),
-        step: (event) => {
-          swarm.step(event);
-        },
-      });
-    }
-    swarm.start();
-    if (swarms && needsDonor(files, this.#options.previous(), context)) {
-      this.#donor = new DonorVersion({
-        context,
-        target: files,
-        swarm,
-        waste: this.#waste,
-        logger: this.#logger,
-        onProgress: () => this.#countBytes(),
-        onFault: (err) => this.#stopFor(err),
-      });
-    }
+    this.#transfer = transfer;
+    transfer.start();
   }
 
   /** Proves the whole pack and gives it its name. Rows that were damaged meanwhile are fetched again. */
   async #finish(files: VersionFiles): Promise<void> {
-    if (files.isComplete || this.#swarm === undefined || !files.have.isFull) return;
+    if (files.isComplete || this.#transfer === undefined || !files.have.isFull) return;
     this.#logger.info({ rows: files.table.layout.rows }, "all rows held");
     try {
       await files.finish({ signal: this.#abort.signal });
     } catch (err) {
       if (isAppError(err, "ERR_ABORTED")) return;
       if (!isAppError(err, "ERR_FRAME_HASH_MISMATCH")) {
-        await this.#stopSwarm();
+        await this.#stopTransfer();
         this.#fault(asAppError(err));
         return;
       }
       this.#logger.warn({ err }, "stored rows were damaged");
-      this.#swarm.step({ type: "lost", runs: [...files.have.runs(false)] });
+      this.#transfer.swarm.step({ type: "lost", runs: [...files.have.runs(false)] });
       return;
     }
-    await this.#donor?.close();
-    this.#donor = undefined;
+    await this.#transfer?.closeDonor();
     this.#error = undefined;
     this.#backoff.succeed();
     const { bytes } = files;
@@ -389,19 +328,16 @@ export class VersionDriver {
 
   #stopFor(err: AppError): void {
     this.#then(async () => {
-      await this.#stopSwarm();
+      await this.#stopTransfer();
       this.#fault(err);
     });
   }
 
-  async #stopSwarm(): Promise<void> {
-    await this.#donor?.close();
-    this.#donor = undefined;
-    this.#leave?.();
-    this.#leave = undefined;
-    const swarm = this.#swarm;
-    this.#swarm = undefined;
-    await swarm?.close();
+  async #stopTransfer(): Promise<void> {
+    await this.#transfer?.closeDonor();
+    const transfer = this.#transfer;
+    this.#transfer = undefined;
+    await transfer?.close();
   }
 
   /** The work stopped: tried again after a pause, unless only the publisher can help. */
@@ -430,7 +366,7 @@ export class VersionDriver {
   #countBytes(): void {
     const bytes = this.#files?.bytes;
     if (bytes === undefined) return;
-    this.#counts.look(bytes, this.#waste.bytes, this.#swarm === undefined);
+    this.#counts.look(bytes, this.#waste.bytes, this.#transfer === undefined);
   }
 
   #whyNoSwarm(): string | undefined {

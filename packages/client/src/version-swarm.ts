@@ -26,6 +26,7 @@ import type { IndexCarry } from "./index-carry.js";
 import type { LocalPlan } from "./local-plan.js";
 import { LocalRows } from "./local-rows.js";
 import type { OriginRows } from "./origin-rows.js";
+import { PeerLinks } from "./peer-links.js";
 import { pieceSections } from "./piece-sections.js";
 import { RateMeter } from "./rate-meter.js";
 import { RowAssembler, type RowBytes } from "./row-assembler.js";
@@ -35,13 +36,8 @@ import { WakeTimer } from "./wake-timer.js";
 import type { WanControl } from "./wan-control.js";
 import type { Waste } from "./waste.js";
 
-/** An upload counts as gone once no more than this waits in its link. */
-const UPLOAD_QUEUE_BYTES = MIB / 2;
 /** Pieces of all peers that are not on the disk yet; beyond it nothing more is read from them. */
 const MAX_UNSTORED_BYTES = 32 * MIB;
-/** Rows that one peer may have us hash again, per minute. */
-const MAX_RECHECK_ROWS = 256;
-const RECHECK_WINDOW_MS = 60_000;
 
 export interface VersionSwarmOptions {
   readonly files: SwarmFiles;
@@ -94,7 +90,7 @@ export class VersionSwarm {
   readonly #machine: SwarmMachine;
   readonly #local: LocalRows;
   readonly #endpoint: SwarmEndpoint | undefined;
-  readonly #links = new Map<LinkId, LinkState>();
+  readonly #links: PeerLinks;
   readonly #fetches = new Map<FetchId, AbortController>();
   readonly #abort = new AbortController();
   readonly #work = new Set<Promise<void>>();
@@ -102,7 +98,6 @@ export class VersionSwarm {
   readonly peersRate: RateMeter;
   readonly originRate: RateMeter;
   readonly #wake: WakeTimer;
-  #lastLink = 0;
   #unstoredBytes = 0;
   #isStepping = false;
   #isClosed = false;
@@ -157,8 +152,16 @@ export class VersionSwarm {
       },
       signal: this.#abort.signal,
     });
+    this.#links = new PeerLinks({
+      files,
+      logger: options.logger,
+      step: (event) => this.step(event),
+      onMessage: (link, message) => this.#received(link, message),
+      onProgress: options.onProgress,
+      onPeerLinked: options.onPeerLinked,
+    });
     this.#endpoint = options.join?.((link) => {
-      this.#linked(link);
+      this.#links.add(link);
     });
   }
 
@@ -216,7 +219,7 @@ export class VersionSwarm {
     this.#machine.close();
     this.#abort.abort();
     for (const controller of this.#fetches.values()) controller.abort();
-    for (const { link } of this.#links.values()) link.close("closing");
+    this.#links.close();
     await this.#endpoint?.close();
     await Promise.allSettled(this.#work);
   }
@@ -227,13 +230,13 @@ export class VersionSwarm {
         this.#run(this.#dial(effect.peer));
         return;
       case "close":
-        this.#links.get(effect.link)?.link.close(effect.reason);
+        this.#links.end(effect.link, effect.reason);
         return;
       case "send":
-        this.#links.get(effect.link)?.link.send(effect.message);
+        this.#links.send(effect.link, effect.message);
         return;
       case "upload":
-        this.#run(this.#upload(effect.link, effect.row, effect.length));
+        this.#run(this.#links.upload(effect.link, effect.row, effect.length));
         return;
       case "asked":
         this.#options.onAsked?.(effect.rows, effect.isAsked);
@@ -272,43 +275,14 @@ export class VersionSwarm {
     }
   }
 
-  #linked(link: PeerLink): void {
-    if (this.#isClosed) {
-      link.close("closing");
-      return;
-    }
-    this.#lastLink += 1;
-    const id = this.#lastLink;
-    const state: LinkState = { link, sent: [], recheck: { since: 0, rows: 0 } };
-    this.#links.set(id, state);
-    link.start({
-      message: (message) => {
-        this.#received(id, state, message);
-      },
-      drained: () => {
-        this.#drained(id, state);
-      },
-      closed: (err) => {
-        if (err !== undefined) this.#options.logger.debug({ reason: describeError(err) }, "peer link ended");
-        this.#links.delete(id);
-        this.step({ type: "peer-down", link: id });
-        this.#options.onProgress();
-      },
-    });
-    const { peerId, address, port, inbound, peerClass, rttMs } = link;
-    this.step({ type: "peer-up", link: id, peerId, address, port, inbound, peerClass, rttMs });
-    if (port !== 0 && this.#links.has(id)) this.#options.onPeerLinked({ address, port });
-    this.#options.onProgress();
-  }
-
-  #received(id: LinkId, state: LinkState, message: PeerMessage): void {
+  #received(id: LinkId, message: PeerMessage): void {
     if (this.#isClosed) return;
     if (message.type === "piece") {
       this.#run(this.#piece(id, message.row, message.bytes));
       return;
     }
     this.step({ type: "message", link: id, message });
-    if (message.type === "bad-rows") this.#run(this.#recheck(state, message.runs));
+    if (message.type === "bad-rows") this.#run(this.#recheck(id, message.runs));
   }
 
   /** Hashes each row of an answer, stores the good ones, then tells the machine. */
@@ -339,37 +313,7 @@ export class VersionSwarm {
     const wasFull = this.#unstoredBytes > MAX_UNSTORED_BYTES;
     this.#unstoredBytes += bytes;
     const isFull = this.#unstoredBytes > MAX_UNSTORED_BYTES;
-    if (isFull === wasFull) return;
-    for (const { link } of this.#links.values()) {
-      if (isFull) link.pause();
-      else link.resume();
-    }
-  }
-
-  async #upload(id: LinkId, row: number, length: number): Promise<void> {
-    const { files, logger } = this.#options;
-    const state = this.#links.get(id);
-    const count = files.table.rowsIn(row, length);
-    let ok = false;
-    if (state !== undefined && count !== undefined && files.have.hasAll(row, count)) {
-      try {
-        const bytes = await files.read({ first: row, count });
-        if (this.#links.has(id)) {
-          state.link.send({ type: "piece", row, bytes });
-          ok = true;
-        }
-      } catch (err) {
-        logger.warn({ err }, "rows for a peer could not be read");
-      }
-    }
-    if (ok && state !== undefined && state.link.queuedBytes > UPLOAD_QUEUE_BYTES)
-      state.sent.push({ row, length });
-    else this.step({ type: "uploaded", link: id, row, length, ok });
-  }
-
-  #drained(id: LinkId, state: LinkState): void {
-    for (const { row, length } of state.sent.splice(0))
-      this.step({ type: "uploaded", link: id, row, length, ok: true });
+    if (isFull !== wasFull) this.#links.setPaused(isFull);
   }
 
   async #fetch(id: FetchId, run: Run, span: number): Promise<void> {
@@ -397,13 +341,10 @@ export class VersionSwarm {
     this.step({ type: "fetch-ended", fetch: id, result, ...(retryMs !== undefined && { retryMs }) });
   }
 
-  async #recheck(state: LinkState, runs: readonly Run[]): Promise<void> {
-    const now = this.#options.clock.now();
-    if (now - state.recheck.since > RECHECK_WINDOW_MS) state.recheck = { since: now, rows: 0 };
-    const { files } = this.#options;
+  async #recheck(id: LinkId, runs: readonly Run[]): Promise<void> {
+    const { files, clock } = this.#options;
     const known = runs.filter((run) => run.first + run.count <= files.table.layout.rows);
-    state.recheck.rows += known.reduce((sum, run) => sum + run.count, 0);
-    if (state.recheck.rows > MAX_RECHECK_ROWS) return;
+    if (!this.#links.mayRecheck(id, known, clock.now())) return;
     const lost = await files.recheck(known);
     if (lost.length > 0) this.step({ type: "lost", runs: lost });
   }
@@ -417,11 +358,4 @@ export class VersionSwarm {
 
 function runsOf(parts: readonly RowBytes[]): readonly Run[] {
   return parts.map((part) => part.run);
-}
-
-interface LinkState {
-  readonly link: PeerLink;
-  /** Uploads that wait for the link to drain. */
-  readonly sent: { readonly row: number; readonly length: number }[];
-  recheck: { since: number; rows: number };
 }

@@ -12,8 +12,9 @@ import {
 import { BittorrentWire } from "./bittorrent-wire.js";
 import type { ClaimVerifier } from "./claim-verifier.js";
 import type { Identity } from "./identity.js";
+import { LinkDelivery } from "./link-delivery.js";
 import { LinkHandshake } from "./link-handshake.js";
-import { type LinkLimits, MAX_BACKLOG, MAX_UNSENT_BYTES } from "./link-limits.js";
+import { type LinkLimits, MAX_UNSENT_BYTES } from "./link-limits.js";
 import { type LinkProgress, LinkWatch } from "./link-watch.js";
 import { MessageFramer } from "./message-framer.js";
 import { Outbox } from "./outbox.js";
@@ -64,13 +65,11 @@ export class PeerConnection implements PeerLink {
   readonly #framer: MessageFramer;
   readonly #outbox: Outbox;
   readonly #handshake: LinkHandshake;
+  readonly #delivery: LinkDelivery;
   readonly #watch: LinkWatch;
   #isUp = false;
   #isEnded = false;
   #isPaused = false;
-  #handler: PeerLinkHandler | undefined;
-  #backlog: PeerMessage[] = [];
-  #ending: { readonly err: Error | undefined } | undefined;
   #receivedAt: number;
   /** When the message that is still arriving began. */
   #messageSince: number | undefined;
@@ -87,6 +86,11 @@ export class PeerConnection implements PeerLink {
       exportKey: (label, context) => socket.exportKey(label, context),
       send: (message) => this.#wire.sendCk(encodeCk(message)),
       done: () => this.#comeUp(),
+    });
+    this.#delivery = new LinkDelivery({
+      logger: options.logger,
+      peerId: () => this.peerId,
+      failed: (err) => this.#end(err),
     });
     this.#wire = new BittorrentWire(this.inbound, {
       ready: () => this.#safely(() => this.#handshake.prove()),
@@ -110,7 +114,7 @@ export class PeerConnection implements PeerLink {
     });
     this.#outbox = new Outbox(this.#wire, socket, clock, {
       leaving: (row, length) => this.#guard.open.settle(row, length),
-      drained: () => this.#tell((handler) => handler.drained()),
+      drained: () => this.#delivery.drained(),
     });
     this.#watch = new LinkWatch(
       clock,
@@ -152,14 +156,7 @@ export class PeerConnection implements PeerLink {
   }
 
   start(handler: PeerLinkHandler): void {
-    if (this.#handler !== undefined) throw new Error("unreachable: link started twice");
-    this.#handler = handler;
-    queueMicrotask(() => {
-      const backlog = this.#backlog;
-      this.#backlog = [];
-      for (const message of backlog) this.#tell((h) => h.message(message));
-      this.#tellEnd();
-    });
+    this.#delivery.start(handler);
   }
 
   send(message: PeerMessage): void {
@@ -233,7 +230,7 @@ export class PeerConnection implements PeerLink {
       this.#guard.asked.add(row, length, this.#options.clock.now());
     } else {
       // The peer's choke crossed it.
-      queueMicrotask(() => this.#safely(() => this.#deliver({ type: "reject", row, length })));
+      queueMicrotask(() => this.#safely(() => this.#delivery.deliver({ type: "reject", row, length })));
     }
   }
 
@@ -259,7 +256,7 @@ export class PeerConnection implements PeerLink {
 
   #onWire(message: PeerMessage): void {
     if (message.type === "cancel") this.#reject(message.row, message.length);
-    this.#deliver(message);
+    this.#delivery.deliver(message);
   }
 
   #onCk(message: CkMessage | LinkMessage): void {
@@ -289,7 +286,7 @@ export class PeerConnection implements PeerLink {
       case "peers":
       case "neighbours":
     }
-    this.#deliver(message);
+    this.#delivery.deliver(message);
   }
 
   /** Runs ascend, so the last one tells. */
@@ -301,26 +298,6 @@ export class PeerConnection implements PeerLink {
   #comeUp(): void {
     this.#isUp = true;
     this.#options.up(this);
-  }
-
-  #deliver(message: PeerMessage): void {
-    if (this.#handler !== undefined && this.#backlog.length === 0) {
-      this.#tell((handler) => handler.message(message));
-    } else {
-      if (this.#backlog.length === MAX_BACKLOG) throw invalid("too much before the link was up");
-      this.#backlog.push(message);
-    }
-  }
-
-  /** A handler that throws is our bug: the link goes, the process stays. */
-  #tell(run: (handler: PeerLinkHandler) => void): void {
-    if (this.#handler === undefined || this.#isEnded) return;
-    try {
-      run(this.#handler);
-    } catch (err) {
-      this.#options.logger.error({ err, peer: this.peerId }, "peer link handler failed");
-      this.#end(new AppError("ERR_INTERNAL", "the handler of a peer link failed", { cause: err }));
-    }
   }
 
   #safely(run: () => void): void {
@@ -380,22 +357,9 @@ export class PeerConnection implements PeerLink {
     this.#watch.stop();
     this.#framer.stop();
     this.#outbox.clear();
-    this.#backlog = [];
-    this.#ending = { err };
+    this.#delivery.end(err);
     if (!this.#isUp) this.#options.failed(err instanceof AppError ? err : hungUp(err));
-    else if (this.#handler !== undefined) queueMicrotask(() => this.#tellEnd());
     this.#options.ended();
-  }
-
-  #tellEnd(): void {
-    const ending = this.#ending;
-    if (ending === undefined || this.#handler === undefined) return;
-    this.#ending = undefined;
-    try {
-      this.#handler.closed(ending.err);
-    } catch (err) {
-      this.#options.logger.error({ err, peer: this.peerId }, "peer link handler failed");
-    }
   }
 }
 

@@ -5,4 +5,5 @@ export {
   originConfigSchema,
   originFlagNames,
 } from "./config-schema.js";
-export { type Origin, type OriginDeps, type Published, startOrigin } from "./start-origin.js";
+export type { Published } from "./publications.js";
+export { type Origin, type OriginDeps, startOrigin } from "./start-origin.js";

@@ -6,10 +6,11 @@ import type { CatalogueCache } from "./catalogue-cache.js";
 import { type FolderPair, type FolderScan, pairFingerprint, scanFolder } from "./folder-scan.js";
 import { pairKind } from "./opaque-pack.js";
 import { type ProvenPair, type ProvePairOptions, provePair } from "./prove-pair.js";
+import { type Refusal, Refusals, reasonWithoutFolder } from "./refusals.js";
 import { fileKey } from "./served-path.js";
 import { versionOf } from "./version-of.js";
 
-interface PublishNews {
+export interface PublishNews {
   /** This content was never published before. */
   readonly isNew: boolean;
   /** The alias stands for another version than before; not told for what a restart publishes again. */
@@ -18,20 +19,11 @@ interface PublishNews {
   readonly uploader: Identity | undefined;
 }
 
-interface RemovalNews {
+export interface RemovalNews {
   /** Undefined when the alias stands for the same version as before, or for none. */
   readonly aliasMovedTo: PublishedVersion | undefined;
   /** By `takeOut`, not because its files changed or went. */
   readonly isDeleted: boolean;
-}
-
-/** Why something in the folder is not published. */
-export interface Refusal {
-  readonly file: string;
-  readonly code: string;
-  readonly reason: string;
-  /** Unix ms. */
-  readonly since: number;
 }
 
 export interface GateStatus {
@@ -76,13 +68,7 @@ interface Candidate {
  * times before it is published as it is.
  */
 export const LONE_SETTLE_FACTOR = 10;
-/** What can go right without a change of the files: rights are given, a share comes back. */
-const TRANSIENT: ReadonlySet<string> = new Set([
-  "ERR_FILE_DENIED",
-  "ERR_FILE_NOT_FOUND",
-  "ERR_INTERNAL",
-  "ERR_STORE_FULL",
-]);
+/** After which a refusal that may not be the files' fault is looked at again. */
 const RETRY_MS = 10_000;
 
 /**
@@ -92,8 +78,7 @@ const RETRY_MS = 10_000;
 export class PublishGate {
   readonly #options: PublishGateOptions;
   readonly #candidates = new Map<string, Candidate>();
-  readonly #refusals = new Map<string, Refusal>();
-  #unusable = new Map<string, Refusal>();
+  readonly #refusals: Refusals;
   readonly #leftAlone = new Set<string>();
   readonly #stop = new AbortController();
   #cancelTimer: (() => void) | undefined;
@@ -107,6 +92,7 @@ export class PublishGate {
 
   constructor(options: PublishGateOptions) {
     this.#options = options;
+    this.#refusals = new Refusals(options);
   }
 
   /** Publishes what is unchanged since it was verified, then watches. */
@@ -125,7 +111,7 @@ export class PublishGate {
         reason: waitReason(pair, state),
       }));
     return {
-      refused: [...this.#refusals.values(), ...this.#unusable.values()],
+      refused: this.#refusals.list(),
       waiting,
       checking: this.#checking,
       folderError: this.#folderError,
@@ -203,12 +189,12 @@ export class PublishGate {
       if (this.#stop.signal.aborted) return;
       if (this.#folderError !== undefined) logger.info({ root }, "image folder can be read again");
       this.#folderError = undefined;
-      this.#noteUnusable(scan.unusable);
+      this.#refusals.setUnusable(scan.unusable);
       await this.#options.lookAtControls(scan.controls);
       for (const key of this.#candidates.keys()) if (!scan.pairs.has(key)) this.#forget(key);
       for (const [key, pair] of scan.pairs) if (!this.#leftAlone.has(key)) this.#look(key, pair);
     } catch (err) {
-      const reason = withoutFolder(describeError(err), root);
+      const reason = reasonWithoutFolder(err, root);
       if (this.#folderError !== reason) logger.error({ root, err }, "image folder cannot be read");
       this.#folderError = reason;
     }
@@ -338,22 +324,9 @@ export class PublishGate {
   }
 
   #refuse(key: string, candidate: Candidate, err: unknown): void {
-    const { clock, logger, root } = this.#options;
-    const { pair } = candidate;
-    const code = isAppError(err) ? err.code : "ERR_INTERNAL";
-    const refusal = {
-      file: packFileName(pair.name, pair.version),
-      code,
-      reason: withoutFolder(describeError(err), root),
-      since: Math.round(clock.wall()),
-    };
+    const isTransient = this.#refusals.add(key, candidate.pair, err);
     candidate.state = "refused";
-    candidate.retryAt = TRANSIENT.has(code) ? clock.now() + RETRY_MS : Infinity;
-    this.#refusals.set(key, refusal);
-    logger.warn(
-      { image: pair.name, version: pair.version, code, reason: refusal.reason },
-      "image version refused",
-    );
+    candidate.retryAt = isTransient ? this.#options.clock.now() + RETRY_MS : Infinity;
   }
 
   /** Forgets a pair that changed or went; takes it out of the catalogue. */
@@ -373,33 +346,11 @@ export class PublishGate {
       isDeleted,
     });
   }
-
-  #noteUnusable(unusable: ReadonlyMap<string, string>): void {
-    const before = this.#unusable;
-    this.#unusable = new Map();
-    for (const [file, reason] of unusable) {
-      const known = before.get(file);
-      const refusal = known ?? {
-        file,
-        code: "ERR_IMAGE_NAME_INVALID",
-        reason,
-        since: Math.round(this.#options.clock.wall()),
-      };
-      this.#unusable.set(file, refusal);
-      if (known === undefined)
-        this.#options.logger.warn({ file, reason }, "file in the image folder is not usable");
-    }
-  }
 }
 
 /** True if there is no such file yet, or the very same one: a name that it was given before a crash. */
 function isPartOf(there: FileStamp | undefined, file: FileStamp | undefined): boolean {
   return there === undefined || there.ino === file?.ino;
-}
-
-/** The status shows reasons to readers: where the folder lies is not for them. */
-function withoutFolder(reason: string, root: string): string {
-  return reason.replaceAll(root, "").replaceAll(/'[/\\]+/g, "'");
 }
 
 function waitReason(pair: FolderPair, state: Candidate["state"]): string {

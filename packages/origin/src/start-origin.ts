@@ -1,15 +1,5 @@
-import { mkdir, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Identity } from "@ckmesh/auth";
-import {
-  AppError,
-  type Clock,
-  describeError,
-  fromHex,
-  type Logger,
-  type Metrics,
-  type Random,
-} from "@ckmesh/core";
+import { AppError, type Clock, fromHex, type Logger, type Metrics, type Random } from "@ckmesh/core";
 import { formatListen, readKeyFile } from "@ckmesh/runtime";
 import type { FairQueueLimits } from "@ckmesh/swarm";
 import { issueTicket, TICKET_LIFETIME_MS } from "@ckmesh/wire";
@@ -21,10 +11,11 @@ import { addApiRoutes } from "./api-routes.js";
 import { AuditLog } from "./audit-log.js";
 import { type BitsServer, openBitsServer } from "./bits/bits-server.js";
 import { prepareStaging } from "./bits/staging-folder.js";
-import { Catalogue, type PublishedVersion } from "./catalogue.js";
+import { Catalogue } from "./catalogue.js";
 import { CatalogueCache } from "./catalogue-cache.js";
 import { checkOriginConfig } from "./config/check-config.js";
 import { planReload, type ReloadPlan } from "./config/reload-plan.js";
+import { warnOfSettings } from "./config/warn-of-settings.js";
 import type { OriginConfig } from "./config-schema.js";
 import { addControlRoutes } from "./control/control-routes.js";
 import { OriginControls } from "./control/origin-controls.js";
@@ -34,7 +25,9 @@ import { LogonAudit } from "./logon/logon-audit.js";
 import { OpaqueIndexes } from "./opaque-pack.js";
 import { OpenFiles } from "./open-files.js";
 import { openListeners } from "./open-listeners.js";
+import { makeStateDir, openRoot } from "./origin-folders.js";
 import type { ProvePairOptions } from "./prove-pair.js";
+import { Publications, type Published } from "./publications.js";
 import { LONE_SETTLE_FACTOR, PublishGate } from "./publish-gate.js";
 import { RequestRecorder } from "./request-facts.js";
 import { RequestPlaces } from "./request-place.js";
@@ -52,12 +45,6 @@ export interface OriginDeps {
   readonly clock: Clock;
   /** Spreads the moments at which refused clients come back. */
   readonly random: Random;
-}
-
-/** What became the newest of an image, or was added to it. */
-export interface Published {
-  readonly image: string;
-  readonly version: number;
 }
 
 export interface Origin {
@@ -111,11 +98,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
   const { access } = live;
   let current = config;
   let publishers = parsePublishers(config.publishers);
-  const listeners: ((published: Published) => void)[] = [];
-  const announce = (published: Published): void => {
-    for (const listener of listeners) listener(published);
-  };
-  const gauges = catalogueGauges(metrics, catalogue);
+  const publications = new Publications({ catalogue, openFiles, audit, metrics, clock });
   const cache = await CatalogueCache.load(stateDir, logger);
   const opaqueIndexes = await OpaqueIndexes.open(stateDir);
   const journal = new DeletionJournal(stateDir, [root, opaqueIndexes.folder], logger);
@@ -129,7 +112,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     clock,
     logger: deps.logger.child({ component: "control" }),
     metrics,
-    announce,
+    onAliasMoved: (version) => publications.aliasMoved(version),
   });
   const prove: ProvePairOptions = {
     publishers: () => publishers,
@@ -145,19 +128,8 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     cache,
     lookAtControls: (found) => controls.records.look(found),
     logger: deps.logger.child({ component: "gate" }),
-    onPublished: (version, { isNew, hasAliasMoved, uploader }) => {
-      gauges();
-      if (isNew) audit.write({ action: "publish", ...auditFacts(version, uploader) }, clock.wall());
-      if (isNew || hasAliasMoved) announce({ image: version.name, version: version.version });
-    },
-    onRemoved: (version, { aliasMovedTo, isDeleted }) => {
-      gauges();
-      const { pack, index, framesIndex } = version;
-      for (const file of [pack, index, framesIndex]) if (file !== undefined) openFiles.evict(file);
-      // A deletion has a line of its own, which says whose it was.
-      if (!isDeleted) audit.write({ action: "unpublish", ...auditFacts(version, undefined) }, clock.wall());
-      if (aliasMovedTo !== undefined) announce({ image: aliasMovedTo.name, version: aliasMovedTo.version });
-    },
+    onPublished: (version, news) => publications.added(version, news),
+    onRemoved: (version, news) => publications.removed(version, news),
   });
   await journal.resume();
   await gate.start();
@@ -298,9 +270,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
   };
   return {
     urls,
-    onPublished: (listener) => {
-      listeners.push(listener);
-    },
+    onPublished: (listener) => publications.subscribe(listener),
     mountUpgrade: (path, handler) => {
       upgrades.set(path.toLowerCase(), handler);
     },
@@ -337,65 +307,6 @@ function transferLimits({ limits }: OriginConfig): FairQueueLimits {
   };
 }
 
-async function openRoot(path: string): Promise<string> {
-  try {
-    const root = await realpath(path);
-    if (!(await stat(root)).isDirectory()) throw new AppError("ERR_CONFIG_INVALID", "it is no folder");
-    return root;
-  } catch (cause) {
-    throw new AppError(
-      "ERR_CONFIG_INVALID",
-      `virtualDirectory.physicalPath (--root): cannot use ${path}: ${describeError(cause)}`,
-      { cause },
-    );
-  }
-}
-
-async function makeStateDir(path: string): Promise<string> {
-  try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
-    return path;
-  } catch (cause) {
-    throw new AppError(
-      "ERR_CONFIG_INVALID",
-      `state (--state): cannot make the folder ${path}: ${describeError(cause)}; give a folder that this account may write`,
-      { cause },
-    );
-  }
-}
-
 function parsePublishers(publishers: readonly string[]): readonly Uint8Array[] {
   return publishers.flatMap((text) => fromHex(text, 32) ?? []);
-}
-
-function auditFacts({ name, version, id }: PublishedVersion, uploader: Identity | undefined) {
-  const facts = { image: name, version, id };
-  return uploader === undefined
-    ? ({ ...facts, by: "folder" } as const)
-    : ({ ...facts, by: "upload", user: uploader.name } as const);
-}
-
-function catalogueGauges(metrics: Metrics, catalogue: Catalogue): () => void {
-  const images = metrics.gauge("ckmesh_origin_images", "Published images");
-  const versions = metrics.gauge("ckmesh_origin_versions", "Published versions");
-  return () => {
-    images.set(catalogue.imageCount);
-    versions.set(catalogue.versionCount);
-  };
-}
-
-function warnOfSettings(config: OriginConfig, logger: Logger): void {
-  const { anonymous, basic, windows, accountsFile, logon, clientCertificates } = config.authentication;
-  const hasAccounts = accountsFile !== undefined || logon.domain !== "none";
-  const hasPasswords = hasAccounts && (basic.enabled || windows.enabled);
-  const hasOthers = windows.kerberos !== undefined || clientCertificates !== undefined;
-  if (!anonymous.enabled && !hasPasswords && !hasOthers) {
-    logger.warn({}, "nobody can read: switch anonymous reading on, or say who may log on and how");
-  }
-  if (basic.enabled && basic.allowOverHttp) {
-    logger.warn({}, "passwords are taken over plain HTTP, readable by everyone on the way");
-  }
-  if (config.bits.BITSUploadEnabled && config.rights.change.length === 0) {
-    logger.warn({}, "BITSUploadEnabled is set, but nobody has the right to change: see rights.change");
-  }
 }

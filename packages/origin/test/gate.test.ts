@@ -14,6 +14,7 @@ import { join } from "node:path";
 import { Fields, toHex } from "@ckmesh/core";
 import { publicKeyBytes } from "@ckmesh/image";
 import { describe, expect, it } from "vitest";
+import type { Published } from "../src/publications.js";
 import { type MadePair, makePair } from "./make-pair.js";
 import { eventually, startTestOrigin, type TestOrigin, temporaryFolder } from "./origin-fixture.js";
 
@@ -122,15 +123,15 @@ describe("a pair in the folder", () => {
   it("goes from the catalogue with its files, and the alias goes back", async () => {
     const origin = await startTestOrigin({ pairs: [V1, V2] });
     await origin.published("win7", 2);
-    const told: number[] = [];
-    origin.origin.onPublished(({ version }) => told.push(version));
+    const told: Published[] = [];
+    origin.origin.onPublished((published) => told.push(published));
     rmSync(join(origin.root, V2.indexName));
     await origin.published("win7", 1);
     expect([await statusOf(origin, V2.packName), await statusOf(origin, V1.packName)]).toEqual([404, 200]);
-    expect(told).toEqual([1]);
+    expect(told).toEqual([{ image: "win7", version: 1, isAliasMove: true }]);
     writeFileSync(join(origin.root, V2.indexName), V2.index);
     await origin.published("win7", 2);
-    expect(told).toEqual([1, 2]);
+    expect(told.at(-1)).toEqual({ image: "win7", version: 2, isAliasMove: false });
   });
 
   it("is out of sight from the moment its bytes change", async () => {

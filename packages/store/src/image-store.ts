@@ -2,13 +2,20 @@ import type { Dirent } from "node:fs";
 import { chmod, type FileHandle, mkdir, open, readdir, rm, stat, statfs } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { AppError, type Clock, formatBytes, isAppError, type Logger, MIB } from "@ckmesh/core";
-import { decodeHead, HEAD_BYTES, packFileName, parseImageName, parseServedName } from "@ckmesh/image";
+import {
+  decodeHead,
+  HEAD_BYTES,
+  indexLength,
+  packFileName,
+  parseImageName,
+  parseServedName,
+} from "@ckmesh/image";
 import { FrameHints } from "./frame-hints.js";
 import { type ImageRecord, loadImageRecord, saveImageRecord } from "./image-record.js";
 import { fileErrorCode, onDisk } from "./store-error.js";
 import { versionPaths } from "./store-layout.js";
 import { isTemporaryName } from "./temporary-file.js";
-import { indexLength, VersionFiles } from "./version-files.js";
+import { VersionFiles } from "./version-files.js";
 import { writeAtomic } from "./write-atomic.js";
 
 /** Left free on the disk, whatever is fetched. */

@@ -1,5 +1,4 @@
-import { readFile, rename, rm, stat } from "node:fs/promises";
-import { dirname } from "node:path";
+import { readFile, rm } from "node:fs/promises";
 import {
   AppError,
   Bitfield,
@@ -11,19 +10,18 @@ import {
   type Run,
   rowBlocks,
 } from "@ckmesh/core";
-import { decodeHead, encodePackHeader, type FrameTable, HEAD_BYTES, type SignedHead } from "@ckmesh/image";
+import { decodeHead, type FrameTable, type SignedHead } from "@ckmesh/image";
 import { ByteGate } from "./byte-gate.js";
 import { Checkpoint } from "./checkpoint.js";
+import { FilePair } from "./file-pair.js";
 import { decodeHaveMap } from "./have-map.js";
 import { HeldRows } from "./held-rows.js";
 import { PackHash } from "./pack-hash.js";
-import { RandomAccessFile } from "./random-access-file.js";
 import { type RowSource, type SourceBytes, sourceCode } from "./row-source.js";
 import { RowTable } from "./row-table.js";
 import { SourceNotes } from "./source-notes.js";
 import { fileErrorCode, onDisk } from "./store-error.js";
 import { type VersionPaths, versionPaths } from "./store-layout.js";
-import { syncFolder } from "./write-atomic.js";
 
 /** Most bytes of row writes in flight per version. */
 const WRITE_WINDOW_BYTES = 8 * MIB;
@@ -51,11 +49,10 @@ export class VersionFiles {
   readonly table: RowTable;
   readonly paths: VersionPaths;
   readonly #options: VersionFilesOptions;
+  readonly #pair: FilePair;
   readonly #held: HeldRows;
   readonly #writes = new ByteGate(WRITE_WINDOW_BYTES);
   readonly #checkpoint: Checkpoint;
-  #pack: RandomAccessFile | undefined;
-  #index: RandomAccessFile | undefined;
   #notes: SourceNotes | undefined;
   #isComplete = false;
   /** After a crash: takes the frames that lie here, once it is known where they are. */
@@ -71,8 +68,9 @@ export class VersionFiles {
     const { head } = this.signed;
     this.table = new RowTable(head);
     this.paths = versionPaths(options.folder, head.name, head.version);
+    this.#pair = new FilePair(this.signed, this.paths);
     this.#held = new HeldRows(this.table.layout.rows, (row) => this.table.length(row));
-    this.#packHash = new PackHash(() => this.#file("pack"), this.table.packHeaderLength);
+    this.#packHash = new PackHash(() => this.#pair.file("pack"), this.table.packHeaderLength);
     this.#firstMissing = this.table.layout.pieceRows;
     this.#checkpoint = new Checkpoint({
       path: this.paths.have,
@@ -82,8 +80,7 @@ export class VersionFiles {
       have: () => this.#held.have.clone(),
       sync: async () => {
         await this.#notes?.flush();
-        await this.#index?.sync();
-        await this.#pack?.sync();
+        await this.#pair.sync();
       },
     });
   }
@@ -129,20 +126,20 @@ export class VersionFiles {
   async read(run: Run): Promise<Uint8Array> {
     const { file, offset, length } = this.table.locate(run);
     const bytes = rowBlocks.take(length);
-    await this.#file(file).readInto(bytes, offset);
+    await this.#pair.file(file).readInto(bytes, offset);
     return bytes;
   }
 
   /** As `read`, but in memory of just that size: the table keeps it. */
   async #readKept(run: Run): Promise<Uint8Array> {
     const { file, offset, length } = this.table.locate(run);
-    return await this.#file(file).read(offset, length);
+    return await this.#pair.file(file).read(offset, length);
   }
 
   /** Bytes of the pack wherever they lie, held or not: for frames that another version has too. Of `rowBlocks`. */
   async readPack(offset: number, length: number): Promise<Uint8Array> {
     const bytes = rowBlocks.take(length);
-    await this.#file("pack").readInto(bytes, offset);
+    await this.#pair.file("pack").readInto(bytes, offset);
     return bytes;
   }
 
@@ -155,7 +152,7 @@ export class VersionFiles {
     const { file, offset, length } = this.table.locate(run);
     if (length !== bytes.byteLength) throw new Error(`unreachable: ${bytes.byteLength} bytes for ${length}`);
     if (this.#isComplete || this.#held.have.hasAll(run.first, run.count)) return;
-    await this.#writes.run(length, () => this.#file(file).write(offset, bytes));
+    await this.#writes.run(length, () => this.#pair.file(file).write(offset, bytes));
     this.#notes?.set(run.first, run.count, sourceCode(source));
     for (let row = run.first; row < run.first + run.count; row++) this.#held.take(row, sourceCode(source));
     this.#checkpoint.wrote(length);
@@ -186,7 +183,11 @@ export class VersionFiles {
       await this.#packHash.reset();
     }
     this.#options.logger.warn({ file: this.paths.pack, rows: lost.count }, "damaged rows dropped");
-    if (this.#isComplete) await this.#demote();
+    if (this.#isComplete) {
+      await this.#pair.makePartial();
+      this.#isComplete = false;
+      this.#checkpoint.start();
+    }
     await this.#checkpoint.save();
     return [...lost.runs()];
   }
@@ -231,60 +232,36 @@ export class VersionFiles {
     }
     await this.#checkpoint.close();
     await this.#notes?.flush();
-    await this.#file("pack").sync();
-    await this.#file("index").sync();
-    await onDisk(this.paths.pack, async () => {
-      await rename(this.paths.packPartial, this.paths.pack);
-      await rename(this.paths.indexPartial, this.paths.index);
-      await syncFolder(dirname(this.paths.pack));
-      await rm(this.paths.have, { force: true });
-    });
+    await this.#pair.makeFinal();
+    await onDisk(this.paths.have, () => rm(this.paths.have, { force: true }));
     this.#isComplete = true;
   }
 
   /** Ends with a last checkpoint; safe to call twice. */
   async close(): Promise<void> {
     await this.#checkpoint.close();
-    const open = [this.#pack, this.#index, this.#notes];
-    this.#pack = this.#index = this.#notes = undefined;
-    for (const file of open) await file?.close();
+    const notes = this.#notes;
+    this.#notes = undefined;
+    await this.#pair.close();
+    await notes?.close();
   }
 
   async #open(): Promise<void> {
-    const { head } = this.signed;
-    const { paths } = this;
-    if (
-      (await sizeOf(paths.pack)) === head.pack.length &&
-      (await sizeOf(paths.index)) === indexLength(head)
-    ) {
+    if (await this.#pair.isFinal()) {
       if (await this.#openComplete()) return;
-      this.#options.logger.warn({ file: paths.index }, "a proven index is damaged; it is fetched again");
+      this.#options.logger.warn({ file: this.paths.index }, "a proven index is damaged; it is fetched again");
     }
-    // A crash between the two renames, a damaged or a foreign file: what is right in it is kept.
-    if ((await sizeOf(paths.pack)) !== undefined) await rename(paths.pack, paths.packPartial);
-    if ((await sizeOf(paths.index)) !== undefined) await rename(paths.index, paths.indexPartial);
-    const isResumed =
-      (await sizeOf(paths.packPartial)) === head.pack.length &&
-      (await sizeOf(paths.indexPartial)) === indexLength(head);
-    this.#pack = await RandomAccessFile.open(paths.packPartial, "create");
-    this.#index = await RandomAccessFile.open(paths.indexPartial, "create");
+    const isResumed = await this.#pair.openPartial(this.#options.headBlock, this.table.packHeaderLength);
     this.#notes = await this.#openNotes();
-    await this.#pack.setSize(head.pack.length);
-    await this.#index.setSize(indexLength(head));
-    await this.#index.write(0, this.#options.headBlock.subarray(0, HEAD_BYTES));
-    if (this.table.packHeaderLength > 0)
-      await this.#pack.write(0, encodePackHeader(head.pack.length, this.signed.id));
     if (isResumed) await this.#resume();
     this.#checkpoint.start();
   }
 
   /** @returns false when the index is no longer what the head says; nothing is open then */
   async #openComplete(): Promise<boolean> {
-    this.#pack = await RandomAccessFile.open(this.paths.pack, "read");
-    this.#index = await RandomAccessFile.open(this.paths.index, "read");
+    await this.#pair.openFinal();
     if (!(await this.#learnComplete())) {
-      await this.#pack.close();
-      await this.#index.close();
+      await this.#pair.close();
       return false;
     }
     this.#isComplete = true;
@@ -314,8 +291,7 @@ export class VersionFiles {
       for (const held of saved.runs(true, pieceRows, frameRows)) {
         for (let row = held.first; row < held.first + held.count; row++) this.#held.take(row, codeOf(row));
       }
-      const written = await this.#pack?.allocatedBytes();
-      if (written === undefined || written <= EMPTY_PACK_BYTES) return;
+      if ((await this.#pair.packBytesOnDisk()) <= EMPTY_PACK_BYTES) return;
       for (const other of saved.runs(false, pieceRows, frameRows)) await keep(other);
     };
     // Pieces are few, and all else hangs on them: never from the checkpoint. The hashes come first.
@@ -408,38 +384,5 @@ export class VersionFiles {
       }
       rowBlocks.give(bytes);
     }
-  }
-
-  async #demote(): Promise<void> {
-    await onDisk(this.paths.pack, async () => {
-      await rename(this.paths.index, this.paths.indexPartial);
-      await rename(this.paths.pack, this.paths.packPartial);
-    });
-    await this.#pack?.close();
-    await this.#index?.close();
-    this.#pack = await RandomAccessFile.open(this.paths.packPartial, "write");
-    this.#index = await RandomAccessFile.open(this.paths.indexPartial, "write");
-    this.#isComplete = false;
-    this.#checkpoint.start();
-  }
-
-  #file(file: "index" | "pack"): RandomAccessFile {
-    const open = file === "index" ? this.#index : this.#pack;
-    if (open === undefined) throw new AppError("ERR_ABORTED", `${this.paths[file]} is closed`);
-    return open;
-  }
-}
-
-/** Bytes of the whole index: the head block, then the sections. */
-export function indexLength(head: SignedHead["head"]): number {
-  return head.sections.reduce((end, { offset, length }) => Math.max(end, offset + length), HEAD_BYTES);
-}
-
-async function sizeOf(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).size;
-  } catch (err) {
-    if (fileErrorCode(err) === "ENOENT") return undefined;
-    throw err;
   }
 }

@@ -18,7 +18,7 @@ export const list: Action = async ({ output, signal }, options) =>
       formatBytes(versions.reduce((sum, { packBytes, indexBytes }) => sum + packBytes + indexBytes, 0)),
     ]);
     const table = rows.length === 0 ? [] : textTable(["image", "newest", "versions", "size"], rows);
-    output.summary([...table, `${images.length} images`], { images });
+    output.summary([...table, images.length === 1 ? "1 image" : `${images.length} images`], { images });
     return undefined;
   });
 

@@ -32,8 +32,10 @@ export const origin: Action = async ({ output, signal }, options) => {
   try {
     const running = await startOrigin(config, deps);
     closers.unshift(async () => running.close());
-    running.onPublished(({ image, version }) => {
-      output.step("published", `${image} version ${version} published`, { image, version });
+    running.onPublished(({ image, version, isAliasMove }) => {
+      if (isAliasMove)
+        output.step("alias", `the alias of ${image} stands for version ${version} now`, { image, version });
+      else output.step("published", `${image} version ${version} published`, { image, version });
     });
     if (isTrackerMounted) closers.unshift(await mountTracker(running, config, deps));
     else if (config.tracker !== undefined)

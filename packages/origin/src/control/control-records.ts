@@ -8,7 +8,7 @@ import { fileErrorCode, syncFolder } from "@ckmesh/store";
 import type { Catalogue, FileStamp, PublishedVersion } from "../catalogue.js";
 import { replaceFile } from "../catalogue-cache.js";
 import type { OpenFiles } from "../open-files.js";
-import type { Refusal } from "../publish-gate.js";
+import type { Refusal } from "../refusals.js";
 import { fileKey } from "../served-path.js";
 import type { ControlSerials } from "./control-serials.js";
 import { checkControl, requireControlSize, type ServedControl } from "./served-control.js";

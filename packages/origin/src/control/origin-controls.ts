@@ -1,6 +1,6 @@
 import type { Clock, Logger, Metrics } from "@ckmesh/core";
 import type { AuditLog } from "../audit-log.js";
-import type { Catalogue } from "../catalogue.js";
+import type { Catalogue, PublishedVersion } from "../catalogue.js";
 import type { OpenFiles } from "../open-files.js";
 import type { ControlFiles } from "./control-answer.js";
 import { type ControlChange, ControlRecords } from "./control-records.js";
@@ -19,7 +19,7 @@ export interface OriginControlsOptions {
   readonly logger: Logger;
   readonly metrics: Metrics;
   /** The alias of an image moved. */
-  readonly announce: (published: { readonly image: string; readonly version: number }) => void;
+  readonly onAliasMoved: (to: PublishedVersion) => void;
 }
 
 /** Control records, how their rollouts go, and what is told of both. */
@@ -71,7 +71,7 @@ export class OriginControls implements ControlFiles {
   }
 
   #changed({ image, control, source, isNew, aliasMovedTo }: ControlChange): void {
-    const { audit, clock, announce } = this.#options;
+    const { audit, clock, onAliasMoved } = this.#options;
     this.rollouts.controlChanged(image);
     const record = control?.signed.record;
     const facts = {
@@ -80,6 +80,6 @@ export class OriginControls implements ControlFiles {
       rollouts: record?.rollouts ?? [],
     };
     if (isNew) audit.write({ action: "control", image, ...source, ...facts }, clock.wall());
-    if (aliasMovedTo !== undefined) announce({ image: aliasMovedTo.name, version: aliasMovedTo.version });
+    if (aliasMovedTo !== undefined) onAliasMoved(aliasMovedTo);
   }
 }

@@ -81,7 +81,7 @@ export async function openBitsListener(
     clock,
     logger,
     metrics: noMetrics,
-    announce: () => {},
+    onAliasMoved: () => {},
   });
   const limits = { maxTransfers: 10, maxWaiting: 10, maxWaitMs: 1000 };
   let isClosing = false;

@@ -11,7 +11,7 @@ import {
   publicKeyBytes,
   type Rollout,
 } from "@ckmesh/image";
-import { addAccount } from "@ckmesh/origin";
+import { addAccount, type Published } from "@ckmesh/origin";
 import { beforeAll, describe, expect, it } from "vitest";
 import { makePair } from "../make-pair.js";
 import {
@@ -147,8 +147,8 @@ describe("a control record that is put", () => {
 
   it("moves the alias at once, tells of it, and stands in catalogue and audit log", async () => {
     const origin = await start();
-    const told: string[] = [];
-    origin.origin.onPublished(({ image, version }) => told.push(`${image} ${version}`));
+    const told: Published[] = [];
+    origin.origin.onPublished((published) => told.push(published));
     await put(origin, bodyOf(withdrawing(5, 2, 3)));
     expect(await aliasOf(origin)).toBe("win7_1.ckm.index");
     expect((await origin.get("/MEDVImages/win7_3.ckm.index")).status).toBe(200);
@@ -163,7 +163,10 @@ describe("a control record that is put", () => {
     });
     await put(origin, bodyOf(withdrawing(6)));
     expect(await aliasOf(origin)).toBe("win7_3.ckm.index");
-    expect(told).toEqual(["win7 1", "win7 3"]);
+    expect(told).toEqual([
+      { image: "win7", version: 1, isAliasMove: true },
+      { image: "win7", version: 3, isAliasMove: true },
+    ]);
     await eventually(() => auditLines(origin, "control").length === 2);
     expect(auditLines(origin, "control")[0]).toMatchObject({
       image: "win7",
