@@ -115,6 +115,7 @@ async function bitsSeconds(url: string, file: string): Promise<number> {
     bytes: readFileSync(file),
     fragmentBytes,
     logon: LOGON,
+    isStreamed: true,
   });
   if (statuses.some((status) => status !== 200)) throw new Error(`${url} was answered ${statuses.join()}`);
   return seconds;

@@ -11,6 +11,8 @@ export interface CurlUpload {
   /** Lines of a curl configuration that decide the logon: `ntlm`, `user = "alice:…"`. */
   readonly logon: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Reads fragments as it sends them; otherwise curl loads all of them before it begins with the first. */
+  readonly isStreamed?: boolean;
 }
 
 export interface CurlUploadResult {
@@ -79,7 +81,11 @@ interface Run {
   readonly seconds: number;
 }
 
-async function runSteps({ logon, env }: CurlUpload, folder: string, steps: readonly Step[]): Promise<Run> {
+async function runSteps(
+  { logon, env, isStreamed = false }: CurlUpload,
+  folder: string,
+  steps: readonly Step[],
+): Promise<Run> {
   const headers = join(folder, "headers");
   const config = join(folder, "config");
   writeFileSync(headers, "");
@@ -91,7 +97,7 @@ async function runSteps({ logon, env }: CurlUpload, folder: string, steps: reado
       ...step.headers.map((header) => `header = "${header}"`),
       // What curl takes for the form of a page.
       'header = "Content-Type:"',
-      step.body === undefined ? 'data = ""' : `data-binary = "@${step.body}"`,
+      bodyLine(step.body, isStreamed),
       `dump-header = "${headers}-${n}"`,
       `output = "${join(folder, "body")}"`,
       'write-out = "%{http_code} %{num_connects}\\n"',
@@ -117,6 +123,11 @@ async function runSteps({ logon, env }: CurlUpload, folder: string, steps: reado
     seconds,
     headers: steps.map((_, n) => readFileSync(`${headers}-${n}`, "latin1")).join(""),
   };
+}
+
+function bodyLine(file: string | undefined, isStreamed: boolean): string {
+  if (file === undefined) return 'data = ""';
+  return isStreamed ? `upload-file = "${file}"` : `data-binary = "@${file}"`;
 }
 
 function summary(runs: readonly Run[]): CurlUploadResult {
