@@ -34,6 +34,8 @@ export const ANSWER_TIMEOUT_MS = 60_000;
  * fragments of 13 MB at most ([MC-BUP] 2.2.6, note 16).
  */
 export const MAX_DRAINED_BYTES = 16 * 1024 * 1024;
+/** For those bytes: what a link of 1 Mbit/s needs. Whoever sends them may be nobody that is known. */
+export const DRAIN_MS = 140_000;
 const RETRY_AFTER_SECONDS = 5;
 /** The name of a method is long enough to see that it is another. */
 const VERB_BYTES = VERB.length + 1;
@@ -171,6 +173,7 @@ export class BitsConnection {
         return false;
       }
       await this.#write(answerText(answer, { wall: clock.wall(), isLast }));
+      body.endWithin(DRAIN_MS);
       while ((await body.read()) !== undefined);
       return true;
     } finally {

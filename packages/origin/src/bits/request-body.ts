@@ -17,6 +17,8 @@ export class RequestBody {
   #received = 0;
   #waitedMs = 0;
   #isAskedFor = false;
+  /** When it must have come to its end, on the clock. */
+  #end = Infinity;
   #hasFailed = false;
 
   /** @param sayContinue tells a sender who waits for it that the body is wanted */
@@ -41,6 +43,11 @@ export class RequestBody {
     return !this.#hasFailed && (this.#left === 0 || this.#sayContinue === undefined || this.#isAskedFor);
   }
 
+  /** From now on so much time is left for what comes, however fast it came before. */
+  endWithin(ms: number): void {
+    this.#end = this.#clock.now() + ms;
+  }
+
   /** @throws {AppError} ERR_ABORTED, ERR_TIMEOUT */
   async read(): Promise<Buffer | undefined> {
     if (this.#left === 0) return undefined;
@@ -58,7 +65,9 @@ export class RequestBody {
     const start = this.#clock.now();
     const allowedMs = BODY_GRACE_MS + (this.#received * 1000) / MIN_BODY_BYTES_PER_SEC - this.#waitedMs;
     try {
-      const chunk = await this.#source.next(Math.min(MAX_BODY_PAUSE_MS, allowedMs));
+      const chunk = await this.#source.next(
+        Math.min(MAX_BODY_PAUSE_MS, allowedMs, Math.max(0, this.#end - start)),
+      );
       if (chunk === undefined) throw new AppError("ERR_ABORTED", "the body ends too early");
       this.#waitedMs += this.#clock.now() - start;
       return chunk;

@@ -6,6 +6,7 @@ import { describe, expect, it } from "vitest";
 import {
   ANSWER_TIMEOUT_MS,
   BITS_IDLE_MS,
+  DRAIN_MS,
   HEAD_TIMEOUT_MS,
   MAX_DRAINED_BYTES,
 } from "../../src/bits/bits-connection.js";
@@ -105,6 +106,28 @@ describe("the body of a refused BITS_POST", () => {
     const client = await RawClient.open(url);
     const answer = await client.ask(packet([`Content-Length: ${MAX_DRAINED_BYTES + 1}`]));
     expect([answer?.status, answer?.headers.get("connection")]).toEqual([403, ["close"]]);
+    expect(await client.next()).toBeUndefined();
+  });
+});
+
+describe("the body of a refused BITS_POST that comes slowly", () => {
+  it("ends the connection when its time is over, though bytes still come", async () => {
+    const clock = new VirtualClock();
+    const sockets: Socket[] = [];
+    const noting: BitsHandler = async (request, entrance) => {
+      sockets.push(request.socket);
+      return refuse(request, entrance);
+    };
+    const { url } = await openBitsListener(noting, { clock });
+    const client = await RawClient.open(url);
+    const half = DRAIN_MS / 2;
+    expect(half).toBeLessThan(MAX_BODY_PAUSE_MS);
+    expect((await client.ask(packet(["Content-Length: 200000"])))?.status).toBe(403);
+    clock.advance(half);
+    await client.write("x".repeat(100_000));
+    await settled(() => sockets[0]?.bytesRead ?? 0);
+    expect(client.hasEnded).toBe(false);
+    clock.advance(half);
     expect(await client.next()).toBeUndefined();
   });
 });
