@@ -13,6 +13,8 @@ export interface CurlUpload {
   readonly env?: Readonly<Record<string, string>>;
   /** Reads fragments as it sends them; otherwise curl loads all of them before it begins with the first. */
   readonly isStreamed?: boolean;
+  /** Called before curl starts, when what it will send lies ready. */
+  readonly ready?: () => void;
 }
 
 export interface CurlUploadResult {
@@ -82,7 +84,7 @@ interface Run {
 }
 
 async function runSteps(
-  { logon, env, isStreamed = false }: CurlUpload,
+  { logon, env, isStreamed = false, ready }: CurlUpload,
   folder: string,
   steps: readonly Step[],
 ): Promise<Run> {
@@ -107,6 +109,7 @@ async function runSteps(
     ].join("\n"),
   );
   writeFileSync(config, text.join("\nnext\n"));
+  ready?.();
   const start = performance.now();
   const run = await runProgram("curl", ["--config", config], {
     timeoutMs: RUN_TIMEOUT_MS,
