@@ -84,7 +84,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
   const stateDir = await makeStateDir(config.state ?? `${root}.state`);
   const stagingPath = config.bits.stagingPath ?? join(stateDir, "uploads");
   // Elsewhere the account may have no right to write among the images.
-  if (config.bits.BITSUploadEnabled) await prepareStaging(stagingPath, root);
+  if (config.bits.BITSUploadEnabled) await prepareStaging(stagingPath, root, logger);
   const fleetKey =
     config.fleetKeyFile === undefined ? undefined : await readKeyFile(config.fleetKeyFile, "fleetKeyFile");
   const places = new RequestPlaces(new SiteMap(config.sites ?? {}));

@@ -76,7 +76,7 @@ export async function openBitsServer(bits: BitsConfig, options: BitsServerOption
     findReply: (key, user) => sessions.findReply(key, user),
     prepare: async (next) => {
       const settings = bitsSettings(next);
-      if (settings.isEnabled && !current.isEnabled) await prepareStaging(stagingPath, root);
+      if (settings.isEnabled && !current.isEnabled) await prepareStaging(stagingPath, root, logger);
       return () => {
         current = settings;
         sessions.settingsChanged();

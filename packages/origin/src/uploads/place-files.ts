@@ -11,7 +11,6 @@ type AddName = (from: string, to: string) => Promise<void>;
 
 /** As `ckmesh pack` makes them: the folder says who may read. */
 const MODE = 0o644;
-/** What file systems say that know no second name of a file. */
 const NO_LINKS: ReadonlySet<string | undefined> = new Set([
   "EPERM",
   "ENOTSUP",
@@ -19,6 +18,11 @@ const NO_LINKS: ReadonlySet<string | undefined> = new Set([
   "ENOSYS",
   "EMLINK",
 ]);
+
+/** True for what file systems say that know no second name of a file. */
+export function isWithoutLinks(err: unknown): boolean {
+  return NO_LINKS.has(fileErrorCode(err));
+}
 
 /** Gives files their names in a folder, whatever bears them now: readers see the old file or the new one, whole. */
 export async function replaceFiles(folder: string, placements: readonly Placement[]): Promise<void> {
@@ -62,7 +66,7 @@ async function place({ from, to }: Placement, addName: AddName): Promise<boolean
     const code = fileErrorCode(err);
     if (code === "EEXIST" && (await isSameFile(from, to))) return false;
     if (code === "EEXIST") throw exists(to);
-    if (!NO_LINKS.has(code)) throw err;
+    if (!isWithoutLinks(err)) throw err;
   }
   await moveExclusively(from, to);
   return true;
