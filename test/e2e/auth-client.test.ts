@@ -6,8 +6,9 @@ import { type Apache, startApache } from "../testbed/apache.js";
 import { issueForLoopback, type KeyPair, TestCa } from "../testbed/certificates.js";
 import { whyNot } from "../testbed/foreign.js";
 import { type KerberosModule, kerberosModule } from "../testbed/kerberos-module.js";
-import { ALICE, BOB, CAROL, writeAccounts } from "../testbed/local-accounts.js";
-import { IMAGE, OriginUnderTest } from "../testbed/origin-under-test.js";
+import { ALICE, BOB, CAROL } from "../testbed/local-accounts.js";
+import { startLogonOrigin } from "../testbed/logon-origin.js";
+import { IMAGE, type OriginUnderTest } from "../testbed/origin-under-test.js";
 import { mustRun } from "../testbed/run-program.js";
 import { startKdc, type TicketServer } from "../testbed/testbed.js";
 import { type Finished, jsonLines, runCkmesh } from "./run-ckmesh.js";
@@ -48,35 +49,23 @@ describe.skipIf(reason !== undefined)("the client command", () => {
         return [account, file];
       }),
     );
-    const env = kerberos.type === "there" ? kerberos.env : {};
-    origin = await OriginUnderTest.start(
-      {
-        folder,
-        tls,
-        authentication: {
-          accountsFile: await writeAccounts(folder),
-          windows: {
-            enabled: true,
-            netbiosDomain: "MEDV",
-            kerberos: { keytab: kdc.env["KRB5_KTNAME"], realms: [kdc.env["KRB5_REALM"]] },
+    origin = await startLogonOrigin({
+      folder,
+      kdc,
+      kerberos,
+      ca,
+      tls,
+      clientCertificates: {
+        manyToOneMappings: [
+          {
+            permission: "permit",
+            account: "alice",
+            rules: [{ field: "subject", sub: "OU", match: "Images" }],
           },
-          clientCertificates: {
-            ca: ca.cert,
-            manyToOneMappings: [
-              {
-                permission: "permit",
-                account: "alice",
-                rules: [{ field: "subject", sub: "OU", match: "Images" }],
-              },
-            ],
-          },
-        },
-        rights: { read: ["alice", "MEDV\\alice"] },
-        settings: { certListen: "127.0.0.1:0" },
-        env: { ...env, KRB5_CONFIG: kdc.env["KRB5_CONFIG"] ?? "" },
+        ],
       },
-      AbortSignal.timeout(START_TIMEOUT_MS),
-    );
+      rights: { read: ["alice", "MEDV\\alice"] },
+    });
     www = join(folder, "www");
     mkdirSync(www);
     for (const suffix of [".ckm", ".ckm.index"]) {

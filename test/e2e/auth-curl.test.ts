@@ -2,13 +2,14 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { issueForLoopback, type KeyPair, TestCa } from "../testbed/certificates.js";
+import { type KeyPair, TestCa } from "../testbed/certificates.js";
 import { curl } from "../testbed/curl.js";
 import { whyNot } from "../testbed/foreign.js";
 import { type KerberosModule, kerberosModule } from "../testbed/kerberos-module.js";
-import { ALICE, BOB, writeAccounts } from "../testbed/local-accounts.js";
+import { ALICE, BOB } from "../testbed/local-accounts.js";
+import { startLogonOrigin } from "../testbed/logon-origin.js";
 import type { LocalUser } from "../testbed/ntlm-handshake.js";
-import { OriginUnderTest } from "../testbed/origin-under-test.js";
+import type { OriginUnderTest } from "../testbed/origin-under-test.js";
 import { requestsNtlm } from "../testbed/requests-ntlm.js";
 import { startKdc, type TicketServer } from "../testbed/testbed.js";
 
@@ -36,36 +37,21 @@ describe.skipIf(reason !== undefined)("curl", () => {
       unmapped: await ca.issue({ subject: "/CN=Branch 7" }),
       expired: await ca.issue({ subject: "/O=Contoso/OU=Branch 7/CN=Old", isExpired: true }),
     };
-    origin = await OriginUnderTest.start(
-      {
-        folder,
-        tls: await issueForLoopback(ca),
-        authentication: {
-          accountsFile: await writeAccounts(folder),
-          windows: {
-            enabled: true,
-            netbiosDomain: "MEDV",
-            kerberos: { keytab: kdc.env["KRB5_KTNAME"], realms: [kdc.env["KRB5_REALM"]] },
-          },
-          clientCertificates: {
-            ca: ca.cert,
-            crl: [ca.crl],
-            oneToOneMappings: [{ sha256: await TestCa.sha256(clients.oneToOne), account: "alice" }],
-            manyToOneMappings: [
-              { permission: "deny", rules: [rule("Branch 8")] },
-              { permission: "permit", account: "alice", rules: [rule("Branch *")] },
-            ],
-          },
-        },
-        rights: { read: ["alice", "MEDV\\alice"] },
-        settings: { certListen: "127.0.0.1:0" },
-        env: {
-          KRB5_CONFIG: kdc.env["KRB5_CONFIG"] ?? "",
-          ...(kerberos.type === "there" ? kerberos.env : {}),
-        },
+    origin = await startLogonOrigin({
+      folder,
+      kdc,
+      kerberos,
+      ca,
+      clientCertificates: {
+        crl: [ca.crl],
+        oneToOneMappings: [{ sha256: await TestCa.sha256(clients.oneToOne), account: "alice" }],
+        manyToOneMappings: [
+          { permission: "deny", rules: [rule("Branch 8")] },
+          { permission: "permit", account: "alice", rules: [rule("Branch *")] },
+        ],
       },
-      AbortSignal.timeout(START_TIMEOUT_MS),
-    );
+      rights: { read: ["alice", "MEDV\\alice"] },
+    });
   }, START_TIMEOUT_MS);
 
   afterAll(async () => {

@@ -15,12 +15,13 @@ import {
 import { curlUpload } from "../testbed/bits-curl.js";
 import { startBitsOrigin } from "../testbed/bits-origin.js";
 import { BitsPython } from "../testbed/bits-python.js";
-import { issueForLoopback, type KeyPair, TestCa } from "../testbed/certificates.js";
+import { type KeyPair, TestCa } from "../testbed/certificates.js";
 import { whyNot } from "../testbed/foreign.js";
 import { type KerberosModule, kerberosModule } from "../testbed/kerberos-module.js";
-import { ALICE, BOB, writeAccounts } from "../testbed/local-accounts.js";
+import { ALICE, BOB } from "../testbed/local-accounts.js";
+import { startLogonOrigin } from "../testbed/logon-origin.js";
 import { answerTo, firstToken, logOn, type NtlmScheme } from "../testbed/ntlm-handshake.js";
-import { OriginUnderTest } from "../testbed/origin-under-test.js";
+import type { OriginUnderTest } from "../testbed/origin-under-test.js";
 import { authorization, RawConnection } from "../testbed/raw-connection.js";
 import { startKdc, type TicketServer } from "../testbed/testbed.js";
 
@@ -50,31 +51,17 @@ describe.skipIf(reason !== undefined)("an upload over the network", () => {
     [kdc, kerberos] = await Promise.all([startKdc(), kerberosModule()]);
     ca = await TestCa.create(join(folder, "ca"), "/O=Contoso/CN=Contoso CA");
     certificate = await ca.issue({ subject: "/CN=One" });
-    origin = await OriginUnderTest.start(
-      {
-        folder,
-        tls: await issueForLoopback(ca),
-        authentication: {
-          accountsFile: await writeAccounts(folder),
-          windows: {
-            enabled: true,
-            netbiosDomain: "MEDV",
-            kerberos: { keytab: kdc.env["KRB5_KTNAME"], realms: [kdc.env["KRB5_REALM"]] },
-          },
-          clientCertificates: {
-            ca: ca.cert,
-            oneToOneMappings: [{ sha256: await TestCa.sha256(certificate), account: "alice" }],
-          },
-        },
-        rights: { read: ["Everyone"], change: ["alice", "MEDV\\alice"] },
-        settings: { certListen: "127.0.0.1:0", bits: { BITSUploadEnabled: true } },
-        env: {
-          KRB5_CONFIG: kdc.env["KRB5_CONFIG"] ?? "",
-          ...(kerberos.type === "there" ? kerberos.env : {}),
-        },
+    origin = await startLogonOrigin({
+      folder,
+      kdc,
+      kerberos,
+      ca,
+      clientCertificates: {
+        oneToOneMappings: [{ sha256: await TestCa.sha256(certificate), account: "alice" }],
       },
-      AbortSignal.timeout(START_TIMEOUT_MS),
-    );
+      rights: { read: ["Everyone"], change: ["alice", "MEDV\\alice"] },
+      settings: { bits: { BITSUploadEnabled: true } },
+    });
   }, START_TIMEOUT_MS);
 
   afterAll(async () => {

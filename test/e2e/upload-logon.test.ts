@@ -5,11 +5,12 @@ import { join } from "node:path";
 import { MIB } from "@ckmesh/core";
 import { packImage } from "@ckmesh/store";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { issueForLoopback, type KeyPair, TestCa } from "../testbed/certificates.js";
+import { type KeyPair, TestCa } from "../testbed/certificates.js";
 import { whyNot } from "../testbed/foreign.js";
 import { type KerberosModule, kerberosModule } from "../testbed/kerberos-module.js";
-import { ALICE, BOB, writeAccounts } from "../testbed/local-accounts.js";
-import { OriginUnderTest } from "../testbed/origin-under-test.js";
+import { ALICE, BOB } from "../testbed/local-accounts.js";
+import { startLogonOrigin } from "../testbed/logon-origin.js";
+import type { OriginUnderTest } from "../testbed/origin-under-test.js";
 import { startKdc, type TicketServer } from "../testbed/testbed.js";
 import { type Finished, jsonLines, runCkmesh } from "./run-ckmesh.js";
 
@@ -36,35 +37,23 @@ describe.skipIf(reason !== undefined)("an upload", () => {
     client = await ca.issue({ subject: "/O=Contoso/OU=Images/CN=Publisher" });
     for (const { account, password } of [ALICE, BOB])
       writeFileSync(join(folder, `${account}.password`), `${password}\n`, { mode: 0o600 });
-    const env = kerberos.type === "there" ? kerberos.env : {};
-    origin = await OriginUnderTest.start(
-      {
-        folder,
-        tls: await issueForLoopback(ca),
-        authentication: {
-          accountsFile: await writeAccounts(folder),
-          windows: {
-            enabled: true,
-            netbiosDomain: "MEDV",
-            kerberos: { keytab: kdc.env["KRB5_KTNAME"], realms: [kdc.env["KRB5_REALM"]] },
+    origin = await startLogonOrigin({
+      folder,
+      kdc,
+      kerberos,
+      ca,
+      clientCertificates: {
+        manyToOneMappings: [
+          {
+            permission: "permit",
+            account: "alice",
+            rules: [{ field: "subject", sub: "OU", match: "Images" }],
           },
-          clientCertificates: {
-            ca: ca.cert,
-            manyToOneMappings: [
-              {
-                permission: "permit",
-                account: "alice",
-                rules: [{ field: "subject", sub: "OU", match: "Images" }],
-              },
-            ],
-          },
-        },
-        rights: { read: ["Everyone"], change: ["alice", "MEDV\\alice"] },
-        settings: { certListen: "127.0.0.1:0", bits: { BITSUploadEnabled: true } },
-        env: { ...env, KRB5_CONFIG: kdc.env["KRB5_CONFIG"] ?? "" },
+        ],
       },
-      AbortSignal.timeout(START_TIMEOUT_MS),
-    );
+      rights: { read: ["Everyone"], change: ["alice", "MEDV\\alice"] },
+      settings: { bits: { BITSUploadEnabled: true } },
+    });
   }, START_TIMEOUT_MS);
 
   afterAll(async () => {
