@@ -1,13 +1,13 @@
 import type { AppError, Logger } from "@ckmesh/core";
-import { decodeHead } from "@ckmesh/image";
-import { type ImageRecord, type VersionRecord, type VersionState } from "@ckmesh/store";
+import type { ImageRecord, VersionState } from "@ckmesh/store";
 import { isAccessLost } from "./access-lost.js";
 import { stageVersion } from "./activation.js";
 import { asAppError } from "./as-app-error.js";
 import type { ClientContext } from "./client-context.js";
 import { findOffers } from "./find-offers.js";
 import { checkVersionRule, type Offer } from "./image-offer.js";
-import { ImageState, newVersionRecord } from "./image-state.js";
+import { ImageState } from "./image-state.js";
+import { ImageVersions } from "./image-versions.js";
 import { notReleased, rollbackTarget, unknownVersion } from "./rollback-target.js";
 import { clearanceStatus } from "./rollout/clearance-status.js";
 import { ImageControl } from "./rollout/image-control.js";
@@ -15,7 +15,7 @@ import type { OutcomeNews } from "./rollout/outcome-reporter.js";
 import type { ImageStatus, StatusError, VersionStatus } from "./status.js";
 import { Turns } from "./turns.js";
 import { VersionChoice } from "./version-choice.js";
-import { VersionDriver } from "./version-driver.js";
+import type { VersionDriver } from "./version-driver.js";
 
 /** When the origin's files turn out to be others, its head is looked at after this, up to twice as long. */
 const STALE_CHECK_MS = 2000;
@@ -29,7 +29,7 @@ export class ImageDriver {
   readonly name: string;
   readonly #context: ClientContext;
   readonly #logger: Logger;
-  readonly #versions = new Map<number, VersionDriver>();
+  readonly #versions: ImageVersions;
   readonly #abort = new AbortController();
   readonly #state: ImageState;
   readonly #control: ImageControl;
@@ -48,11 +48,26 @@ export class ImageDriver {
     this.#context = context;
     this.#logger = context.logger.child({ image: name });
     this.#control = control;
-    const versions = (): readonly VersionRecord[] => [...this.#versions.values()].map((v) => v.record);
+    this.#versions = new ImageVersions({
+      name,
+      context,
+      logger: this.#logger,
+      previous: (below) => this.#choice.newestComplete(below),
+      events: {
+        verified: (driver) => this.#inBackground(() => this.#verified(driver)),
+        stale: () => this.#checkSoon(),
+        fault: (version, err) => this.#report(version, "failed", err.code),
+        changed: () => {
+          this.#state.saveSoon();
+          context.changed();
+        },
+      },
+    });
+    const versions = (): ImageVersions["records"] => this.#versions.records;
     this.#state = new ImageState({ ...context, name, logger: this.#logger, record, versions });
     this.#choice = new VersionChoice({
       name,
-      versions: this.#versions,
+      versions: this.#versions.all,
       record: () => this.#state.record,
       control,
       settings: context.settings,
@@ -64,7 +79,8 @@ export class ImageDriver {
     const record = await context.store.loadRecord(name);
     const control = await ImageControl.open(name, context, context.logger.child({ image: name }));
     const driver = new ImageDriver(name, context, record, control);
-    await driver.#openStored();
+    const { complete, partial } = await driver.#versions.open(record.versions);
+    await driver.#start(complete, partial);
     return driver;
   }
 
@@ -117,14 +133,14 @@ export class ImageDriver {
       // Before anything else: a version is also withdrawn when the rest of the check fails.
       await this.#turns.take(() => this.#obey());
       const { alias } = this.#record;
-      const isKnown = alias !== undefined && this.#versions.has(alias.version);
+      const isKnown = alias !== undefined && this.#versions.all.has(alias.version);
       const offers = await findOffers({
         context: this.#context,
         image: this.name,
         alias: isKnown ? alias : undefined,
         lowest: this.#choice.rule().lowest,
         mayHave: (version) => this.#control.mayHave(version),
-        isHere: (version) => this.#versions.has(version),
+        isHere: (version) => this.#versions.all.has(version),
         signal,
       });
       await this.#turns.take(async () => {
@@ -149,7 +165,7 @@ export class ImageDriver {
   /** Lets a version that waits for it be fetched and become active; absent: the newest one. */
   async accept(version?: number): Promise<void> {
     await this.#turns.take(async () => {
-      const driver = version === undefined ? this.newest : this.#versions.get(version);
+      const driver = version === undefined ? this.newest : this.#versions.all.get(version);
       if (driver === undefined) throw unknownVersion(this.name, version);
       this.#requireRelease(driver.version);
       const { heldBack: _, ...rest } = this.#record;
@@ -163,16 +179,16 @@ export class ImageDriver {
   async rollback(version?: number): Promise<void> {
     await this.#turns.take(async () => {
       const target = rollbackTarget(
-        [...this.#versions.values()].filter((v) => v.isComplete).map((v) => v.version),
+        this.#drivers.filter((v) => v.isComplete).map((v) => v.version),
         this.#record.active,
         version,
         (each) => this.#control.isWithdrawn(each),
       );
-      const driver = target === undefined ? undefined : this.#versions.get(target);
+      const driver = target === undefined ? undefined : this.#versions.all.get(target);
       if (driver === undefined) throw unknownVersion(this.name, version);
       if (!this.#choice.mayActivate(driver)) this.#requireRelease(driver.version);
       const left = this.#record.active;
-      const heldBack = Math.max(...this.#versions.keys());
+      const heldBack = Math.max(...this.#versions.all.keys());
       await this.#save({ ...this.#record, heldBack });
       await this.#activate(driver, true);
       const hasLeft = left !== undefined && left > driver.version && this.#record.active !== left;
@@ -187,7 +203,7 @@ export class ImageDriver {
       if (!this.#isBarred)
         this.#logger.warn({ code: reason.code }, "image not shared: the origin refuses it");
       this.#isBarred = true;
-      for (const driver of this.#versions.values()) await driver.admit(false);
+      for (const driver of this.#drivers) await driver.admit(false);
     });
   }
 
@@ -197,9 +213,13 @@ export class ImageDriver {
     this.#state.stop();
     this.#cancelCheck?.();
     this.#cancelWake?.();
-    await Promise.all([...this.#versions.values()].map((v) => v.close()));
+    await this.#versions.close();
     await this.#turns.ended();
     await this.#state.close();
+  }
+
+  get #drivers(): readonly VersionDriver[] {
+    return [...this.#versions.all.values()];
   }
 
   get #record(): ImageRecord {
@@ -219,13 +239,13 @@ export class ImageDriver {
 
   /** Does what the control record wants done with versions that are here already. */
   async #obey(): Promise<void> {
-    for (const driver of this.#versions.values()) {
+    for (const driver of this.#drivers) {
       if (driver.state !== "fetching" || driver.isComplete || this.#control.mayHave(driver.version)) continue;
       this.#logger.info(
         { version: driver.version },
         "version is fetched no further: its publisher holds it back",
       );
-      await this.#pause(driver);
+      await this.#versions.pause(driver);
       driver.setState("available");
     }
     if (!this.#choice.isActiveWithdrawn) return;
@@ -270,33 +290,13 @@ export class ImageDriver {
     });
   }
 
-  async #openStored(): Promise<void> {
-    const stored = await this.#context.store.versions(this.name);
-    for (const { version, headBlock, isComplete } of stored) {
-      const signed = decodeHead(headBlock);
-      const known = this.#record.versions.find((v) => v.version === version && v.id === signed.idHex);
-      const record = known ?? newVersionRecord(signed, isComplete ? "verified" : "fetching", false);
-      this.#add(record, headBlock, undefined);
-    }
-    const isStored = (driver: VersionDriver, isComplete: boolean): boolean =>
-      stored.some((s) => s.version === driver.version && s.isComplete === isComplete);
-    await this.#startVersions(
-      (driver) => isStored(driver, true),
-      (driver) => isStored(driver, false),
-    );
-  }
-
   /** Complete versions serve, the newest of the others goes on if it is wanted. */
-  async #startVersions(
-    isComplete: (driver: VersionDriver) => boolean,
-    isPartial: (driver: VersionDriver) => boolean,
-  ): Promise<void> {
+  async #start(complete: readonly VersionDriver[], partial: readonly VersionDriver[]): Promise<void> {
     const { newest } = this;
-    const drivers = [...this.#versions.values()];
     // Complete ones are sources for the partial one, which may have to wait for the network.
-    for (const driver of drivers) if (isComplete(driver)) await driver.start();
-    for (const driver of drivers) {
-      if (isPartial(driver) && driver === newest && this.#choice.isWanted(driver)) void driver.start();
+    for (const driver of complete) await driver.start();
+    for (const driver of partial) {
+      if (driver === newest && this.#choice.isWanted(driver)) void driver.start();
     }
   }
 
@@ -305,10 +305,10 @@ export class ImageDriver {
     if (!this.#isBarred) return;
     this.#isBarred = false;
     this.#logger.info({}, "image is shared again");
-    for (const driver of this.#versions.values()) await driver.admit(true);
-    await this.#startVersions(
-      (driver) => driver.isComplete,
-      (driver) => driver.state === "fetching",
+    for (const driver of this.#drivers) await driver.admit(true);
+    await this.#start(
+      this.#drivers.filter((driver) => driver.isComplete),
+      this.#drivers.filter((driver) => driver.state === "fetching"),
     );
   }
 
@@ -328,72 +328,21 @@ export class ImageDriver {
 
   async #take(offer: Offer): Promise<void> {
     const { version } = offer.signed.head;
-    const known = this.#versions.get(version);
-    if (known !== undefined && known.signed.idHex !== offer.signed.idHex) {
-      // Not verified, or #checkVersion had refused it: begun from another publication.
-      this.#logger.warn({ version }, "version was published again before it was complete; it is begun anew");
-      await this.#drop(known);
-    }
-    const record = {
-      ...newVersionRecord(offer.signed, "available", this.#context.isOriginPrivate),
-      isFramesIndex: offer.isFramesIndex,
-    };
-    const driver = await this.#privately(
-      this.#versions.get(version) ?? this.#add(record, offer.block, offer.etag),
-    );
+    const driver = await this.#versions.of(offer);
     if (offer.etag !== undefined) await this.#save({ ...this.#record, alias: { etag: offer.etag, version } });
     if (driver.isComplete || driver.state === "fetching") return;
     if (this.#choice.isWanted(driver) && this.#control.mayHave(version)) await this.#fetch(driver);
     else driver.setState(this.policy === "suggest" ? "proposed" : "available");
   }
 
-  /** A version of which only copies came so far may be shared once its head has come over TLS too. */
-  async #privately(driver: VersionDriver): Promise<VersionDriver> {
-    const { record } = driver;
-    if (record.isPrivate || !this.#context.isOriginPrivate) return driver;
-    await driver.close();
-    const again = this.#add({ ...record, isPrivate: true }, driver.headBlock, undefined);
-    if (again.state !== "available" && again.state !== "proposed") await again.start();
-    return again;
-  }
-
-  #add(record: VersionRecord, headBlock: Uint8Array, etag: string | undefined): VersionDriver {
-    const driver = new VersionDriver({
-      context: this.#context,
-      record,
-      headBlock,
-      ...(etag !== undefined && { aliasEtag: etag }),
-      previous: () => this.#choice.newestComplete(record.version),
-      onVerified: () => {
-        this.#inBackground(() => this.#verified(driver));
-      },
-      onStale: () => {
-        this.#checkSoon();
-      },
-      onFault: (err) => this.#report(record.version, "failed", err.code),
-      onChanged: () => {
-        this.#state.saveSoon();
-        this.#context.changed();
-      },
-    });
-    this.#versions.set(record.version, driver);
-    return driver;
-  }
-
   /** Older versions that are still being fetched stop; what they have stays a source until this one is proven. */
   async #fetch(driver: VersionDriver): Promise<void> {
-    for (const other of this.#versions.values()) {
+    for (const other of this.#drivers) {
       if (other === driver || other.isComplete || other.files === undefined) continue;
       this.#logger.info({ version: other.version }, "older version is no longer fetched");
-      await this.#pause(other);
+      await this.#versions.pause(other);
     }
     await driver.start();
-  }
-
-  /** What it has stays a source of equal frames. */
-  async #pause(driver: VersionDriver): Promise<void> {
-    if (driver.files !== undefined) await this.#context.store.noteFrames(driver.files);
-    await driver.pause();
   }
 
   async #verified(driver: VersionDriver): Promise<void> {
@@ -401,7 +350,7 @@ export class ImageDriver {
     if (highest === undefined || driver.version > highest.version) {
       await this.#save({ ...this.#record, highest: { version: driver.version, id: driver.signed.idHex } });
     }
-    for (const other of this.#versions.values()) {
+    for (const other of this.#drivers) {
       if (UNFINISHED.has(other.state) && other.version < driver.version) await this.#drop(other);
     }
     if (driver.state === "verified") this.#report(driver.version, "verified");
@@ -424,14 +373,17 @@ export class ImageDriver {
       const staged = await stageVersion(driver, driver.files, store.folder(this.name), settings, options);
       if (staged === false) return;
       await store.setActive(this.name, driver.version, staged.disk);
-      const before = this.#record.active === undefined ? undefined : this.#versions.get(this.#record.active);
-      await this.#save({ ...this.#record, active: driver.version });
-      driver.setState("active", staged.disk);
-      driver.setError(undefined);
-      if (before !== driver) this.#report(driver.version, "active");
+      const before =
+        this.#record.active === undefined ? undefined : this.#versions.all.get(this.#record.active);
+      // States and active version change at once: nobody sees two active ones, however long saving takes.
+      const saved = this.#save({ ...this.#record, active: driver.version });
       // One that was withdrawn may be good again one day: then it is not a version of the past.
       if (before !== undefined && before !== driver)
         before.setState(this.#control.isWithdrawn(before.version) ? "verified" : "superseded");
+      driver.setState("active", staged.disk);
+      driver.setError(undefined);
+      await saved;
+      if (before !== driver) this.#report(driver.version, "active");
       await this.#prune();
     } catch (err) {
       const failure = asAppError(err);
@@ -453,10 +405,7 @@ export class ImageDriver {
 
   async #drop(driver: VersionDriver): Promise<void> {
     if (driver.version === this.#record.active) throw new Error("unreachable: the active version is kept");
-    await driver.close();
-    this.#versions.delete(driver.version);
-    await this.#context.store.removeVersion(this.name, driver.version, driver.disk);
-    this.#state.saveSoon();
+    await this.#versions.drop(driver);
   }
 
   #inBackground(work: () => Promise<void>): void {

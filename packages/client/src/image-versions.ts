@@ -1,0 +1,132 @@
+import type { AppError, Logger } from "@ckmesh/core";
+import { decodeHead } from "@ckmesh/image";
+import type { VersionFiles, VersionRecord } from "@ckmesh/store";
+import type { ClientContext } from "./client-context.js";
+import type { Offer } from "./image-offer.js";
+import { newVersionRecord } from "./image-state.js";
+import { VersionDriver } from "./version-driver.js";
+
+/** What an image hears of its versions. */
+interface VersionEvents {
+  /** Every byte is proven and the pack has its final name. */
+  verified(driver: VersionDriver): void;
+  /** The origin no longer has it where it was, or refuses it. */
+  stale(): void;
+  /** The work on this machine stopped; it may be tried again. */
+  fault(version: number, err: AppError): void;
+  /** State, error or counters changed. */
+  changed(): void;
+}
+
+export interface ImageVersionsOptions {
+  readonly name: string;
+  readonly context: ClientContext;
+  readonly logger: Logger;
+  readonly events: VersionEvents;
+  /** The newest complete version below that one, if any. */
+  readonly previous: (below: number) => VersionFiles | undefined;
+}
+
+/** The versions of one image that this machine knows: how they come to be here, rest and go. */
+export class ImageVersions {
+  readonly #options: ImageVersionsOptions;
+  readonly #drivers = new Map<number, VersionDriver>();
+
+  constructor(options: ImageVersionsOptions) {
+    this.#options = options;
+  }
+
+  /** Live. */
+  get all(): ReadonlyMap<number, VersionDriver> {
+    return this.#drivers;
+  }
+
+  get records(): readonly VersionRecord[] {
+    return [...this.#drivers.values()].map((driver) => driver.record);
+  }
+
+  /**
+   * Takes what is in the store; nothing is started.
+   * @param known what was kept of the versions
+   * @returns those that are complete there, and the others
+   */
+  async open(known: readonly VersionRecord[]): Promise<{
+    readonly complete: readonly VersionDriver[];
+    readonly partial: readonly VersionDriver[];
+  }> {
+    const { context, name } = this.#options;
+    const complete: VersionDriver[] = [];
+    const partial: VersionDriver[] = [];
+    for (const { version, headBlock, isComplete } of await context.store.versions(name)) {
+      const signed = decodeHead(headBlock);
+      const record =
+        known.find((v) => v.version === version && v.id === signed.idHex) ??
+        newVersionRecord(signed, isComplete ? "verified" : "fetching", false);
+      (isComplete ? complete : partial).push(this.#add(record, headBlock, undefined));
+    }
+    return { complete, partial };
+  }
+
+  /** The version of an offer: the one that is here, begun anew where it was published again, or a new one. */
+  async of(offer: Offer): Promise<VersionDriver> {
+    const { context, logger } = this.#options;
+    const { version } = offer.signed.head;
+    const known = this.#drivers.get(version);
+    if (known !== undefined && known.signed.idHex !== offer.signed.idHex) {
+      // Not verified, or the rule of versions had refused it: begun from another publication.
+      logger.warn({ version }, "version was published again before it was complete; it is begun anew");
+      await this.drop(known);
+    }
+    const record = {
+      ...newVersionRecord(offer.signed, "available", context.isOriginPrivate),
+      isFramesIndex: offer.isFramesIndex,
+    };
+    return await this.#privately(this.#drivers.get(version) ?? this.#add(record, offer.block, offer.etag));
+  }
+
+  /** What it has stays a source of equal frames. */
+  async pause(driver: VersionDriver): Promise<void> {
+    if (driver.files !== undefined) await this.#options.context.store.noteFrames(driver.files);
+    await driver.pause();
+  }
+
+  /** Takes a version and its files away. */
+  async drop(driver: VersionDriver): Promise<void> {
+    const { context, name, events } = this.#options;
+    await driver.close();
+    this.#drivers.delete(driver.version);
+    await context.store.removeVersion(name, driver.version, driver.disk);
+    events.changed();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#drivers.values()].map((driver) => driver.close()));
+  }
+
+  /** A version of which only copies came so far may be shared once its head has come over TLS too. */
+  async #privately(driver: VersionDriver): Promise<VersionDriver> {
+    const { record } = driver;
+    if (record.isPrivate || !this.#options.context.isOriginPrivate) return driver;
+    await driver.close();
+    const again = this.#add({ ...record, isPrivate: true }, driver.headBlock, undefined);
+    if (again.state !== "available" && again.state !== "proposed") await again.start();
+    return again;
+  }
+
+  #add(record: VersionRecord, headBlock: Uint8Array, etag: string | undefined): VersionDriver {
+    const { context, events, previous } = this.#options;
+    const driver = new VersionDriver({
+      context,
+      record,
+      headBlock,
+      ...(etag !== undefined && { aliasEtag: etag }),
+      previous: () => previous(record.version),
+      onVerified: () => events.verified(driver),
+      onStale: () => events.stale(),
+      onFault: (err) => events.fault(record.version, err),
+      onChanged: () => events.changed(),
+    });
+    this.#drivers.set(record.version, driver);
+    return driver;
+  }
+}
