@@ -162,7 +162,7 @@ export function statusLines(status: ClientStatus): readonly string[] {
     lines.push(`no peer has ever connected here: does a firewall block TCP port ${status.peerPort ?? ""}?`);
   const current = status.images.filter((image) => image.active !== undefined).length;
   lines.push(
-    `${status.images.length} images, ${current} active; client ${status.running ? "running" : "not running"}` +
+    `${status.images.length} ${status.images.length === 1 ? "image" : "images"}, ${current} active; client ${status.running ? "running" : "not running"}` +
       (status.nextCheckAt === undefined ? "" : `, next check ${status.nextCheckAt}`),
   );
   return lines;

@@ -6,10 +6,13 @@ import { ownNetworks } from "./own-networks.js";
 import { PeerMemory } from "./peer-memory.js";
 import type { SwarmDirectory } from "./swarm-directory.js";
 import { TrackerAnnouncer } from "./tracker-announcer.js";
+import type { WanControl } from "./wan-control.js";
+import { WanNotices } from "./wan-notices.js";
 
 export interface PeerDiscoveryOptions {
   readonly directory: SwarmDirectory;
-  readonly identity: Pick<Identity, "peerId">;
+  readonly identity: Pick<Identity, "peerId" | "peerIdHex">;
+  readonly wan: Pick<WanControl, "pacer">;
   readonly peerClass: PeerClass;
   /** Where peers connect; 0: nowhere. */
   readonly peerPort: number;
@@ -37,7 +40,7 @@ export class PeerDiscovery {
   readonly #options: PeerDiscoveryOptions;
   readonly #memory: PeerMemory;
   readonly #tracker: { readonly link: TrackerLink; readonly announcer: TrackerAnnouncer } | undefined;
-  readonly #lan: LanAnnouncer | undefined;
+  readonly #lan: { readonly announcer: LanAnnouncer; readonly notices: WanNotices } | undefined;
   #siteNetworks: readonly string[] = [];
   #site: string | undefined;
 
@@ -83,7 +86,8 @@ export class PeerDiscovery {
 
   async close(): Promise<void> {
     await this.#tracker?.link.close();
-    await this.#lan?.close();
+    this.#lan?.notices.close();
+    await this.#lan?.announcer.close();
     await this.#memory.save();
   }
 
@@ -140,9 +144,9 @@ export class PeerDiscovery {
     return { link, announcer };
   }
 
-  #openLan(): LanAnnouncer {
-    const { directory, peerPort, clock, random, logger } = this.#options;
-    const lan = new LanAnnouncer({
+  #openLan(): { announcer: LanAnnouncer; notices: WanNotices } {
+    const { directory, identity, wan, site, peerPort, clock, random, logger } = this.#options;
+    const lan: LanAnnouncer = new LanAnnouncer({
       clock,
       random,
       logger: logger.child({ component: "lan" }),
@@ -150,12 +154,16 @@ export class PeerDiscovery {
       found: (swarm, peer) => {
         directory.found(swarm, "lan", [peer]);
       },
+      heardWan: (notice) => {
+        notices.heard(notice);
+      },
     });
+    const notices = new WanNotices({ clock, pacer: wan.pacer, lan, peerId: identity.peerIdHex, site });
     directory.addAnnouncer({
       swarmsChanged: (members) => {
         lan.setSwarms(members.map(({ swarm }) => swarm));
       },
     });
-    return lan;
+    return { announcer: lan, notices };
   }
 }

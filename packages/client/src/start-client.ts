@@ -122,7 +122,7 @@ class ClientRun implements RunningClient {
     const firstMs = once ? undefined : await firstCheckMs(this.#store, images, this.#deps.random);
     // With --once the first request is under way before anything that it does not need.
     if (this.#config.once) this.#finish(this.#once(client));
-    await this.#openDiscovery(origin, identity, client);
+    await this.#openDiscovery(origin, identity, wan, client);
     const api = await LocalApi.open(this.#store.dir, (request) => this.#control(request), { clock, logger });
     this.#closers.push(() => api.close());
     this.#keepHouse();
@@ -246,12 +246,18 @@ class ClientRun implements RunningClient {
     };
   }
 
-  async #openDiscovery(origin: OriginHttp, identity: Identity, client: Client): Promise<void> {
+  async #openDiscovery(
+    origin: OriginHttp,
+    identity: Identity,
+    wan: WanControl,
+    client: Client,
+  ): Promise<void> {
     const { joinKeyFile, tracker, site, siteNetworks, peerClass, allowLoopbackPeers } = this.#config;
     const discovery = await PeerDiscovery.open({
       ...this.#deps,
       directory: this.#directory,
       identity,
+      wan,
       peerClass,
       peerPort: this.peerPort,
       memoryPath: join(this.#store.dir, "peers.json"),

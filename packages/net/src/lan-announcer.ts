@@ -3,12 +3,16 @@ import { type Clock, equalBytes, type Logger, type Random, randomInt, toHex } fr
 import {
   DEFAULT_PEER_PORT,
   decodeLanAnnouncement,
+  decodeWanNotice,
   encodeLanAnnouncement,
+  encodeWanNotice,
+  isWanNotice,
   LAN_GROUP,
   LAN_ID_BYTES,
   type LanAnnouncement,
   MAX_SWARMS_PER_DATAGRAM,
   type PeerAddress,
+  type WanNotice,
 } from "@ckmesh/wire";
 import { type LanPort, LanSockets, type LanSocketsOptions } from "./lan-sockets.js";
 import { TokenBucket } from "./token-bucket.js";
@@ -27,6 +31,8 @@ export interface LanAnnouncerOptions {
   readonly interfaces?: () => readonly string[];
   /** Somebody in the LAN has this swarm. A hint: anybody may have sent it. */
   readonly found: (publicId: Uint8Array, peer: PeerAddress) => void;
+  /** Somebody in the LAN fetches over its WAN. A hint likewise. */
+  readonly heardWan?: (notice: WanNotice) => void;
   /** The network; default real sockets. */
   readonly createPort?: (options: LanSocketsOptions) => LanPort;
 }
@@ -96,6 +102,11 @@ export class LanAnnouncer {
       if (!before.has(name)) fresh.push(entry);
     }
     if (fresh.length > 0) void this.#opening.then(() => this.#announceTwice(fresh));
+  }
+
+  /** Tells the LAN once. */
+  sayWan(notice: WanNotice): void {
+    if (!this.#isClosed) this.#port.send(encodeWanNotice(notice));
   }
 
   async close(): Promise<void> {
@@ -173,6 +184,11 @@ export class LanAnnouncer {
     if (this.#isClosed || !this.#heard.take(now)) return;
     let heard: LanAnnouncement;
     try {
+      if (isWanNotice(bytes)) {
+        const notice = decodeWanNotice(bytes);
+        this.#tell(() => this.#options.heardWan?.(notice));
+        return;
+      }
       heard = decodeLanAnnouncement(bytes);
     } catch {
       return; // anybody may send anything to this port
@@ -182,15 +198,15 @@ export class LanAnnouncer {
       .map((id) => this.#swarms.get(toHex(id))?.id)
       .filter((id): id is Uint8Array => id !== undefined);
     if (common.length === 0) return;
-    for (const id of common) this.#tell(id, { address: from, port: heard.port });
+    for (const id of common) this.#tell(() => this.#options.found(id, { address: from, port: heard.port }));
     if (!heard.isAnswer && this.#options.port !== 0 && this.#answers.take(now))
       answer(this.#encode(common, true));
   }
 
   /** A listener that throws is our bug: a datagram must not end the process. */
-  #tell(id: Uint8Array, peer: PeerAddress): void {
+  #tell(call: () => void): void {
     try {
-      this.#options.found(id, peer);
+      call();
     } catch (err) {
       this.#options.logger.error({ err }, "lan announcement handler failed");
     }

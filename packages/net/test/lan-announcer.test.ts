@@ -1,7 +1,15 @@
 import { createSocket, type Socket } from "node:dgram";
 import { type Logger, seededRandom, silentLogger } from "@ckmesh/core";
 import { VirtualClock } from "@ckmesh/testkit";
-import { decodeLanAnnouncement, encodeLanAnnouncement, LAN_GROUP, type PeerAddress } from "@ckmesh/wire";
+import {
+  decodeLanAnnouncement,
+  encodeLanAnnouncement,
+  encodeWanNotice,
+  LAN_GROUP,
+  type PeerAddress,
+  siteMark,
+  type WanNotice,
+} from "@ckmesh/wire";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { LanAnnouncer } from "../src/lan-announcer.js";
 import type { LanPort, LanSocketsOptions } from "../src/lan-sockets.js";
@@ -42,11 +50,13 @@ describe("LanAnnouncer on a virtual clock", () => {
   let port: TestPort;
   let addresses: string[];
   let found: (readonly [Uint8Array, PeerAddress])[];
+  let notices: WanNotice[];
   let announcer: LanAnnouncer;
   beforeEach(async () => {
     clock = new VirtualClock();
     addresses = ["10.0.0.5"];
     found = [];
+    notices = [];
     announcer = new LanAnnouncer({
       clock,
       random: seededRandom(1),
@@ -54,6 +64,7 @@ describe("LanAnnouncer on a virtual clock", () => {
       port: 7650,
       interfaces: () => addresses,
       found: (id, peer) => found.push([id, peer]),
+      heardWan: (notice) => notices.push(notice),
       createPort: (options) => {
         port = new TestPort(options);
         return port;
@@ -76,6 +87,16 @@ describe("LanAnnouncer on a virtual clock", () => {
     clock.advance(3_600_000);
     expect(port.sent.length).toBeGreaterThan(2 + 44);
     expect(port.sent.length).toBeLessThanOrEqual(2 + 60);
+  });
+
+  it("passes notices of the WAN on, and drops what only begins like one", () => {
+    const notice = { peerId: "0a".repeat(16), site: siteMark(undefined), rate: 1000 };
+    const bytes = encodeWanNotice(notice);
+    port.options.received(bytes, "10.0.0.6", () => {});
+    port.options.received(bytes.subarray(0, 40), "10.0.0.6", () => {});
+    expect(notices).toEqual([notice]);
+    announcer.sayWan(notice);
+    expect(port.sent).toEqual([bytes]);
   });
 
   it("packs up to 24 swarms into a datagram", async () => {

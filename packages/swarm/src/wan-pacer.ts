@@ -20,6 +20,7 @@ import {
 } from "./constants.js";
 import type { KnownClaim } from "./known-claim.js";
 import { RecentExtreme } from "./recent-extreme.js";
+import { SiteNeighbours } from "./site-neighbours.js";
 import { SiteRate } from "./site-rate.js";
 import { type WanMover, wanShare } from "./wan-share.js";
 import { WanYield } from "./wan-yield.js";
@@ -63,6 +64,7 @@ export class WanPacer {
   readonly #site = new SiteRate((rate, now) => this.#measured(rate, now));
   /** Movers of all swarms but the own ones, by swarm and claimer. */
   readonly #seen = new Map<PacedSwarm, Map<string, SeenMover>>();
+  readonly #neighbours = new SiteNeighbours();
   #limit: WanLimit;
   #isWhole = false;
   #best: { rate: number; at: number };
@@ -166,6 +168,19 @@ export class WanPacer {
     if (state === "done") this.#note(swarm, claimer, rate, now);
   }
 
+  /** A machine of the LAN said that it fetches, for whatever image; as `SiteNeighbours.heard`. */
+  neighbour(peerId: string, rate: number, now: number): void {
+    this.#neighbours.heard(peerId, rate, now);
+  }
+
+  /** What this client fetches now for all its swarms, bytes per second (0: not known yet); undefined: nothing. */
+  get fetching(): number | undefined {
+    const rates = [...this.#seen.keys()]
+      .filter((swarm) => swarm.isClaiming())
+      .map((swarm) => swarm.ownRate());
+    return rates.length === 0 ? undefined : rates.reduce((sum, rate) => sum + rate, 0);
+  }
+
   /** Bytes of this client came over the WAN. */
   received(bytes: number, now: number): void {
     this.#site.add(bytes, now);
@@ -221,18 +236,23 @@ export class WanPacer {
     this.#look(now);
     const movers: WanMover[] = [];
     const openers: WanMover[] = [];
+    const claimers = new Set<string>();
     for (const [swarm, seen] of this.#seen) {
-      for (const mover of seen.values()) if (now - mover.at < MOVER_LINGER_MS) movers.push(mover);
+      for (const [id, mover] of seen) {
+        claimers.add(id);
+        if (now - mover.at < MOVER_LINGER_MS) movers.push(mover);
+      }
       const ids = new Set<string>();
       for (const { claim } of swarm.claims()) {
         const known = seen.get(claim.claimer);
         if (known !== undefined && now - known.at < MOVER_LINGER_MS) continue;
         if (!ids.has(claim.claimer)) openers.push(known ?? claim);
         ids.add(claim.claimer);
+        claimers.add(claim.claimer);
       }
     }
     const room = Math.max(0, this.maxMoving(now) - 1 - movers.length);
-    return [...movers, ...openers.slice(0, room)];
+    return [...movers, ...openers.slice(0, room), ...this.#neighbours.movers(now, claimers)];
   }
 
   /** Other movers of the site that have a claim now. */

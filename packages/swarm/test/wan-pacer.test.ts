@@ -72,6 +72,26 @@ describe("WanPacer", () => {
     expect(pacer.rateOf(one, NOW)).toBeCloseTo(USABLE);
   });
 
+  it("leaves a part to machines of the LAN that fetch another image, once, while they say so", () => {
+    const pacer = new WanPacer(CAP);
+    const swarm = new FakeSwarm("a");
+    pacer.join(swarm);
+    swarm.others = [claimOf("b0".repeat(32), "moving", 0)];
+    pacer.neighbour("b0".repeat(16), 0, NOW);
+    expect(pacer.rateOf(swarm, NOW)).toBeCloseTo(USABLE / 2);
+    pacer.neighbour("c0".repeat(16), 0, NOW);
+    expect(pacer.rateOf(swarm, NOW)).toBeCloseTo(USABLE / 3);
+    expect(pacer.rateOf(swarm, NOW + 4000)).toBeCloseTo(USABLE / 2);
+  });
+
+  it("is left its part however many neighbours somebody invents", () => {
+    const pacer = new WanPacer(CAP);
+    const swarm = new FakeSwarm("a");
+    pacer.join(swarm);
+    for (let i = 0; i < 1000; i++) pacer.neighbour(i.toString(16).padStart(32, "0"), 0, NOW);
+    expect(pacer.rateOf(swarm, NOW)).toBeGreaterThan(USABLE / 20);
+  });
+
   it("keeps the share of a mover whose claim has just ended, but not for long", () => {
     const pacer = new WanPacer(CAP);
     const swarm = new FakeSwarm("a");

@@ -52,3 +52,11 @@ export {
   MAX_SITE_NETWORKS,
 } from "./tracker-codec.js";
 export * from "./tracker-messages.js";
+export {
+  decodeWanNotice,
+  encodeWanNotice,
+  isWanNotice,
+  NOTICE_ID_CHARS,
+  siteMark,
+  type WanNotice,
+} from "./wan-notice.js";
