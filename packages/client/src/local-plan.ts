@@ -24,8 +24,8 @@ export interface LocalPlanOptions {
   readonly logger: Logger;
 }
 
-/** Looks every missing frame up among the frames of all local packs. The frame table must be known. */
-export async function planLocal(options: LocalPlanOptions): Promise<LocalPlan> {
+/** Looks the missing frames up among the frames of all local packs. The frame table must be known. */
+export async function planLocal(options: LocalPlanOptions, missing: Bitfield): Promise<LocalPlan> {
   const { files, store } = options;
   const { frames } = files;
   const { layout, head } = files.table;
@@ -35,9 +35,9 @@ export async function planLocal(options: LocalPlanOptions): Promise<LocalPlan> {
   const packOf = new Uint16Array(layout.frameRows);
   const offsetOf = new Float64Array(layout.frameRows);
   if (frames === undefined) throw new Error("unreachable: local plan without frame table");
-  for (const missing of files.have.runs(false, layout.pieceRows)) {
-    for (let row = missing.first; row < missing.first + missing.count; row += LOOKUP_BATCH) {
-      const count = Math.min(LOOKUP_BATCH, missing.first + missing.count - row);
+  for (const run of missing.runs(true, layout.pieceRows)) {
+    for (let row = run.first; row < run.first + run.count; row += LOOKUP_BATCH) {
+      const count = Math.min(LOOKUP_BATCH, run.first + run.count - row);
       const hashes = Array.from({ length: count }, (_, i) => frames.hash(row - layout.pieceRows + i));
       const hints = await store.hints.find(hashes);
       for (const [i, hint] of hints.entries()) {

@@ -1,10 +1,11 @@
-import type { AppError, Logger } from "@ckmesh/core";
+import { type AppError, Bitfield, type Logger } from "@ckmesh/core";
 import { deriveSwarmKeys } from "@ckmesh/image";
 import type { VersionFiles } from "@ckmesh/store";
 import type { ClientContext } from "./client-context.js";
+import { combinePlans, type LocalPlanner } from "./combine-plans.js";
 import { DonorVersion, needsDonor } from "./donor-version.js";
 import type { IndexCarry } from "./index-carry.js";
-import { planLocal } from "./local-plan.js";
+import { type LocalPlan, planLocal } from "./local-plan.js";
 import type { OriginRows } from "./origin-rows.js";
 import { VersionSwarm } from "./version-swarm.js";
 import type { Waste } from "./waste.js";
@@ -80,13 +81,7 @@ export class VersionTransfer {
       holdsOlder: !files.isComplete && previous !== undefined,
       onHeld: (runs) => this.#donor?.held(runs),
       onAsked: (asked, isAsked) => this.#donor?.asked(asked, isAsked),
-      planLocal: () =>
-        planLocal({
-          files,
-          store: context.store,
-          openPack: (pack) => context.openPacks.get(pack),
-          logger,
-        }),
+      planLocal: () => this.#planLocal(),
       onProgress: options.onProgress,
       onComplete: options.onComplete,
       onFault: options.onFault,
@@ -132,6 +127,16 @@ export class VersionTransfer {
     this.#donor = undefined;
   }
 
+  /** Where frames may lie on this machine, the cheapest source first. */
+  async #planLocal(): Promise<LocalPlan> {
+    const { context, files, logger } = this.#options;
+    const { store, openPacks } = context;
+    const planners: LocalPlanner[] = [
+      (missing) => planLocal({ files, store, openPack: (pack) => openPacks.get(pack), logger }, missing),
+    ];
+    return await combinePlans(planners, missingFrames(files), logger);
+  }
+
   /** Leaves all swarms. Safe to call twice. */
   async close(): Promise<void> {
     await this.closeDonor();
@@ -139,6 +144,12 @@ export class VersionTransfer {
     this.#leave = undefined;
     await this.swarm.close();
   }
+}
+
+function missingFrames({ table, have }: VersionFiles): Bitfield {
+  const missing = new Bitfield(table.layout.rows);
+  for (const run of have.runs(false, table.layout.pieceRows)) missing.addRun(run);
+  return missing;
 }
 
 function swarmKeysOf({ signed }: VersionFiles): ReturnType<typeof deriveSwarmKeys> {
