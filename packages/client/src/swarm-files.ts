@@ -1,7 +1,7 @@
-import type { VersionFiles } from "@ckmesh/store";
+import type { RowFiles } from "@ckmesh/store";
 
-/** What a swarm needs of the rows of its version, wherever they lie. */
+/** What a swarm needs of the rows of its version, or of its delta, wherever they lie. */
 export type SwarmFiles = Pick<
-  VersionFiles,
+  RowFiles,
   "signed" | "table" | "have" | "frames" | "read" | "write" | "recheck"
 >;

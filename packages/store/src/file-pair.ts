@@ -1,23 +1,23 @@
-import { rename, stat } from "node:fs/promises";
+import { type FileHandle, open, rename, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { AppError } from "@ckmesh/core";
-import { encodePackHeader, HEAD_BYTES, indexLength, type SignedHead } from "@ckmesh/image";
+import { encodePackHeader, HEAD_BYTES, type HeadCommon, indexLength, type SignedHead } from "@ckmesh/image";
 import { RandomAccessFile } from "./random-access-file.js";
-import { fileErrorCode, onDisk } from "./store-error.js";
+import { fileErrorCode, onDisk, storeError } from "./store-error.js";
 import type { VersionPaths } from "./store-layout.js";
 import { syncFolder } from "./write-atomic.js";
 
 /**
- * The pack and the index of one version on the disk, both `.partial` and at full size, or both under their final
+ * The pack and the index of one version, or of one delta, on the disk, both `.partial` and at full size, or both under their final
  * names. Says nothing of which bytes are in them.
  */
 export class FilePair {
-  readonly #signed: SignedHead;
+  readonly #signed: SignedHead<HeadCommon>;
   readonly #paths: VersionPaths;
   #pack: RandomAccessFile | undefined;
   #index: RandomAccessFile | undefined;
 
-  constructor(signed: SignedHead, paths: VersionPaths) {
+  constructor(signed: SignedHead<HeadCommon>, paths: VersionPaths) {
     this.#signed = signed;
     this.#paths = paths;
   }
@@ -57,9 +57,26 @@ export class FilePair {
 
   /** @throws {AppError} ERR_ABORTED when it is closed */
   file(file: "index" | "pack"): RandomAccessFile {
-    const open = file === "index" ? this.#index : this.#pack;
-    if (open === undefined) throw new AppError("ERR_ABORTED", `${this.#paths[file]} is closed`);
-    return open;
+    const found = file === "index" ? this.#index : this.#pack;
+    if (found === undefined) throw new AppError("ERR_ABORTED", `${this.#paths[file]} is closed`);
+    return found;
+  }
+
+  /**
+   * The pack once more, for reading; the caller closes it.
+   * @throws {AppError} ERR_FILE_NOT_FOUND
+   */
+  async openPack(): Promise<FileHandle> {
+    const { pack, packPartial } = this.#paths;
+    // A rename in between is seen at the third look.
+    for (const path of [pack, packPartial, pack]) {
+      try {
+        return await open(path, "r");
+      } catch (err) {
+        if (fileErrorCode(err) !== "ENOENT") throw storeError(err, path);
+      }
+    }
+    throw new AppError("ERR_FILE_NOT_FOUND", `${pack} is not there any more`);
   }
 
   /** Bytes that the pack takes on the disk: less than its length while it has holes, 0 when it is closed. */
@@ -100,9 +117,9 @@ export class FilePair {
 
   /** Safe to call twice. */
   async close(): Promise<void> {
-    const open = [this.#pack, this.#index];
+    const files = [this.#pack, this.#index];
     this.#pack = this.#index = undefined;
-    for (const file of open) await file?.close();
+    for (const file of files) await file?.close();
   }
 
   async #haveFullSize(pack: string, index: string): Promise<boolean> {

@@ -24,6 +24,7 @@ export { type PackOptions, type PackResult, packImage } from "./pack-image.js";
 export type { Progress, WorkOptions } from "./progress.js";
 export { refuseExisting } from "./refuse-existing.js";
 export { NO_SOURCE_BYTES, type RowSource, type SourceBytes } from "./row-source.js";
+export { RowFiles } from "./row-files.js";
 export { RowTable } from "./row-table.js";
 export { fileErrorCode, storeError } from "./store-error.js";
 export { versionPaths } from "./store-layout.js";

@@ -1,5 +1,14 @@
 import { equalBytes, type Run, sha256 } from "@ckmesh/core";
-import { FrameTable, type IndexHead, PACK_HEADER_BYTES, PieceHashes, RowLayout } from "@ckmesh/image";
+import {
+  FrameTable,
+  type HeadCommon,
+  type IndexHead,
+  isOpaquePack,
+  PACK_HEADER_BYTES,
+  type PackFacts,
+  PieceHashes,
+  RowLayout,
+} from "@ckmesh/image";
 
 /** Adjacent bytes of one of the two files. */
 export interface FileRange {
@@ -10,17 +19,20 @@ export interface FileRange {
 
 export type RowCheck = "good" | "bad" | "unknown";
 
+/** What the rows of a version, or of a delta, need to know of its head. */
+export type RowsHead = HeadCommon & PackFacts;
+
 /**
- * Where the rows of one version lie and what their hashes are. Learns in two steps: piece hashes once the
+ * Where the rows of one version, or of one delta, lie and what their hashes are. Learns in two steps: piece hashes once the
  * `hashes` section is held, frames once the frame table is; before that a row's check is `unknown`.
  */
-export class RowTable {
-  readonly head: IndexHead;
+export class RowTable<H extends RowsHead = IndexHead> {
+  readonly head: H;
   readonly layout: RowLayout;
   #hashes: PieceHashes | undefined;
   #frames: FrameTable | undefined;
 
-  constructor(head: IndexHead) {
+  constructor(head: H) {
     this.head = head;
     this.layout = new RowLayout(head);
   }
@@ -134,7 +146,7 @@ export class RowTable {
 
   /** The 64 bytes before the first frame; frames of an opaque pack begin at 0. */
   get packHeaderLength(): number {
-    return this.head.disk === undefined ? 0 : PACK_HEADER_BYTES;
+    return isOpaquePack(this.head) ? 0 : PACK_HEADER_BYTES;
   }
 
   // The hashes section is one piece by construction (at most 128 pieces in each of 7 sections, 32 bytes each).

@@ -1,7 +1,7 @@
 import { join } from "node:path";
-import { indexFileName, packFileName } from "@ckmesh/image";
+import { deltaPackFileName, packFileName } from "@ckmesh/image";
 
-/** Paths of one version within the folder of its image. */
+/** Paths of one version, or of one delta, within the folder of its image. */
 export interface VersionPaths {
   readonly pack: string;
   readonly index: string;
@@ -14,8 +14,16 @@ export interface VersionPaths {
 }
 
 export function versionPaths(folder: string, name: string, version: number): VersionPaths {
-  const pack = join(folder, packFileName(name, version));
-  const index = join(folder, indexFileName(name, version));
+  return pathsOf(join(folder, packFileName(name, version)));
+}
+
+/** Of the delta that leads from version `from` to `version`. */
+export function deltaPaths(folder: string, name: string, version: number, from: number): VersionPaths {
+  return pathsOf(join(folder, deltaPackFileName(name, version, from)));
+}
+
+function pathsOf(pack: string): VersionPaths {
+  const index = `${pack}.index`;
   return {
     pack,
     index,
