@@ -113,6 +113,11 @@ export class FrameTable {
     return this.#records.subarray(at, at + RAW_HASH_BYTES);
   }
 
+  /** All records: the section that it was made of. */
+  get records(): Uint8Array {
+    return this.#records;
+  }
+
   /** The 52 bytes of a frame's record; a view. */
   record(frame: number): Uint8Array {
     return this.#records.subarray(frame * FRAME_RECORD_BYTES, (frame + 1) * FRAME_RECORD_BYTES);

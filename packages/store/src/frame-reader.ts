@@ -53,7 +53,13 @@ export class FrameReader {
       }
       const bytes = this.#buffer.subarray(0, end - start);
       if (!readFully(this.#fd, bytes, start)) {
-        throw new AppError("ERR_PACK_INVALID", `the pack is truncated: it ends within frame ${first}`);
+        throw new AppError(
+          "ERR_PACK_INVALID",
+          `the pack is truncated: it ends at frame ${first} or behind it`,
+          {
+            details: { frame: first },
+          },
+        );
       }
       for (; i < next; i += 1) {
         const frame = frames[i] ?? 0;

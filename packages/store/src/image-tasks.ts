@@ -1,5 +1,12 @@
 import type { DiskShape, ExtentArrays, PackFacts } from "@ckmesh/image";
-import type { ApplySetup, DeltaFrames, DeltaFramesTask, FingerprintSetup } from "./delta/delta-tasks.js";
+import type {
+  AppliedFrames,
+  ApplySetup,
+  ApplyTask,
+  DeltaFrames,
+  DeltaFramesTask,
+  FingerprintSetup,
+} from "./delta/delta-tasks.js";
 
 /** What the worker threads of packing, verifying and unpacking share; goes to each once. */
 export interface WorkerSetup {
@@ -96,8 +103,8 @@ export interface ImageTasks {
   readonly fingerprint: { readonly task: FramesTask; readonly result: null };
   /** Packs frames with dictionaries out of the base. */
   readonly delta: { readonly task: DeltaFramesTask; readonly result: DeltaFrames };
-  /** Applies frames of a delta; answers how many were packed again as in the target. */
-  readonly apply: { readonly task: FramesTask; readonly result: number };
+  /** Applies frames of a delta. */
+  readonly apply: { readonly task: ApplyTask; readonly result: AppliedFrames };
 }
 
 export type ImageTaskName = keyof ImageTasks;

@@ -30,7 +30,6 @@ export async function openPack(
   index: SectionFile<IndexHead> | SectionFile<DeltaHead>,
 ): Promise<PackFile> {
   const head: PackFacts = index.head;
-  const { disk, target, counts, pack } = head;
   // One copy for all threads; read before the pack, so that a damaged table is named first.
   const section = shareCopy(await index.section("frames"));
   const frames = FrameTable.decode(section, head);
@@ -39,10 +38,10 @@ export async function openPack(
   });
   try {
     const { size } = await handle.stat();
-    if (size !== pack.length) {
+    if (size !== head.pack.length) {
       throw new AppError(
         "ERR_PACK_INVALID",
-        `${path} has ${size} bytes, its index says ${pack.length}; copy both files again`,
+        `${path} has ${size} bytes, its index says ${head.pack.length}; copy both files again`,
       );
     }
     if (!isOpaquePack(head)) {
@@ -50,19 +49,20 @@ export async function openPack(
       await handle.read(header, 0, header.length, 0);
       checkPackHeader(header, index.signed);
     }
-    const setup = {
-      fd: handle.fd,
-      head: {
-        ...(disk === undefined ? {} : { disk }),
-        ...(target === undefined ? {} : { target }),
-        counts,
-        pack,
-      },
-      frames: section,
-    };
+    const setup = { fd: handle.fd, head: packFacts(head), frames: section };
     return { frames, setup, close: async () => await handle.close() };
   } catch (err) {
     await handle.close();
     throw fileError(err, path);
   }
+}
+
+/** Of a head no more than the threads need. */
+export function packFacts({ disk, target, counts, pack }: PackFacts): PackFacts {
+  return {
+    ...(disk === undefined ? {} : { disk }),
+    ...(target === undefined ? {} : { target }),
+    counts,
+    pack,
+  };
 }

@@ -1,64 +1,21 @@
-import { copyFile, mkdir, open, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { randomInt, seededRandom } from "@ckmesh/core";
-import {
-  buildDeltaIndex,
-  buildIndex,
-  DeltaFile,
-  DeltaRefsWriter,
-  encodePackHeader,
-  IndexFile,
-  type SectionKind,
-} from "@ckmesh/image";
 import { describe, expect, it } from "vitest";
-import { fileSource } from "../src/file-io.js";
-import { makeDelta, type PackResult, packImage, verifyDelta } from "../src/index.js";
+import { makeDelta, packImage, verifyDelta } from "../src/index.js";
+import {
+  damage,
+  delta,
+  fixed,
+  forgeRefs,
+  makeForeign,
+  pack,
+  patched,
+  randomDisk,
+  type Versions,
+} from "./delta-versions.js";
 import { testDisk, testFolder } from "./test-disk.js";
 
-const SECTOR = 4096;
-const fixed = { createdAt: 1_700_000_000, secret: new Uint8Array(32).fill(1) };
 const code = (name: string): unknown => expect.objectContaining({ code: name });
-
-interface Versions {
-  readonly folder: string;
-  readonly first: PackResult;
-  readonly second: PackResult;
-}
-
-/** Two versions in one folder; the second keeps frames of the first. */
-async function pack(before: Uint8Array, after: Uint8Array): Promise<Versions> {
-  const folder = await testFolder();
-  const make = async (disk: Uint8Array, more: object): Promise<PackResult> => {
-    const diskPath = join(folder, "disk.img");
-    await writeFile(diskPath, disk);
-    return await packImage({ diskPath, name: "Win", outDir: folder, ...fixed, ...more });
-  };
-  const first = await make(before, {});
-  return { folder, first, second: await make(after, { previous: folder }) };
-}
-
-/** A copy in which every fourth 32 KiB of the first half have a few other bytes: new, but like the old ones. */
-function patched(disk: Buffer): Buffer {
-  const edited = Buffer.from(disk);
-  const random = seededRandom(3);
-  for (let sector = 0; sector < disk.length / SECTOR / 2; sector += sector % 32 < 7 ? 1 : 25) {
-    for (let i = 0; i < 3; i += 1)
-      edited[sector * SECTOR + randomInt(random, SECTOR)] = randomInt(random, 256);
-  }
-  return edited;
-}
-
-/** Sectors of random bytes. */
-function randomDisk(sectors: number): Buffer {
-  const random = seededRandom(11);
-  const disk = Buffer.alloc(sectors * SECTOR);
-  for (let at = 0; at < disk.length; at += 4) disk.writeUInt32LE(randomInt(random, 2 ** 32), at);
-  return disk;
-}
-
-async function delta({ first, second }: Versions, more: object = {}): ReturnType<typeof makeDelta> {
-  return await makeDelta({ basePath: first.indexPath, targetPath: second.indexPath, ...fixed, ...more });
-}
 
 describe("makeDelta", () => {
   it("makes a small pair beside the newer version that yields its new frames, byte for byte", async () => {
@@ -95,7 +52,7 @@ describe("makeDelta", () => {
 
   it("leaves out frames that resemble nothing, and those that the base has", async () => {
     const disk = randomDisk(128);
-    const fresh = Buffer.from(randomDisk(256).subarray(128 * SECTOR));
+    const fresh = Buffer.from(randomDisk(256).subarray(128 * 4096));
     const none = await delta(await pack(disk, fresh));
     expect(none).toMatchObject({ frames: 0, newFrames: 8, plainBytes: none.newBytes });
     await expect(verifyDelta(none.indexPath)).resolves.toMatchObject({ frames: 0, isApplied: true });
@@ -122,7 +79,7 @@ describe("makeDelta", () => {
 
   it("survives sectors that begin like a zstd dictionary", async () => {
     const disk = randomDisk(256);
-    for (let at = 0; at < disk.length; at += SECTOR) disk.set([0x37, 0xa4, 0x30, 0xec], at);
+    for (let at = 0; at < disk.length; at += 4096) disk.set([0x37, 0xa4, 0x30, 0xec], at);
     const made = await delta(await pack(disk, patched(disk)));
     expect(made.frames).toBeGreaterThan(0);
     await expect(verifyDelta(made.indexPath)).resolves.toMatchObject({ packedAgain: made.frames });
@@ -158,15 +115,6 @@ describe("makeDelta", () => {
     expect(await readdir(versions.folder)).toEqual(before);
   });
 });
-
-/** Changes one byte of a file. */
-async function damage(path: string, at: number): Promise<void> {
-  const file = await open(path, "r+");
-  const { buffer } = await file.read(Buffer.alloc(1), 0, 1, at);
-  buffer[0] = (buffer[0] ?? 0) ^ 1;
-  await file.write(buffer, 0, 1, at);
-  await file.close();
-}
 
 /** Two versions and the delta between them. */
 async function makeAll(): Promise<Versions & { readonly indexPath: string; readonly packPath: string }> {
@@ -216,42 +164,16 @@ describe("verifyDelta", () => {
 
   it("refuses a signed delta whose references are other sectors of the base, by the raw hash", async () => {
     const { indexPath, packPath } = await makeAll();
-    const good = await DeltaFile.open(await fileSource(indexPath));
-    const refs = await good.refs();
-    const writer = new DeltaRefsWriter();
-    for (let k = 0; k < refs.count; k += 1) {
-      const runs = refs.runs(k).map(({ first, count }) => ({ first: first + 64, count }));
-      writer.add(refs.targetFrame(k), runs);
-    }
-    const { sections: _, hashesSha256: __, ...head } = good.head;
-    const frames = await good.section("frames");
-    const forged = buildDeltaIndex(head, { frames, refs: writer.finish() }, []);
-    await writeFile(indexPath, Buffer.concat(forged.parts));
-    await reHead(packPath, forged.id, head.pack.length);
+    await forgeRefs({ indexPath, packPath });
     await expect(verifyDelta(indexPath)).rejects.toThrow(/frame 0 of the delta yields other bytes/);
   });
 
   it("proves the raw bytes where another codec made the target, and packs nothing again", async () => {
     const disk = randomDisk(256);
     const versions = await pack(disk, patched(disk));
-    const { indexPath, packPath } = versions.second;
-    const own = await IndexFile.open(await fileSource(indexPath));
-    const { sections, hashesSha256: _, ...head } = own.head;
-    const bytes = new Map<Exclude<SectionKind, "hashes">, Uint8Array>();
-    for (const { kind } of sections) if (kind !== "hashes") bytes.set(kind, await own.section(kind));
-    const codecs = head.codecs.map((entry) => ({ ...entry, fingerprint: new Uint8Array(32) }));
-    const foreign = buildIndex({ ...head, codecs }, bytes, []);
-    await writeFile(indexPath, Buffer.concat(foreign.parts));
-    await reHead(packPath, foreign.id, head.pack.length);
+    await makeForeign(versions.second);
     const made = await delta(versions);
     expect(made.frames).toBeGreaterThan(0);
     await expect(verifyDelta(made.indexPath)).resolves.toMatchObject({ isApplied: true, packedAgain: 0 });
   });
 });
-
-/** Makes a pack the one of an index with that id. */
-async function reHead(packPath: string, id: Uint8Array, length: number): Promise<void> {
-  const file = await open(packPath, "r+");
-  await file.write(encodePackHeader(length, id), 0, 64, 0);
-  await file.close();
-}

@@ -1,21 +1,16 @@
-import { AppError, equalBytes, sha256 } from "@ckmesh/core";
+import { AppError, equalBytes, isAppError, sha256 } from "@ckmesh/core";
 import { type DeltaRefs, FRAME_BYTES, type FrameTable, RAW_HASH_BYTES } from "@ckmesh/image";
 import { createCodec, type FrameCodec } from "../codec.js";
 import { CodecGarbage } from "../codec-garbage.js";
 import type { FrameReader } from "../frame-reader.js";
-import type { FramesTask } from "../image-tasks.js";
 import { BaseSectors } from "./base-sectors.js";
-import { DELTA_FRAMES_PER_TASK, type UsableCodec } from "./delta-tasks.js";
-
-/** A frame of the target that a delta yielded; valid during the call that it is given to. */
-export interface AppliedFrame {
-  /** Number in the target. */
-  readonly frame: number;
-  /** Proven by the raw hash. */
-  readonly raw: Uint8Array;
-  /** As in the target's pack, proven by its hash; absent where this machine cannot pack it so. */
-  readonly packed?: Uint8Array;
-}
+import {
+  type AppliedFrames,
+  type ApplyFailure,
+  type ApplyTask,
+  DELTA_FRAMES_PER_TASK,
+  type UsableCodec,
+} from "./delta-tasks.js";
 
 /** One thread's part in applying a delta. Everything it hands out is proven. */
 export class DeltaApplier {
@@ -28,6 +23,7 @@ export class DeltaApplier {
   readonly #decoder = createCodec(1);
   readonly #garbage = new CodecGarbage();
   // Reused: what outlives a few frames is collected late, and holds its memory until then.
+  readonly #deltaFrames = new Uint8Array(DELTA_FRAMES_PER_TASK * FRAME_BYTES);
   readonly #packed = new Uint8Array(DELTA_FRAMES_PER_TASK * FRAME_BYTES);
 
   /** Delta, base and target have been found to fit (`checkDeltaFits`). */
@@ -45,34 +41,83 @@ export class DeltaApplier {
     this.#sectors = new BaseSectors(base);
   }
 
-  /**
-   * Applies up to 16 frames of the delta in their order.
-   * @throws {AppError} ERR_PACK_INVALID when delta or base are damaged, or a frame comes out otherwise than in
-   *   the target
-   */
-  async apply({ first, count }: FramesTask, visit: (applied: AppliedFrame) => void): Promise<void> {
-    const frames = Uint32Array.from({ length: count }, (_, i) => first + i);
-    const start = this.#delta.table.offset(first);
-    await this.#delta.read(frames, false, (k, _, packed) => {
-      this.#packed.set(packed, this.#delta.table.offset(k) - start);
-    });
-    for (const k of frames) {
-      const at = this.#delta.table.offset(k) - start;
-      const packed = this.#packed.subarray(at, at + this.#delta.table.packedLength(k));
-      const frame = this.#refs.targetFrame(k);
-      const dictionary = await this.#sectors.dictionary(this.#refs.runs(k));
-      const raw = this.#decoder.unpackWith(packed, this.#target.rawLength(frame), dictionary);
-      this.#garbage.add();
-      if (!equalBytes(sha256(raw).subarray(0, RAW_HASH_BYTES), this.#target.rawHash(frame))) {
-        throw invalid(k, frame, "yields other bytes than");
+  /** Applies up to 16 frames of the delta; one that fails does not keep the others from coming. */
+  async apply({ frames, keepsPacked }: ApplyTask): Promise<AppliedFrames> {
+    const failures: ApplyFailure[] = [];
+    const fail = (reason: ApplyFailure["reason"], k: number, err: unknown): void => {
+      if (!isAppError(err, "ERR_PACK_INVALID")) throw err;
+      const frame = reason === "misfit" ? this.#refs.targetFrame(k) : Number(err.details["frame"]);
+      failures.push({ reason, k, frame, message: err.message });
+    };
+    const found = await this.#readDelta(frames, (k, err) => fail("delta-damaged", k, err));
+    const lengths = new Uint32Array(frames.length);
+    let length = 0;
+    for (const [i, k] of frames.entries()) {
+      const deltaFrame = found[i];
+      if (deltaFrame === undefined) continue;
+      let dictionary: Uint8Array;
+      try {
+        dictionary = await this.#sectors.dictionary(this.#refs.runs(k));
+      } catch (err) {
+        fail("base-damaged", k, err);
+        continue;
       }
-      visit({ frame, raw, ...this.#packAgain(k, frame, raw) });
+      try {
+        const packed = this.#packAgain(k, this.#unpack(k, deltaFrame, dictionary));
+        if (packed === undefined) continue;
+        lengths[i] = packed.length;
+        if (!keepsPacked) continue;
+        this.#packed.set(packed, length);
+        length += packed.length;
+      } catch (err) {
+        fail("misfit", k, err);
+      }
     }
+    return { packed: this.#packed.slice(0, length), lengths, failures };
   }
 
-  #packAgain(k: number, frame: number, raw: Uint8Array): { readonly packed?: Uint8Array } {
-    const level = this.#codecs.findLast(({ firstFrame }) => firstFrame <= frame)?.level;
-    if (level === undefined) return {};
+  /** The packed frames of the delta, each undefined that is damaged. */
+  async #readDelta(
+    frames: Uint32Array,
+    fail: (k: number, err: unknown) => void,
+  ): Promise<readonly (Uint8Array | undefined)[]> {
+    const found: (Uint8Array | undefined)[] = [];
+    const read = async (some: Uint32Array): Promise<void> =>
+      await this.#delta.read(some, false, (k, _, packed) => {
+        const i = frames.indexOf(k);
+        const place = this.#deltaFrames.subarray(i * FRAME_BYTES, i * FRAME_BYTES + packed.length);
+        place.set(packed);
+        found[i] = place;
+      });
+    try {
+      await read(frames);
+    } catch {
+      // One by one, to find which of them it is.
+      for (let i = 0; i < frames.length; i += 1) {
+        try {
+          await read(frames.subarray(i, i + 1));
+        } catch (err) {
+          fail(frames[i] ?? 0, err);
+        }
+      }
+    }
+    return found;
+  }
+
+  /** The sectors of a frame of the target, proven by its raw hash. */
+  #unpack(k: number, packed: Uint8Array, dictionary: Uint8Array): Uint8Array {
+    const frame = this.#refs.targetFrame(k);
+    this.#garbage.add();
+    const raw = this.#decoder.unpackWith(packed, this.#target.rawLength(frame), dictionary);
+    if (equalBytes(sha256(raw).subarray(0, RAW_HASH_BYTES), this.#target.rawHash(frame))) return raw;
+    throw misfit(k, frame, "yields other bytes than");
+  }
+
+  /** The frame as in the target's pack, proven by its hash; undefined where this machine cannot pack it so. */
+  #packAgain(k: number, raw: Uint8Array): Uint8Array | undefined {
+    const frame = this.#refs.targetFrame(k);
+    const level = levelOf(this.#codecs, frame);
+    if (level === undefined) return undefined;
     let codec = this.#byLevel.get(level);
     if (codec === undefined) {
       codec = createCodec(level);
@@ -80,15 +125,16 @@ export class DeltaApplier {
     }
     const packed = codec.pack(raw);
     this.#garbage.add();
-    if (!equalBytes(sha256(packed), this.#target.hash(frame))) {
-      throw invalid(k, frame, "does not pack into");
-    }
-    return { packed };
+    if (equalBytes(sha256(packed), this.#target.hash(frame))) return packed;
+    throw misfit(k, frame, "does not pack into");
   }
 }
 
-function invalid(k: number, frame: number, problem: string): AppError {
-  return new AppError("ERR_PACK_INVALID", `frame ${k} of the delta ${problem} frame ${frame} of its target`, {
-    details: { frame },
-  });
+/** The level that makes this frame of the target again; undefined: none does here. */
+export function levelOf(codecs: readonly UsableCodec[], frame: number): number | undefined {
+  return codecs.findLast(({ firstFrame }) => firstFrame <= frame)?.level;
+}
+
+function misfit(k: number, frame: number, problem: string): AppError {
+  return new AppError("ERR_PACK_INVALID", `frame ${k} of the delta ${problem} frame ${frame} of its target`);
 }

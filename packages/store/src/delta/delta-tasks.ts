@@ -25,6 +25,37 @@ export interface DeltaFrames {
   readonly refs: Uint32Array;
 }
 
+/** Frames of a delta to apply, rising; at most 16. */
+export interface ApplyTask {
+  readonly frames: Uint32Array;
+  /** The packed frames are wanted, and not only that they come out right. */
+  readonly keepsPacked: boolean;
+}
+
+/** What came of an apply task. Everything in it is proven. */
+export interface AppliedFrames {
+  /** Frames of the target as packed there, one after the other in the order of the task; empty unless wanted. */
+  readonly packed: Uint8Array;
+  /** Per frame of the task: bytes that it takes in the target; 0: it failed, or this machine cannot pack it so. */
+  readonly lengths: Uint32Array;
+  readonly failures: readonly ApplyFailure[];
+}
+
+/**
+ * Why a frame of a delta yielded nothing:
+ * - `delta-damaged`: its bytes are not those of the delta's index
+ * - `base-damaged`: nor are those of frame `frame` of the base, which it needs
+ * - `misfit`: all of these are right, and yield something else than the target has
+ */
+export interface ApplyFailure {
+  readonly reason: "delta-damaged" | "base-damaged" | "misfit";
+  /** Number in the delta. */
+  readonly k: number;
+  /** Number in what is damaged, of a misfit in the target. */
+  readonly frame: number;
+  readonly message: string;
+}
+
 /** What the threads need beside the delta and its base to apply it. */
 export interface ApplySetup {
   /** The `refs` section, in shared memory. */

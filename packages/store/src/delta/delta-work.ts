@@ -4,7 +4,7 @@ import { FrameReader } from "../frame-reader.js";
 import type { FramesTask, WorkerSetup } from "../image-tasks.js";
 import { DeltaApplier } from "./delta-applier.js";
 import { DeltaMaker } from "./delta-maker.js";
-import type { DeltaFrames, DeltaFramesTask } from "./delta-tasks.js";
+import type { AppliedFrames, ApplyTask, DeltaFrames, DeltaFramesTask } from "./delta-tasks.js";
 
 /** What a worker thread does for deltas; makes its parts when the first task needs them. */
 export class DeltaWork {
@@ -26,13 +26,8 @@ export class DeltaWork {
     return await this.#openMaker().pack(task);
   }
 
-  /** Returns how many frames were packed again as in the target. */
-  async apply(task: FramesTask): Promise<number> {
-    let packedAgain = 0;
-    await this.#openApplier().apply(task, ({ packed }) => {
-      if (packed !== undefined) packedAgain += 1;
-    });
-    return packedAgain;
+  async apply(task: ApplyTask): Promise<AppliedFrames> {
+    return await this.#openApplier().apply(task);
   }
 
   #openMaker(): DeltaMaker {

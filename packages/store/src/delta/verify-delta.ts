@@ -1,25 +1,17 @@
 import { access } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import {
-  checkDeltaEnds,
-  checkDeltaFits,
-  DeltaFile,
-  DeltaRefs,
-  type FrameTable,
-  type IndexHead,
-  indexFileName,
-  MAX_LEVEL,
-} from "@ckmesh/image";
-import { shareCopy, sharedBytes } from "../buffer-pool.js";
+import { AppError } from "@ckmesh/core";
+import { checkDeltaEnds, DeltaFile, DeltaRefs, type FrameTable, indexFileName } from "@ckmesh/image";
+import { sharedBytes } from "../buffer-pool.js";
 import { checkPackFrames, checkPackHash } from "../check-pack.js";
-import { codecFingerprint } from "../codec.js";
 import { fileSource } from "../file-io.js";
 import { ImageWorkers } from "../image-workers.js";
 import { openIndex } from "../open-index.js";
 import { runOrdered } from "../ordered-tasks.js";
 import { openPack, type PackFile } from "../pack-file.js";
 import { throwIfStopped, type WorkOptions } from "../progress.js";
-import { DELTA_FRAMES_PER_TASK, type UsableCodec } from "./delta-tasks.js";
+import { DELTA_FRAMES_PER_TASK } from "./delta-tasks.js";
+import { DeltaThreads } from "./delta-threads.js";
 
 export interface DeltaVerifyResult {
   readonly delta: DeltaFile;
@@ -40,15 +32,14 @@ export async function verifyDelta(indexPath: string, options: WorkOptions = {}):
   const packPath = packOf(indexPath);
   const pack = await openPack(packPath, delta);
   try {
-    const refs = shareCopy(await delta.section("refs"));
-    const parsed = new DeltaRefs(refs, delta.head.counts.frames);
+    const refs = await delta.section("refs");
     const { name, base, target } = delta.head;
     const basePath = join(dirname(indexPath), indexFileName(name, base.version));
     const targetPath = join(dirname(indexPath), indexFileName(name, target.version));
     const isApplied = (await areThere(basePath, targetPath)) && (await areThere(packOf(basePath)));
     const packedAgain = isApplied
-      ? await applyAll(delta, pack, { refs, parsed, basePath, targetPath }, options)
-      : await checkOnly(pack, options);
+      ? await applyAll(delta, pack, { refs, basePath, targetPath }, options)
+      : await checkOnly(pack, refs, options);
     await checkPackHash(packPath, delta, options);
     return { delta, frames: delta.head.counts.frames, isApplied, packedAgain };
   } finally {
@@ -57,9 +48,8 @@ export async function verifyDelta(indexPath: string, options: WorkOptions = {}):
 }
 
 interface Ends {
-  /** Section `refs`, shared, and what it says. */
+  /** Section `refs` of the delta. */
   readonly refs: Uint8Array;
-  readonly parsed: DeltaRefs;
   readonly basePath: string;
   readonly targetPath: string;
 }
@@ -68,53 +58,54 @@ interface Ends {
 async function applyAll(
   delta: DeltaFile,
   pack: PackFile,
-  { refs, parsed, basePath, targetPath }: Ends,
+  { refs, basePath, targetPath }: Ends,
   options: WorkOptions,
 ): Promise<number> {
   const base = await openIndex(basePath);
   const target = await openIndex(targetPath);
   checkDeltaEnds(delta.head, base.signed, target.signed);
-  const targetFrames = await target.frames();
+  const frames = await target.frames();
   const basePack = await openPack(packOf(basePath), base);
   try {
-    checkDeltaFits({ refs: parsed, frames: pack.frames, baseFrames: basePack.frames, targetFrames });
-    const workers = new ImageWorkers(
+    const checked = sharedBytes(basePack.frames.count);
+    const threads = new DeltaThreads(
       {
-        level: 1,
-        pack: pack.setup,
-        base: { ...basePack.setup, checked: sharedBytes(basePack.frames.count) },
-        apply: {
-          refs,
-          targetFrames: shareCopy(await target.section("frames")),
-          targetHead: target.head,
-          codecs: usableCodecs(target.head),
-        },
+        delta: { signed: delta.signed, frames: pack.frames, setup: pack.setup },
+        base: { signed: base.signed, frames: basePack.frames, setup: { ...basePack.setup, checked } },
+        refs,
+        target: { signed: target.signed, frames },
       },
       options.threads,
     );
     try {
-      return await runApply(workers, pack.frames, options);
+      return await runApply(threads, pack.frames, options);
     } finally {
-      await workers.close();
+      await threads.close();
     }
   } finally {
     await basePack.close();
   }
 }
 
-async function runApply(workers: ImageWorkers, frames: FrameTable, options: WorkOptions): Promise<number> {
+async function runApply(threads: DeltaThreads, frames: FrameTable, options: WorkOptions): Promise<number> {
   let packedAgain = 0;
   await runOrdered(
     Math.ceil(frames.count / DELTA_FRAMES_PER_TASK),
-    workers.threads * 2,
+    threads.count * 2,
     async (i) => {
       throwIfStopped(options.signal);
       const first = i * DELTA_FRAMES_PER_TASK;
-      const count = Math.min(DELTA_FRAMES_PER_TASK, frames.count - first);
-      return await workers.run("apply", { first, count, decode: true });
+      const length = Math.min(DELTA_FRAMES_PER_TASK, frames.count - first);
+      return await threads.apply({
+        frames: Uint32Array.from({ length }, (_, at) => first + at),
+        keepsPacked: false,
+      });
     },
-    (count, i) => {
-      packedAgain += count;
+    ({ lengths, failures: [failure] }, i) => {
+      if (failure !== undefined) {
+        throw new AppError("ERR_PACK_INVALID", failure.message, { details: { frame: failure.frame } });
+      }
+      for (const length of lengths) if (length > 0) packedAgain += 1;
       const bytesDone = frames.offset(Math.min((i + 1) * DELTA_FRAMES_PER_TASK, frames.count));
       options.onProgress?.({ phase: "apply", bytesDone, bytesTotal: frames.offset(frames.count) });
     },
@@ -123,7 +114,8 @@ async function runApply(workers: ImageWorkers, frames: FrameTable, options: Work
 }
 
 /** Without its versions a delta cannot be decoded: the hashes of its packed frames. */
-async function checkOnly(pack: PackFile, options: WorkOptions): Promise<number> {
+async function checkOnly(pack: PackFile, refs: Uint8Array, options: WorkOptions): Promise<number> {
+  void new DeltaRefs(refs, pack.frames.count); // throws when they are damaged
   const checked = sharedBytes(pack.frames.count);
   const workers = new ImageWorkers({ level: 1, pack: pack.setup }, options.threads);
   try {
@@ -132,16 +124,6 @@ async function checkOnly(pack: PackFile, options: WorkOptions): Promise<number> 
   } finally {
     await workers.close();
   }
-}
-
-/** The codecs of a version, with the level where this machine makes the same frames. */
-function usableCodecs({ codecs }: Pick<IndexHead, "codecs">): readonly UsableCodec[] {
-  return codecs.map(({ name, level, fingerprint, firstFrame }) => {
-    const isKnown = name === "zstd" && level >= 1 && level <= MAX_LEVEL;
-    return isKnown && Buffer.compare(codecFingerprint(level), fingerprint) === 0
-      ? { firstFrame, level }
-      : { firstFrame };
-  });
 }
 
 async function areThere(...paths: readonly string[]): Promise<boolean> {

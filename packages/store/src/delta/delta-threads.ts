@@ -1,0 +1,100 @@
+import {
+  checkDeltaEnds,
+  checkDeltaFits,
+  type DeltaHead,
+  DeltaRefs,
+  type FrameTable,
+  type IndexHead,
+  MAX_LEVEL,
+  type SignedHead,
+} from "@ckmesh/image";
+import { shareCopy } from "../buffer-pool.js";
+import { codecFingerprint } from "../codec.js";
+import type { PackSetup } from "../image-tasks.js";
+import { ImageWorkers } from "../image-workers.js";
+import { packFacts } from "../pack-file.js";
+import { levelOf } from "./delta-applier.js";
+import type { AppliedFrames, ApplyTask, UsableCodec } from "./delta-tasks.js";
+
+/** What a delta is applied with. The packs stay open while it is. */
+export interface DeltaThreadsParts {
+  readonly delta: OpenPack<DeltaHead>;
+  readonly base: OpenPack<IndexHead>;
+  /** Section `refs` of the delta. */
+  readonly refs: Uint8Array;
+  readonly target: { readonly signed: SignedHead; readonly frames: FrameTable };
+}
+
+interface OpenPack<H extends IndexHead | DeltaHead> {
+  readonly signed: SignedHead<H>;
+  readonly frames: FrameTable;
+  readonly setup: PackSetup;
+}
+
+/** The threads that apply the frames of one delta. */
+export class DeltaThreads {
+  readonly refs: DeltaRefs;
+  readonly #workers: ImageWorkers;
+  readonly #codecs: readonly UsableCodec[];
+
+  /**
+   * Checks that the parts belong together; no thread runs before the first `apply`.
+   * @throws {AppError} ERR_INDEX_INVALID when they do not fit each other
+   */
+  constructor({ delta, base, refs, target }: DeltaThreadsParts, threads?: number) {
+    checkDeltaEnds(delta.signed.head, base.signed, target.signed);
+    const shared = shareCopy(refs);
+    this.refs = new DeltaRefs(shared, delta.frames.count);
+    checkDeltaFits({
+      refs: this.refs,
+      frames: delta.frames,
+      baseFrames: base.frames,
+      targetFrames: target.frames,
+    });
+    this.#codecs = usableCodecs(target.signed.head);
+    this.#workers = new ImageWorkers(
+      {
+        level: 1,
+        pack: delta.setup,
+        base: base.setup,
+        apply: {
+          refs: shared,
+          targetFrames: shareCopy(target.frames.records),
+          targetHead: packFacts(target.signed.head),
+          codecs: this.#codecs,
+        },
+      },
+      threads,
+    );
+  }
+
+  /** How many there are at most. */
+  get count(): number {
+    return this.#workers.threads;
+  }
+
+  /** This machine can pack the frame of the target that frame `k` of the delta yields. */
+  canPack(k: number): boolean {
+    return levelOf(this.#codecs, this.refs.targetFrame(k)) !== undefined;
+  }
+
+  /** @throws {AppError} ERR_STORE_CORRUPT when a file cannot be read; ERR_ABORTED; ERR_INTERNAL */
+  async apply(task: ApplyTask): Promise<AppliedFrames> {
+    return await this.#workers.run("apply", task);
+  }
+
+  /** Ends the threads at once; safe to call twice. */
+  async close(): Promise<void> {
+    await this.#workers.close();
+  }
+}
+
+/** The codecs of a version, with the level where this machine makes the same frames. */
+function usableCodecs({ codecs }: Pick<IndexHead, "codecs">): readonly UsableCodec[] {
+  return codecs.map(({ name, level, fingerprint, firstFrame }) => {
+    const isKnown = name === "zstd" && level >= 1 && level <= MAX_LEVEL;
+    return isKnown && Buffer.compare(codecFingerprint(level), fingerprint) === 0
+      ? { firstFrame, level }
+      : { firstFrame };
+  });
+}
