@@ -1,19 +1,23 @@
 import type { Dirent } from "node:fs";
 import { chmod, type FileHandle, mkdir, open, readdir, rm, stat, statfs } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { AppError, type Clock, formatBytes, isAppError, type Logger, MIB } from "@ckmesh/core";
 import {
+  decodeDeltaHead,
   decodeHead,
   HEAD_BYTES,
+  type HeadCommon,
   indexLength,
   packFileName,
   parseImageName,
   parseServedName,
 } from "@ckmesh/image";
+import { DeltaFiles } from "./delta/delta-files.js";
+import { deltaFileNames } from "./delta/stored-deltas.js";
 import { FrameHints } from "./frame-hints.js";
 import { type ImageRecord, loadImageRecord, saveImageRecord } from "./image-record.js";
 import { fileErrorCode, onDisk } from "./store-error.js";
-import { versionPaths } from "./store-layout.js";
+import { deltaPaths, type VersionPaths, versionPaths } from "./store-layout.js";
 import { isTemporaryName } from "./temporary-file.js";
 import { VersionFiles } from "./version-files.js";
 import { writeAtomic } from "./write-atomic.js";
@@ -38,6 +42,7 @@ export interface StoredVersion {
  * ```
  * hints/                      level: rebuildable hints, and the lock
  * images/NAME/NAME_n.ckm(.index)      proven · .partial (.have, .sources) while they come
+ * images/NAME/NAME_n.from_m.ckm….partial (.have, .sources)   a delta, until version n is complete
  * images/NAME/state.json              the record of the image · active: the pointer that others may read
  * ```
  */
@@ -102,11 +107,30 @@ export class ImageStore {
     const { head } = decodeHead(headBlock);
     if (head.name !== image) throw new Error(`unreachable: ${head.name} in the folder of ${image}`);
     const folder = this.folder(image);
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    const paths = versionPaths(folder, image, head.version);
-    const held = (await allocated(paths.pack)) + (await allocated(paths.packPartial));
-    await this.requireSpace(head.pack.length + indexLength(head) - held, `${image} version ${head.version}`);
+    await this.#makeRoom(head, versionPaths(folder, image, head.version), `${image} version ${head.version}`);
     return await VersionFiles.open({ folder, headBlock, ...this.#options });
+  }
+
+  /**
+   * Opens (or begins) a delta after checking that there is room for what is missing. That it leads where it should
+   * is for the caller to check (`checkDeltaEnds`).
+   * @throws {AppError} ERR_STORE_FULL, ERR_INDEX_INVALID, ERR_FORMAT_UNSUPPORTED
+   */
+  async openDelta(image: string, headBlock: Uint8Array): Promise<DeltaFiles> {
+    const { head } = decodeDeltaHead(headBlock);
+    const { version, base } = head;
+    if (head.name !== image)
+      throw new AppError("ERR_INDEX_INVALID", `a delta of ${head.name}, not of ${image}`);
+    const folder = this.folder(image);
+    const what = `the delta from ${image} version ${base.version} to ${version}`;
+    await this.#makeRoom(head, deltaPaths(folder, image, version, base.version), what);
+    return await DeltaFiles.open({ folder, headBlock, ...this.#options });
+  }
+
+  /** Removes the delta from version `from` to `version`, as far as it is there. The caller has closed it. */
+  async removeDelta(image: string, version: number, from: number): Promise<void> {
+    for (const path of Object.values(deltaPaths(this.folder(image), image, version, from)))
+      await rm(path, { force: true });
   }
 
   /** @throws {AppError} ERR_STORE_FULL when less than `bytes` and a reserve are free */
@@ -127,7 +151,7 @@ export class ImageStore {
     return bavail * bsize;
   }
 
-  /** Removes a version and all that belongs to it. The caller has closed it and it is not the active one. */
+  /** Removes a version and all that belongs to it, deltas to it too. The caller has closed it and it is not the active one. */
   async removeVersion(image: string, version: number, disk?: string): Promise<void> {
     const paths = versionPaths(this.folder(image), image, version);
     await this.hints.remove(packKey(image, version));
@@ -137,6 +161,7 @@ export class ImageStore {
     ]) {
       await rm(path, { force: true });
     }
+    await this.#removeDeltas(image, new Set([version]));
   }
 
   /** Notes the frames of a complete version as sources for others. */
@@ -155,7 +180,14 @@ export class ImageStore {
     await this.hints.close();
   }
 
-  /** Disks whose rebuilding a crash ended: as large as the disk, and nobody else writes here. */
+  /** Makes the folder of a pair; requires space for what it does not take yet. */
+  async #makeRoom(head: HeadCommon, paths: VersionPaths, what: string): Promise<void> {
+    await mkdir(dirname(paths.pack), { recursive: true, mode: 0o700 });
+    const held = (await allocated(paths.pack)) + (await allocated(paths.packPartial));
+    await this.requireSpace(head.pack.length + indexLength(head) - held, what);
+  }
+
+  /** What a crash left: disks that were being rebuilt, as large as the disk, and deltas that are of no more use. */
   async #removeLeftovers(): Promise<void> {
     for (const image of await this.images()) {
       for (const entry of await readdirOrNone(this.folder(image))) {
@@ -163,6 +195,24 @@ export class ImageStore {
         this.#options.logger.info({ image, file: entry.name }, "unfinished disk removed");
         await rm(join(this.folder(image), entry.name), { force: true });
       }
+      await this.#removeOldDeltas(image);
+    }
+  }
+
+  /** Deltas to versions that are complete, or not here at all. */
+  async #removeOldDeltas(image: string): Promise<void> {
+    const entries = await readdirOrNone(this.folder(image));
+    const targets = new Set(deltaFileNames(image, namesOf(entries)).map(({ version }) => version));
+    if (targets.size === 0) return;
+    for (const { version, isComplete } of await this.versions(image))
+      if (!isComplete) targets.delete(version);
+    await this.#removeDeltas(image, targets);
+  }
+
+  async #removeDeltas(image: string, targets: ReadonlySet<number>): Promise<void> {
+    const folder = this.folder(image);
+    for (const { file, version } of deltaFileNames(image, namesOf(await readdirOrNone(folder)))) {
+      if (targets.has(version)) await rm(join(folder, file), { force: true });
     }
   }
 }
@@ -250,6 +300,10 @@ async function readdirOrNone(path: string): Promise<readonly Dirent[]> {
     if (fileErrorCode(err) === "ENOENT" || fileErrorCode(err) === "ENOTDIR") return [];
     throw err;
   }
+}
+
+function namesOf(entries: readonly Dirent[]): readonly string[] {
+  return entries.filter((entry) => entry.isFile()).map(({ name }) => name);
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -1,4 +1,6 @@
 export { loadControl, type StoredControl, saveControl } from "./control-file.js";
+export { DeltaFiles } from "./delta/delta-files.js";
+export { DeltaRebuild, type DeltaRebuildOptions, type RebuiltFrames } from "./delta/delta-rebuild.js";
 export { type DeltaOptions, type DeltaResult, makeDelta } from "./delta/make-delta.js";
 export { type DeltaVerifyResult, verifyDelta } from "./delta/verify-delta.js";
 export {
