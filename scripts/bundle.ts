@@ -33,6 +33,7 @@ await build({
     "dist/image-worker": "packages/store/src/image-worker.ts",
     "dist/verify-worker": "packages/origin/src/verify-worker.ts",
     "dist/uploads/upload-worker": "packages/origin/src/uploads/upload-worker.ts",
+    "dist/deltas/delta-worker": "packages/origin/src/deltas/delta-worker.ts",
   },
   outdir: OUT,
   bundle: true,

@@ -10,7 +10,7 @@ import {
 } from "@ckmesh/auth";
 import { AppError, describeError } from "@ckmesh/core";
 import { readYamlFile } from "@ckmesh/runtime";
-import { replaceFile } from "./catalogue-cache.js";
+import { replaceFile } from "./saved-file.js";
 
 const HEADER =
   "# Accounts of the origin. Add or change one: ckmesh origin account add NAME --password-file F --accounts THIS\n";

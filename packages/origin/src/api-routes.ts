@@ -5,7 +5,7 @@ import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
 import type { Access, Visitor } from "./access.js";
-import type { Catalogue, PublishedVersion, ServedFile } from "./catalogue.js";
+import type { Catalogue, PublishedDelta, PublishedVersion, ServedFile } from "./catalogue.js";
 import type { OriginControls } from "./control/origin-controls.js";
 import { RequestError } from "./http-failure.js";
 import type { GateStatus } from "./publish-gate.js";
@@ -45,7 +45,7 @@ export function addApiRoutes(app: FastifyInstance, options: ApiRoutesOptions): v
         name,
         newest: options.catalogue.newest(name)?.version,
         versions: versions.map((version) => ({
-          ...describeVersion(version),
+          ...describeVersion(version, options.catalogue.deltasTo(name, version.version)),
           withdrawn: options.catalogue.isWithdrawn(name, version.version),
         })),
         control: options.controls.describe(name),
@@ -66,7 +66,7 @@ export function addApiRoutes(app: FastifyInstance, options: ApiRoutesOptions): v
 }
 
 /** A version for the catalogue and for admins. */
-export function describeVersion(version: PublishedVersion): object {
+export function describeVersion(version: PublishedVersion, deltas: readonly PublishedDelta[]): object {
   const { pack, index, framesIndex } = version;
   return {
     version: version.version,
@@ -77,6 +77,12 @@ export function describeVersion(version: PublishedVersion): object {
     pack: describeFile(pack),
     index: describeFile(index),
     ...(framesIndex === undefined ? {} : { framesIndex: describeFile(framesIndex) }),
+    deltas: deltas.map(({ from, id, pack: deltaPack, index: deltaIndex }) => ({
+      from,
+      id,
+      pack: describeFile(deltaPack),
+      index: describeFile(deltaIndex),
+    })),
   };
 }
 

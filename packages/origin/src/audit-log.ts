@@ -31,6 +31,16 @@ interface DeleteEntry {
   readonly isForced: boolean;
 }
 
+/** A delta that is served from now on, or no longer. */
+interface DeltaEntry {
+  readonly action: "serve-delta" | "unserve-delta";
+  readonly image: string;
+  readonly version: number;
+  readonly from: number;
+  /** Id of the delta, hexadecimal. */
+  readonly id: string;
+}
+
 /** An uploaded file that was not published. */
 interface UploadEndEntry {
   readonly action: "upload-refused" | "upload-removed";
@@ -49,6 +59,7 @@ interface UploadEndEntry {
 export type AuditEntry =
   | PublishEntry
   | DeleteEntry
+  | DeltaEntry
   | ControlAuditEntry
   | UploadEntry
   | UploadEndEntry

@@ -1,7 +1,7 @@
-import { randomBytes } from "node:crypto";
-import { open, readFile, rename, rm } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, describeError, Fields, type Logger } from "@ckmesh/core";
+import { SavedFile } from "./saved-file.js";
 import { fileKey } from "./served-path.js";
 
 /** What is remembered of a version that was published. */
@@ -23,14 +23,12 @@ const MAX_VERSIONS = 200_000;
  * without it everything in the folder is hashed again.
  */
 export class CatalogueCache {
-  readonly #path: string;
   readonly #versions: Map<string, RememberedVersion>;
-  #saving: Promise<void> = Promise.resolve();
-  #isSaveQueued = false;
+  readonly #file: SavedFile;
 
   private constructor(path: string, versions: Map<string, RememberedVersion>) {
-    this.#path = path;
     this.#versions = versions;
+    this.#file = new SavedFile(path, () => JSON.stringify({ versions: this.#list() }));
   }
 
   static async load(stateDir: string, logger: Logger): Promise<CatalogueCache> {
@@ -65,15 +63,7 @@ export class CatalogueCache {
   /** Remembers and saves; resolves when it is on the disk. */
   set(key: string, version: RememberedVersion): Promise<void> {
     this.#versions.set(key, version);
-    if (this.#isSaveQueued) return this.#saving;
-    this.#isSaveQueued = true;
-    this.#saving = this.#saving
-      .catch(() => {}) // Told to whoever asked for that save.
-      .then(() => {
-        this.#isSaveQueued = false;
-        return replaceFile(this.#path, JSON.stringify({ versions: this.#list() }));
-      });
-    return this.#saving;
+    return this.#file.save();
   }
 
   #list(): readonly object[] {
@@ -100,22 +90,4 @@ function parseCache(bytes: Uint8Array): Map<string, RememberedVersion> {
       return [fields.string("key", 1024), version];
     }),
   );
-}
-
-/** A crash at any instant leaves the old or the new content. */
-export async function replaceFile(path: string, content: string | Uint8Array, mode = 0o600): Promise<void> {
-  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
-  try {
-    const file = await open(temporary, "wx", mode);
-    try {
-      await file.writeFile(content);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (err) {
-    await rm(temporary, { force: true });
-    throw err;
-  }
 }

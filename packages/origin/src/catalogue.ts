@@ -35,6 +35,18 @@ export interface PublishedVersion {
   readonly framesIndex?: ServedFile;
 }
 
+/** A delta that is served. */
+export interface PublishedDelta {
+  readonly name: string;
+  /** It leads from version `from` to this one. */
+  readonly version: number;
+  readonly from: number;
+  /** Id of the delta, hexadecimal. */
+  readonly id: string;
+  readonly pack: ServedFile;
+  readonly index: ServedFile;
+}
+
 export interface FoundFile {
   readonly file: ServedFile;
   readonly isAlias: boolean;
@@ -43,6 +55,8 @@ export interface FoundFile {
 interface Image {
   readonly name: string;
   readonly versions: Map<number, PublishedVersion>;
+  /** By the version that they lead to, then by the one that they lead from; both are among the versions. */
+  readonly deltas: Map<number, Map<number, PublishedDelta>>;
 }
 
 /**
@@ -58,7 +72,11 @@ export class Catalogue {
   /** Adds a version, or takes it again with other stamps. True if the alias now stands for another version. */
   publish(version: PublishedVersion): boolean {
     const key = fileKey(version.name);
-    const image: Image = this.#images.get(key) ?? { name: version.name, versions: new Map() };
+    const image: Image = this.#images.get(key) ?? {
+      name: version.name,
+      versions: new Map(),
+      deltas: new Map(),
+    };
     const before = this.#newestOf(image);
     this.#images.set(key, image);
     this.#forgetFiles(image);
@@ -67,7 +85,7 @@ export class Catalogue {
     return this.#newestOf(image)?.id !== before?.id;
   }
 
-  /** Takes a version away. True if the alias now stands for another version. */
+  /** Takes a version away, and all deltas from it and to it. True if the alias now stands for another version. */
   remove(name: string, version: number): boolean {
     const key = fileKey(name);
     const image = this.#images.get(key);
@@ -75,10 +93,51 @@ export class Catalogue {
     const before = this.#newestOf(image);
     this.#forgetFiles(image);
     image.versions.delete(version);
+    image.deltas.delete(version);
+    for (const deltas of image.deltas.values()) deltas.delete(version);
     this.#indexFiles(image);
     if (image.versions.size === 0) this.#images.delete(key);
     const after = this.#newestOf(image);
     return after !== undefined && after.id !== before?.id;
+  }
+
+  /** Adds a delta between two versions that are published, or takes it again with other stamps. */
+  publishDelta(delta: PublishedDelta): void {
+    const { name, version, from } = delta;
+    const image = this.#images.get(fileKey(name));
+    if (image === undefined || !image.versions.has(version) || !image.versions.has(from)) {
+      throw new Error("unreachable: a delta without its versions");
+    }
+    this.#forgetFiles(image);
+    const deltas = image.deltas.get(version) ?? new Map<number, PublishedDelta>();
+    image.deltas.set(version, deltas.set(from, delta));
+    this.#indexFiles(image);
+  }
+
+  removeDelta(name: string, version: number, from: number): void {
+    const image = this.#images.get(fileKey(name));
+    if (image === undefined) return;
+    this.#forgetFiles(image);
+    image.deltas.get(version)?.delete(from);
+    this.#indexFiles(image);
+  }
+
+  delta(name: string, version: number, from: number): PublishedDelta | undefined {
+    return this.#images.get(fileKey(name))?.deltas.get(version)?.get(from);
+  }
+
+  /** Deltas to a version, from the newest base on. */
+  deltasTo(name: string, version: number): readonly PublishedDelta[] {
+    const deltas = this.#images.get(fileKey(name))?.deltas.get(version)?.values() ?? [];
+    return [...deltas].toSorted((a, b) => b.from - a.from);
+  }
+
+  /** Deltas to a version and from it. */
+  deltasAt(name: string, version: number): readonly PublishedDelta[] {
+    const deltas = this.#images.get(fileKey(name))?.deltas.values() ?? [];
+    return [...deltas].flatMap((to) =>
+      [...to.values()].filter((delta) => delta.version === version || delta.from === version),
+    );
   }
 
   /**
@@ -141,16 +200,27 @@ export class Catalogue {
     return count;
   }
 
+  get deltaCount(): number {
+    let count = 0;
+    for (const { deltas } of this.#images.values()) for (const to of deltas.values()) count += to.size;
+    return count;
+  }
+
   #forgetFiles(image: Image): void {
     for (const version of image.versions.values()) {
       for (const [name] of namesOf(version)) this.#files.delete(fileKey(name));
     }
+    for (const { fileName } of deltaFiles(image)) this.#files.delete(fileKey(fileName));
     for (const suffix of ALIAS_SUFFIXES) this.#files.delete(fileKey(image.name + suffix));
   }
 
   #indexFiles(image: Image): void {
     for (const version of image.versions.values()) {
       for (const [name, file] of namesOf(version)) this.#files.set(fileKey(name), { file, isAlias: false });
+    }
+    for (const file of deltaFiles(image)) {
+      // It may be made anew, with other bytes.
+      this.#files.set(fileKey(file.fileName), { file, isAlias: true });
     }
     const newest = this.#newestOf(image);
     if (newest === undefined) return;
@@ -177,6 +247,10 @@ const ALIAS_SUFFIXES = [".ckm", ".ckm.index", ".ckm.frames.index"];
 /** File name of our index beside a foreign one. */
 export function framesIndexFileName(name: string, version: number): string {
   return `${packFileName(name, version)}.frames.index`;
+}
+
+function deltaFiles({ deltas }: Image): readonly ServedFile[] {
+  return [...deltas.values()].flatMap((to) => [...to.values()].flatMap(({ pack, index }) => [pack, index]));
 }
 
 function namesOf(version: PublishedVersion): readonly (readonly [string, ServedFile])[] {

@@ -3,7 +3,7 @@ import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { parseControlFileName, parseServedName } from "@ckmesh/image";
 import type { FileStamp } from "./catalogue.js";
-import { fileKey } from "./served-path.js";
+import { deltaKey, fileKey } from "./served-path.js";
 
 /** The files of one version as they lie in the folder; a pair when both are there. */
 export interface FolderPair {
@@ -11,6 +11,12 @@ export interface FolderPair {
   readonly version: number;
   readonly pack?: FileStamp;
   readonly index?: FileStamp;
+}
+
+/** The files of one delta as they lie in the folder. */
+export interface FolderDelta extends FolderPair {
+  /** The version that it leads from; `version` is the one that it leads to. */
+  readonly from: number;
 }
 
 /** A file `NAME.control.index`. */
@@ -22,6 +28,8 @@ interface FolderControl {
 export interface FolderScan {
   /** By `fileKey(NAME_n)`. */
   readonly pairs: ReadonlyMap<string, FolderPair>;
+  /** By `deltaKey`. */
+  readonly deltas: ReadonlyMap<string, FolderDelta>;
   /** By `fileKey(NAME)`. */
   readonly controls: ReadonlyMap<string, FolderControl>;
   /** Files that can never be published, with the reason. */
@@ -32,11 +40,12 @@ export interface FolderScan {
 const MAX_FILES = 200_000;
 
 /**
- * Lists the packs, indexes and control records of a folder; sub-folders and other files do not count, links are refused.
+ * Lists the packs, indexes, deltas and control records of a folder; sub-folders and other files do not count, links are refused.
  * @throws {Error} of the file system when the folder cannot be read
  */
 export async function scanFolder(root: string): Promise<FolderScan> {
   const pairs = new Map<string, FolderPair>();
+  const deltas = new Map<string, FolderDelta>();
   const controls = new Map<string, FolderControl>();
   const unusable = new Map<string, string>();
   const entries = await readdir(root);
@@ -55,8 +64,8 @@ export async function scanFolder(root: string): Promise<FolderScan> {
       unusable.set(fileName, "not named like an image version: NAME_n.ckm and NAME_n.ckm.index, n = 1, 2, …");
       continue;
     }
-    // Deltas and our own indexes of foreign packs are not published from the folder.
-    if (served.from !== undefined || served.kind === "frames-index") continue;
+    // Our own indexes of foreign packs are not published from the folder.
+    if (served.kind === "frames-index") continue;
     const path = join(root, fileName);
     const stats = await statOrGone(path); // oxlint-disable-line no-await-in-loop -- one at a time spares network shares
     if (stats === undefined) continue;
@@ -64,17 +73,31 @@ export async function scanFolder(root: string): Promise<FolderScan> {
       unusable.set(fileName, whyNoFile(stats));
       continue;
     }
-    const key = fileKey(`${served.name}_${served.version}`);
-    const pair = pairs.get(key) ?? { name: served.name, version: served.version };
-    if (pair.name !== served.name || pair[served.kind === "pack" ? "pack" : "index"] !== undefined) {
-      unusable.set(fileName, "another file bears the same name in upper or lower case");
-      continue;
-    }
     const { size, mtimeMs, ino } = stats;
+    const { name, version, from, kind } = served;
+    const half = kind === "pack" ? "pack" : "index";
     const stamp = { path, size, mtimeMs, ino };
-    pairs.set(key, { ...pair, ...(served.kind === "pack" ? { pack: stamp } : { index: stamp }) });
+    const isAdded =
+      from === undefined
+        ? addHalf(pairs, fileKey(`${name}_${version}`), { name, version }, half, stamp)
+        : addHalf(deltas, deltaKey(name, version, from), { name, version, from }, half, stamp);
+    if (!isAdded) unusable.set(fileName, "another file bears the same name in upper or lower case");
   }
-  return { pairs, controls, unusable };
+  return { pairs, deltas, controls, unusable };
+}
+
+/** Adds one file to its pair; false when there is such a file already. */
+function addHalf<P extends FolderPair>(
+  pairs: Map<string, P>,
+  key: string,
+  fresh: P,
+  half: "pack" | "index",
+  stamp: FileStamp,
+): boolean {
+  const pair = pairs.get(key) ?? fresh;
+  if (pair.name !== fresh.name || pair[half] !== undefined) return false;
+  pairs.set(key, { ...pair, [half]: stamp });
+  return true;
 }
 
 async function controlOf(

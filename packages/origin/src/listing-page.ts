@@ -4,7 +4,10 @@ import type { Catalogue, ServedFile } from "./catalogue.js";
 export function listingPage(directoryName: string, catalogue: Catalogue): string {
   const rows = catalogue
     .list()
-    .flatMap(({ versions }) => versions.flatMap(({ pack, index }) => [pack, index]))
+    .flatMap(({ name, versions }) =>
+      versions.flatMap((version) => [version, ...catalogue.deltasTo(name, version.version)]),
+    )
+    .flatMap(({ pack, index }) => [pack, index])
     .map(listingRow)
     .join("\n");
   return `<!doctype html>

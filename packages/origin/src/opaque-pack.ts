@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { AppError } from "@ckmesh/core";
 import { hasIndexMagic, hasPackMagic, indexFileName } from "@ckmesh/image";
 import type { FileStamp } from "./catalogue.js";
-import { replaceFile } from "./catalogue-cache.js";
+import { replaceFile } from "./saved-file.js";
 import type { FolderPair } from "./folder-scan.js";
 
 const MAGIC_BYTES = 4;

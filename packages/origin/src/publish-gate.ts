@@ -45,6 +45,8 @@ export interface PublishGateOptions extends ProvePairOptions {
   readonly logger: Logger;
   /** Takes the control records of the folder, before a version is looked at. */
   readonly lookAtControls: (controls: FolderScan["controls"]) => Promise<void>;
+  /** Takes the deltas of the folder, after its versions were looked at. */
+  readonly lookAtDeltas: (deltas: FolderScan["deltas"]) => void;
   /** After the catalogue changed. */
   readonly onPublished: (version: PublishedVersion, news: PublishNews) => void;
   readonly onRemoved: (version: PublishedVersion, news: RemovalNews) => void;
@@ -193,6 +195,7 @@ export class PublishGate {
       await this.#options.lookAtControls(scan.controls);
       for (const key of this.#candidates.keys()) if (!scan.pairs.has(key)) this.#forget(key);
       for (const [key, pair] of scan.pairs) if (!this.#leftAlone.has(key)) this.#look(key, pair);
+      this.#options.lookAtDeltas(scan.deltas);
     } catch (err) {
       const reason = reasonWithoutFolder(err, root);
       if (this.#folderError !== reason) logger.error({ root, err }, "image folder cannot be read");

@@ -1,5 +1,5 @@
 import { type Clock, describeError, isAppError, type Logger } from "@ckmesh/core";
-import { packFileName } from "@ckmesh/image";
+import { deltaPackFileName, packFileName } from "@ckmesh/image";
 
 /** Why something in the folder is not published. */
 export interface Refusal {
@@ -41,19 +41,20 @@ export class Refusals {
   /** @returns true when it may go right without a change of the files */
   add(
     key: string,
-    { name, version }: { readonly name: string; readonly version: number },
+    { name, version, from }: { readonly name: string; readonly version: number; readonly from?: number },
     err: unknown,
   ): boolean {
     const { clock, logger, root } = this.#options;
     const code = isAppError(err) ? err.code : "ERR_INTERNAL";
     const reason = reasonWithoutFolder(err, root);
     this.#pairs.set(key, {
-      file: packFileName(name, version),
+      file: from === undefined ? packFileName(name, version) : deltaPackFileName(name, version, from),
       code,
       reason,
       since: Math.round(clock.wall()),
     });
-    logger.warn({ image: name, version, code, reason }, "image version refused");
+    if (from === undefined) logger.warn({ image: name, version, code, reason }, "image version refused");
+    else logger.warn({ image: name, version, from, code, reason }, "delta refused");
     return TRANSIENT.has(code);
   }
 

@@ -30,6 +30,11 @@ export function fileKey(fileName: string): string {
   return fileName.normalize("NFC").toLowerCase();
 }
 
+/** Equal for the two files of one delta. */
+export function deltaKey(name: string, version: number, from: number): string {
+  return fileKey(`${name}_${version}.from_${from}`);
+}
+
 function decode(text: string): string | undefined {
   try {
     return decodeURIComponent(text);

@@ -19,6 +19,7 @@ import { warnOfSettings } from "./config/warn-of-settings.js";
 import type { OriginConfig } from "./config-schema.js";
 import { addControlRoutes } from "./control/control-routes.js";
 import { OriginControls } from "./control/origin-controls.js";
+import { OriginDeltas } from "./deltas/origin-deltas.js";
 import type { Listener, ListenerParts, UpgradeHandler } from "./listener.js";
 import { LiveAccess } from "./live-access.js";
 import { LogonAudit } from "./logon/logon-audit.js";
@@ -114,6 +115,18 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     metrics,
     onAliasMoved: (version) => publications.aliasMoved(version),
   });
+  const deltas = await OriginDeltas.open({
+    root,
+    stateDir,
+    settleMs: config.publish.settleMs,
+    publishers: () => publishers,
+    catalogue,
+    openFiles,
+    audit,
+    clock,
+    logger: deps.logger.child({ component: "deltas" }),
+    metrics,
+  });
   const prove: ProvePairOptions = {
     publishers: () => publishers,
     opaqueIndexes,
@@ -127,12 +140,14 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     catalogue,
     cache,
     lookAtControls: (found) => controls.records.look(found),
+    lookAtDeltas: (found) => deltas.look(found),
     logger: deps.logger.child({ component: "gate" }),
     onPublished: (version, news) => publications.added(version, news),
     onRemoved: (version, news) => publications.removed(version, news),
   });
   await journal.resume();
   await gate.start();
+  deltas.start();
   const uploads = await Uploads.open({
     folder: join(stagingPath, "closed"),
     root,
@@ -163,7 +178,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
       metrics,
     });
   } catch (err) {
-    await Promise.all([gate.close(), uploads.close(), live.close()]);
+    await Promise.all([gate.close(), deltas.close(), uploads.close(), live.close()]);
     throw err;
   }
   const upgrades = new Map<string, UpgradeHandler>();
@@ -193,7 +208,13 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
         access,
         gateStatus: () => {
           const status = gate.status();
-          return { ...status, refused: [...status.refused, ...controls.records.refusals()] };
+          const ofDeltas = deltas.status();
+          return {
+            ...status,
+            refused: [...status.refused, ...ofDeltas.refused, ...controls.records.refusals()],
+            waiting: [...status.waiting, ...ofDeltas.waiting],
+            checking: status.checking ?? ofDeltas.checking,
+          };
         },
         siteMap: () => places.siteMap,
         fleetKey,
@@ -223,7 +244,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
   try {
     opened = await openListeners(config, parts, live.certificates);
   } catch (err) {
-    await Promise.all([gate.close(), bits.close(0), uploads.close(), live.close()]);
+    await Promise.all([gate.close(), deltas.close(), bits.close(0), uploads.close(), live.close()]);
     throw err;
   }
   const tlsWatch = watchTls(config, opened, clock, logger);
@@ -247,6 +268,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     if (plan.changed.includes("publishers")) {
       publishers = parsePublishers(next.publishers);
       gate.retryRefused();
+      deltas.retryRefused();
       controls.records.lookAgain();
     }
     for (const listener of opened) listener.setMaxConnections(next.limits.maxConnections);
@@ -259,6 +281,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     tlsWatch.stop();
     await Promise.all([
       gate.close(),
+      deltas.close(),
       uploads.close(),
       ...opened.map((listener) => listener.close(current.limits.drainMs)),
     ]);

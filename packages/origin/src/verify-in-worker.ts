@@ -39,9 +39,14 @@ export function verifyIndexInWorker(
   }));
 }
 
-/** A thread for a check, from dist: Node cannot load TypeScript in a thread. @param script below `dist` */
+/** Code for a thread or a process, from dist: Node loads no TypeScript there. @param script below `dist` */
+export function workerScript(script: string): URL {
+  return new URL(`../dist/${script}`, import.meta.url);
+}
+
+/** A thread for a check. @param script below `dist` */
 export function startCheckWorker(script: string, workerData: object): Worker {
-  return new Worker(new URL(`../dist/${script}`, import.meta.url), {
+  return new Worker(workerScript(script), {
     workerData,
     // Not the conditions or loaders of a development run: the built worker imports built packages.
     execArgv: [],

@@ -13,6 +13,25 @@ export interface OpaqueParts {
 /** Hexadecimal characters of an entity tag: 160 bits. */
 const TAG_LENGTH = 40;
 
+/** Pack or index: both may have the same hash. */
+type FilePart = "p" | "i";
+
+/** A file as it is served. */
+export function servedFile(
+  stamp: FileStamp,
+  facts: {
+    readonly fileName: string;
+    /** Hexadecimal; commits to every byte of it. */
+    readonly hash: string;
+    readonly part: FilePart;
+    /** Unix seconds. */
+    readonly lastModified: number;
+  },
+): ServedFile {
+  const { fileName, hash, part, lastModified } = facts;
+  return { ...stamp, fileName, etag: `"${hash.slice(0, TAG_LENGTH)}-${part}"`, lastModified };
+}
+
 /** The published form of a verified pair. */
 export function versionOf(
   pair: FolderPair,
@@ -25,12 +44,8 @@ export function versionOf(
   if (pack === undefined || ownIndex === undefined) throw new Error("unreachable: half a pair was verified");
   // The date of the head is the same on every origin; one in the future must not be sent (RFC 9110 §8.8.2.1).
   const lastModified = Math.min(verified.createdAt, Math.floor(publishedAt / 1000));
-  const serve = (stamp: FileStamp, fileName: string, hash: string, part: string): ServedFile => ({
-    ...stamp,
-    fileName,
-    etag: `"${hash.slice(0, TAG_LENGTH)}-${part}"`,
-    lastModified,
-  });
+  const serve = (stamp: FileStamp, fileName: string, hash: string, part: FilePart): ServedFile =>
+    servedFile(stamp, { fileName, hash, part, lastModified });
   const indexName = indexFileName(name, version);
   const common = {
     name,

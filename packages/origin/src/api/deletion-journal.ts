@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { AppError, describeError, Fields, type Logger } from "@ckmesh/core";
 import { fileErrorCode, syncFolder } from "@ckmesh/store";
 import type { FileStamp } from "../catalogue.js";
-import { replaceFile } from "../catalogue-cache.js";
+import { replaceFile } from "../saved-file.js";
 
 const FILE_NAME = "deletions.json";
 /** An image of 10,000 versions with three files each, and much more. */

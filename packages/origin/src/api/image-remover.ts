@@ -1,6 +1,6 @@
 import { AppError, type Clock, type Logger } from "@ckmesh/core";
 import type { AuditLog } from "../audit-log.js";
-import type { Catalogue, PublishedVersion } from "../catalogue.js";
+import type { Catalogue, PublishedDelta, PublishedVersion } from "../catalogue.js";
 import type { OriginControls } from "../control/origin-controls.js";
 import type { PublishGate } from "../publish-gate.js";
 import type { DeletionJournal } from "./deletion-journal.js";
@@ -69,17 +69,19 @@ export class ImageRemover {
         { details: { image: name, version } },
       );
     }
+    const deltas = this.#deltasOf(versions);
     // Newest last: the alias moves once, not through all that are to go.
     const releases = versions.map(({ name, version }) => gate.takeOut(name, version));
     try {
-      // The pack goes first: a foreign one that lies there alone would be published as it is.
-      await journal.delete(
-        versions.flatMap(({ pack, index, framesIndex }) => [
+      // A delta without its versions would stay for ever. The pack goes first: a foreign one that lies there alone would be published as it is.
+      await journal.delete([
+        ...[...deltas].flatMap(({ pack, index }) => [pack, index]),
+        ...versions.flatMap(({ pack, index, framesIndex }) => [
           pack,
           index,
           ...(framesIndex === undefined ? [] : [framesIndex]),
         ]),
-      );
+      ]);
     } finally {
       await Promise.all(releases.map((release) => release()));
     }
@@ -97,6 +99,12 @@ export class ImageRemover {
       "ERR_IMAGE_NOT_FOUND",
       image === undefined ? "there is no such image" : `${image.name} has no version ${version}`,
     );
+  }
+
+  /** Those that are of no use without these versions, each once. */
+  #deltasOf(versions: readonly PublishedVersion[]): ReadonlySet<PublishedDelta> {
+    const { catalogue } = this.#options;
+    return new Set(versions.flatMap(({ name, version }) => catalogue.deltasAt(name, version)));
   }
 
   /** The first of these versions that clients follow. */

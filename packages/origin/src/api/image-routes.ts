@@ -50,7 +50,7 @@ export function addImageRoutes(app: FastifyInstance, options: ImageRoutesOptions
     (request, reply) => {
       reply.header("Cache-Control", "no-store");
       const { name, version } = request.params;
-      return describeInDetail(findVersion(catalogue, name, version), options.openFiles);
+      return describeInDetail(findVersion(catalogue, name, version), options);
     },
   );
   const remove = async (
@@ -89,16 +89,20 @@ function describeImage({ name, versions }: ListedImage, options: ImageRoutesOpti
     // A number that was deleted is not free: it never stands for other content.
     next: Math.max(versions.at(-1)?.version ?? 0, cache.highest(name)) + 1,
     versions: versions.map((version) => ({
-      ...describeVersion(version),
+      ...describeVersion(version, catalogue.deltasTo(name, version.version)),
       withdrawn: catalogue.isWithdrawn(name, version.version),
     })),
     control: controls.describe(name),
   };
 }
 
-async function describeInDetail(version: PublishedVersion, openFiles: OpenFiles): Promise<object> {
+async function describeInDetail(
+  version: PublishedVersion,
+  { catalogue, openFiles }: Pick<ImageRoutesOptions, "catalogue" | "openFiles">,
+): Promise<object> {
   const head = describeHead(await readHead(version, openFiles));
-  return { image: version.name, ...describeVersion(version), head };
+  const deltas = catalogue.deltasTo(version.name, version.version);
+  return { image: version.name, ...describeVersion(version, deltas), head };
 }
 
 /** The head for admins. Its secret opens the swarm, so it is not shown. */

@@ -6,7 +6,7 @@ import { AppError, type Clock, describeError, isAppError, type Logger } from "@c
 import { checkControlSuccession, controlFileName } from "@ckmesh/image";
 import { fileErrorCode, syncFolder } from "@ckmesh/store";
 import type { Catalogue, FileStamp, PublishedVersion } from "../catalogue.js";
-import { replaceFile } from "../catalogue-cache.js";
+import { replaceFile } from "../saved-file.js";
 import type { OpenFiles } from "../open-files.js";
 import type { Refusal } from "../refusals.js";
 import { fileKey } from "../served-path.js";

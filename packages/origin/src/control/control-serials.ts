@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, describeError, Fields, type Logger } from "@ckmesh/core";
 import { fileErrorCode } from "@ckmesh/store";
-import { replaceFile } from "../catalogue-cache.js";
+import { replaceFile } from "../saved-file.js";
 
 const FILE_NAME = "controls.json";
 const MAX_IMAGES = 200_000;

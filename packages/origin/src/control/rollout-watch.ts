@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type Clock, describeError, type Logger, type Metrics, sha256, toHex } from "@ckmesh/core";
 import { type ControlRecord, type Rollout, rolloutOf } from "@ckmesh/image";
 import { fileErrorCode } from "@ckmesh/store";
-import { replaceFile } from "../catalogue-cache.js";
+import { replaceFile } from "../saved-file.js";
 import { fileKey } from "../served-path.js";
 import { type ClientOutcome, type OutcomeCounts, OutcomeTally } from "./outcome-tally.js";
 import { decodeRollouts, encodeRollouts, MAX_ROLLOUTS, type RolloutState } from "./rollout-state.js";

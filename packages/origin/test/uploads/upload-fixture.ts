@@ -88,6 +88,7 @@ export async function openBench(options: BenchOptions = {}): Promise<UploadBench
     catalogue,
     cache,
     lookAtControls: async () => {},
+    lookAtDeltas: () => {},
     logger,
     onPublished: ({ name, version }, { isNew, uploader }) =>
       told.push(`${name} ${version} ${isNew ? "new" : "again"} by ${uploader?.name ?? "folder"}`),
