@@ -5,6 +5,7 @@ import type { FrameCodec } from "./codec.js";
 import { CodecGarbage } from "./codec-garbage.js";
 import { readFully } from "./file-io.js";
 import type { FramesTask, PackSetup } from "./image-tasks.js";
+import { fileErrorCode } from "./store-error.js";
 
 /** Packed bytes read at once. */
 const READ_BYTES = 1 << 20;
@@ -51,22 +52,36 @@ export class FrameReader {
         end = table.offset(frame + 1);
         next += 1;
       }
-      const bytes = this.#buffer.subarray(0, end - start);
-      if (!readFully(this.#fd, bytes, start)) {
-        throw new AppError(
-          "ERR_PACK_INVALID",
-          `the pack is truncated: it ends at frame ${first} or behind it`,
-          {
-            details: { frame: first },
-          },
-        );
+      let problem = this.#fill(start, end);
+      if (problem !== undefined && next > i + 1) {
+        // Alone: so that the frame that is named is the one that cannot be read.
+        next = i + 1;
+        end = table.offset(first + 1);
+        problem = this.#fill(start, end);
+      }
+      if (problem !== undefined) {
+        throw new AppError("ERR_PACK_INVALID", `frame ${first} at byte ${start} of the pack ${problem}`, {
+          details: { frame: first },
+        });
       }
       for (; i < next; i += 1) {
         const frame = frames[i] ?? 0;
-        const packed = bytes.subarray(table.offset(frame) - start, table.offset(frame + 1) - start);
+        const packed = this.#buffer.subarray(table.offset(frame) - start, table.offset(frame + 1) - start);
         visit(frame, this.#open(frame, packed, decode), packed);
       }
       await setImmediate();
+    }
+  }
+
+  /** Reads bytes of the pack into the buffer; what is wrong if that is not possible. */
+  #fill(start: number, end: number): string | undefined {
+    try {
+      return readFully(this.#fd, this.#buffer.subarray(0, end - start), start)
+        ? undefined
+        : "lies behind its end: it is truncated";
+    } catch (err) {
+      if (fileErrorCode(err) === "EIO") return "cannot be read: check the disk";
+      throw err;
     }
   }
 

@@ -224,7 +224,17 @@ export abstract class RowFiles<H extends RowsHead = RowsHead> {
     const known = { first: run.first, count: Math.min(run.count, this.table.knownRows - run.first) };
     if (known.count <= 0) return;
     for (const part of this.table.chunks(known, SCAN_BYTES)) {
-      const bytes = await this.read(part);
+      let bytes: Uint8Array;
+      try {
+        bytes = await this.read(part);
+      } catch (err) {
+        if (!isAppError(err, "ERR_STORE_CORRUPT")) throw err;
+        // A file that was cut, or a bad spot of the disk: what cannot be read is not held.
+        if (part.count === 1) result(part.first, false);
+        else
+          for (let i = 0; i < part.count; i++) await this.scan({ first: part.first + i, count: 1 }, result);
+        continue;
+      }
       const isHole =
         bytes.byteLength <= SCAN_BYTES && Buffer.compare(bytes, ZEROS.subarray(0, bytes.byteLength)) === 0;
       let at = 0;

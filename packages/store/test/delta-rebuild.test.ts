@@ -1,7 +1,9 @@
-import { copyFile, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { copyFile, cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Run, silentLogger } from "@ckmesh/core";
+import { MIB, type Run, silentLogger } from "@ckmesh/core";
 import { HEAD_BYTES } from "@ckmesh/image";
 import { VirtualClock } from "@ckmesh/testkit";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
@@ -14,6 +16,7 @@ import {
   type VersionFiles,
 } from "../src/index.js";
 import { damage, delta, forgeRefs, makeForeign, pack, patched, randomDisk } from "./delta-versions.js";
+import { canMountSmallDisk, smallDisk } from "./small-disk.js";
 import { testFolder } from "./test-disk.js";
 
 const code = (name: string): unknown => expect.objectContaining({ code: name });
@@ -52,10 +55,14 @@ const pairIn = (folder: string, file: string): { readonly packPath: string; read
   indexPath: join(folder, `${file}.index`),
 });
 
-async function open(folder: string): Promise<Opened> {
-  const dir = join(folder, "store");
+async function openStore(dir: string): Promise<ImageStore> {
   const store = await ImageStore.open(dir, { clock: new VirtualClock(), logger: silentLogger });
   onTestFinished(async () => await store.close());
+  return store;
+}
+
+async function open(folder: string, dir = join(folder, "store")): Promise<Opened> {
+  const store = await openStore(dir);
   await mkdir(store.folder("Win"), { recursive: true });
   for (const file of [BASE, `${BASE}.index`])
     await copyFile(join(folder, file), join(store.folder("Win"), file));
@@ -91,6 +98,11 @@ async function fillDelta({ folder, delta: files }: Opened, first = 0, count?: nu
   const frames = count ?? frameRows - first;
   await fill(files, join(folder, DELTA), { first: pieceRows + first, count: frames });
   return Uint32Array.from({ length: frames }, (_, i) => first + i);
+}
+
+async function closeAll({ store, base, target, delta: files }: Opened): Promise<void> {
+  for (const opened of [base, target, files]) await opened.close();
+  await store.close();
 }
 
 async function rebuildOf(opened: Opened): Promise<DeltaRebuild> {
@@ -144,6 +156,22 @@ describe("DeltaRebuild", () => {
     expect(target.have.isFull).toBe(true);
   });
 
+  it("names the frames of a base that was cut, and leaves the others to be rebuilt", async () => {
+    const opened = await open(await copyMade());
+    const { base } = opened;
+    const rebuild = await rebuildOf(opened);
+    const ks = await fillDelta(opened);
+    const middle = rowOf(base, Math.floor((base.frames?.count ?? 0) / 4));
+    await truncate(base.paths.pack, base.table.locate(middle).offset);
+    const applied = await rebuild.apply(ks);
+    expect(applied.stored.length).toBeGreaterThan(0);
+    expect(applied.badBase.length).toBeGreaterThan(0);
+    const all = { first: 0, count: base.have.length };
+    expect(await base.recheck([all])).toEqual([
+      { first: middle.first, count: base.have.length - middle.first },
+    ]);
+  });
+
   it("names the frames of a delta that yield something else, and stores nothing of them", async () => {
     const folder = await copyMade();
     await forgeRefs(pairIn(folder, DELTA));
@@ -179,6 +207,70 @@ describe("DeltaRebuild", () => {
   });
 });
 
+/** Applies the delta in a process of its own, which is killed when it has stored some frames. */
+const SCRIPT = `
+const { DeltaRebuild, ImageStore } = await import(process.argv[1]);
+const [dir, ...indexes] = process.argv.slice(2);
+const { readFileSync } = await import("node:fs");
+const [base, target, delta] = indexes.map((index) => readFileSync(index).subarray(0, 4096));
+const log = () => {};
+const logger = { debug: log, info: log, warn: log, error: log };
+logger.child = () => logger;
+const clock = { now: () => performance.now(), wall: Date.now, after: () => log };
+const store = await ImageStore.open(dir, { clock, logger });
+const rebuild = await DeltaRebuild.open({
+  base: await store.openVersion("Win", base),
+  target: await store.openVersion("Win", target),
+  delta: await store.openDelta("Win", delta),
+});
+for (let k = 0; k < rebuild.frames; k += 1) {
+  const applied = rebuild.apply(Uint32Array.of(k));
+  if (k === 3) process.stdout.write("three\\n");
+  await applied;
+}
+`;
+
+describe("an interrupted rebuild", () => {
+  it("keeps after kill -9 what was stored, right, and goes on with the rest", async () => {
+    const opened = await open(await copyMade());
+    const { folder, store } = opened;
+    const ks = await fillDelta(opened);
+    const row = opened.target.table.layout.pieceRows + opened.target.signed.head.counts.kept;
+    await closeAll(opened);
+    const built = new URL("../dist/index.js", import.meta.url).href;
+    const args = [store.dir, ...[BASE, TARGET, DELTA].map((file) => pairIn(folder, file).indexPath)];
+    const child = spawn(process.execPath, ["--input-type=module", "-e", SCRIPT, built, ...args], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    await once(child.stdout, "data");
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    const again = await open(folder);
+    expect(again.target.have.hasAll(row, 3)).toBe(true);
+    expect(await again.target.recheck([{ first: 0, count: again.target.have.length }])).toEqual([]);
+    await (await rebuildOf(again)).apply(ks);
+    await again.target.finish();
+    expect(again.target.isComplete).toBe(true);
+  });
+
+  it.skipIf(!canMountSmallDisk())("ends with ERR_STORE_FULL, and goes on once there is room", async () => {
+    const folder = await copyMade();
+    const disk = await smallDisk(join(folder, "small"), "88m");
+    const opened = await open(folder, join(disk, "store"));
+    const rebuild = await rebuildOf(opened);
+    const ks = await fillDelta(opened);
+    const filler = join(disk, "filler");
+    await expect(writeFile(filler, Buffer.alloc(88 * MIB))).rejects.toThrow("ENOSPC");
+    await expect(rebuild.apply(ks)).rejects.toThrow(code("ERR_STORE_FULL"));
+    await rm(filler);
+    await rebuild.apply(ks);
+    await opened.target.finish();
+    expect((await readFile(opened.target.paths.pack)).equals(await readFile(join(folder, TARGET)))).toBe(
+      true,
+    );
+  });
+});
+
 describe("deltas in the store", () => {
   it("keep their rows over a restart, and are counted apart from the version", async () => {
     const opened = await open(await copyMade());
@@ -204,13 +296,8 @@ describe("deltas in the store", () => {
       (await readdir(folder)).filter((file) => file.includes("from")).toSorted();
     for (const file of ["Win_1.from_4.ckm.partial", "Win_9.from_1.ckm.have"])
       await writeFile(join(folder, file), "");
-    for (const files of [opened.base, opened.target, opened.delta]) await files.close();
-    await opened.store.close();
-    const store = await ImageStore.open(opened.store.dir, {
-      clock: new VirtualClock(),
-      logger: silentLogger,
-    });
-    onTestFinished(async () => await store.close());
+    await closeAll(opened);
+    const store = await openStore(opened.store.dir);
     const kept = ["ckm.have", "ckm.index.partial", "ckm.partial", "ckm.sources"];
     expect(await deltas()).toEqual(["Win_1.from_4.ckm.partial", ...kept.map((end) => `Win_2.from_1.${end}`)]);
     await store.removeVersion("Win", 2);

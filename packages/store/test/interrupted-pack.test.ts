@@ -1,11 +1,11 @@
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it } from "vitest";
 import { packImage } from "../src/pack-image.js";
 import { unpackImage } from "../src/unpack-image.js";
+import { canMountSmallDisk, smallDisk } from "./small-disk.js";
 import { testDisk, testFolder } from "./test-disk.js";
 
 /** Packs with the built package in a process of its own, and says on its output when it has begun. */
@@ -41,16 +41,11 @@ describe("interrupted packing", () => {
 });
 
 describe("full disk", () => {
-  it.skipIf(!canMount())(
+  it.skipIf(!canMountSmallDisk())(
     "is ERR_STORE_FULL for packing and unpacking, and leaves nothing behind",
     async () => {
       const folder = await testFolder();
-      const small = join(folder, "small");
-      await mkdir(small);
-      run("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", small]);
-      onTestFinished(() => {
-        run("umount", [small]);
-      });
+      const small = await smallDisk(join(folder, "small"), "2m");
       const diskPath = join(folder, "disk.img");
       await writeFile(diskPath, testDisk(4000));
       await expect(packImage({ diskPath, name: "Win", outDir: small })).rejects.toMatchObject({
@@ -64,22 +59,3 @@ describe("full disk", () => {
     },
   );
 });
-
-function run(command: string, args: readonly string[]): void {
-  execFileSync(command, args, { stdio: "ignore" });
-}
-
-function canMount(): boolean {
-  const probe = join(tmpdir(), `ckmesh-mount-${process.pid}`);
-  try {
-    run("mkdir", [probe]);
-    run("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", probe]);
-    run("umount", [probe]);
-    return true;
-  } catch {
-    process.stderr.write("skipped: a full disk cannot be made here, mounting a tmpfs needs root\n");
-    return false;
-  } finally {
-    run("rm", ["-rf", probe]);
-  }
-}
