@@ -1,10 +1,11 @@
 import { AppError, sha256 } from "@ckmesh/core";
 import { checkZstdFrame, FRAME_BYTES } from "@ckmesh/image";
 import { Decoder, Encoder } from "@toondepauw/node-zstd";
+import { CodecGarbage } from "./codec-garbage.js";
 
 /**
  * Packs and unpacks frames. The only place that knows the compressor, so that Node's own zstd (≥ 22.15) can
- * take its place. Dictionaries (deltas) are raw content that begins with 8 zero bytes: one that begins
+ * take its place; frames of deltas are unpacked by `DictionaryDecoder`. Dictionaries (deltas) are raw content that begins with 8 zero bytes: one that begins
  * 37 A4 30 EC would abort the process.
  */
 export interface FrameCodec {
@@ -17,11 +18,6 @@ export interface FrameCodec {
   unpack(packed: Uint8Array, rawLength: number): Uint8Array;
   /** The frame packed with a dictionary, even when that makes it no smaller. */
   packWith(raw: Uint8Array, dictionary: Uint8Array): Uint8Array;
-  /**
-   * As `unpack`. With a wrong dictionary it yields wrong bytes without notice.
-   * @throws {AppError} ERR_PACK_INVALID
-   */
-  unpackWith(packed: Uint8Array, rawLength: number, dictionary: Uint8Array): Uint8Array;
 }
 
 /** Zero bytes at the start of each dictionary. */
@@ -31,25 +27,40 @@ export const DICTIONARY_PREFIX_BYTES = 8;
 export function createCodec(level: number): FrameCodec {
   const encoder = new Encoder(level);
   const decoder = new Decoder();
+  const garbage = new CodecGarbage();
   return {
     pack(raw) {
       const packed = encoder.encodeSync(asBuffer(raw));
       return packed.length < raw.length ? packed : raw;
     },
-    unpack: (packed, rawLength) => unpackFrame(decoder, packed, rawLength),
+    unpack: (packed, rawLength) => unpackFrame(decoder, garbage, packed, rawLength),
     packWith: (raw, dictionary) =>
       new Encoder(level, checkedDictionary(dictionary)).encodeSync(asBuffer(raw)),
-    unpackWith: (packed, rawLength, dictionary) =>
-      unpackFrame(new Decoder(checkedDictionary(dictionary)), packed, rawLength),
   };
 }
 
-function unpackFrame(decoder: Decoder, packed: Uint8Array, rawLength: number): Uint8Array {
+function unpackFrame(
+  decoder: Decoder,
+  garbage: CodecGarbage,
+  packed: Uint8Array,
+  rawLength: number,
+): Uint8Array {
+  return unpackChecked(packed, rawLength, () => {
+    garbage.add();
+    return decoder.decodeSync(asBuffer(packed));
+  });
+}
+
+/**
+ * What `decode` makes of a frame, looked at before and after; `packed` itself when it is stored.
+ * @throws {AppError} ERR_PACK_INVALID for anything but one well-formed frame of that length
+ */
+export function unpackChecked(packed: Uint8Array, rawLength: number, decode: () => Uint8Array): Uint8Array {
   if (packed.length === rawLength) return packed;
   checkZstdFrame(packed, rawLength);
   let raw: Uint8Array;
   try {
-    raw = decoder.decodeSync(asBuffer(packed));
+    raw = decode();
   } catch (cause) {
     throw new AppError("ERR_PACK_INVALID", "a packed frame cannot be decoded", { cause });
   }
@@ -59,7 +70,8 @@ function unpackFrame(decoder: Decoder, packed: Uint8Array, rawLength: number): U
   return raw;
 }
 
-function checkedDictionary(dictionary: Uint8Array): Buffer {
+/** A dictionary that no decoder or encoder takes for one of another kind. */
+export function checkedDictionary(dictionary: Uint8Array): Buffer {
   for (let i = 0; i < DICTIONARY_PREFIX_BYTES; i += 1) {
     if (dictionary[i] !== 0) throw new Error("unreachable: a dictionary without its zero bytes");
   }

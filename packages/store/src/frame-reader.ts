@@ -2,7 +2,6 @@ import { setImmediate } from "node:timers/promises";
 import { AppError, equalBytes, sha256 } from "@ckmesh/core";
 import { FrameTable, HASH_BYTES, RAW_HASH_BYTES, SECTOR_BYTES } from "@ckmesh/image";
 import type { FrameCodec } from "./codec.js";
-import { CodecGarbage } from "./codec-garbage.js";
 import { readFully } from "./file-io.js";
 import type { FramesTask, PackSetup } from "./image-tasks.js";
 import { fileErrorCode } from "./store-error.js";
@@ -18,12 +17,11 @@ export class FrameReader {
   readonly table: FrameTable;
   readonly #fd: number;
   readonly #checked: Uint8Array | undefined;
-  readonly #codec: FrameCodec;
+  readonly #codec: Pick<FrameCodec, "unpack">;
   readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES);
-  readonly #garbage = new CodecGarbage();
 
   /** @throws {AppError} ERR_INDEX_INVALID */
-  constructor(pack: PackSetup, codec: FrameCodec) {
+  constructor(pack: PackSetup, codec: Pick<FrameCodec, "unpack">) {
     this.table = FrameTable.decode(pack.frames, pack.head);
     this.#fd = pack.fd;
     this.#checked = pack.checked;
@@ -94,7 +92,6 @@ export class FrameReader {
       );
     }
     if (!decode) return packed.subarray(0, 0);
-    this.#garbage.add();
     const raw = this.#codec.unpack(packed, this.table.rawLength(frame));
     if (this.#checked?.[frame] === 0) {
       if (!equalBytes(sha256(raw).subarray(0, RAW_HASH_BYTES), this.table.rawHash(frame))) {

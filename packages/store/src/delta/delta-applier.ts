@@ -11,6 +11,7 @@ import {
   DELTA_FRAMES_PER_TASK,
   type UsableCodec,
 } from "./delta-tasks.js";
+import type { DictionaryDecoder } from "./dictionary-decoder.js";
 
 /** One thread's part in applying a delta. Everything it hands out is proven. */
 export class DeltaApplier {
@@ -20,7 +21,7 @@ export class DeltaApplier {
   readonly #codecs: readonly UsableCodec[];
   readonly #byLevel = new Map<number, FrameCodec>();
   readonly #sectors: BaseSectors;
-  readonly #decoder = createCodec(1);
+  readonly #decoder: DictionaryDecoder;
   readonly #garbage = new CodecGarbage();
   // Reused: what outlives a few frames is collected late, and holds its memory until then.
   readonly #deltaFrames = new Uint8Array(DELTA_FRAMES_PER_TASK * FRAME_BYTES);
@@ -33,11 +34,13 @@ export class DeltaApplier {
     refs: DeltaRefs,
     target: FrameTable,
     codecs: readonly UsableCodec[],
+    decoder: DictionaryDecoder,
   ) {
     this.#delta = delta;
     this.#refs = refs;
     this.#target = target;
     this.#codecs = codecs;
+    this.#decoder = decoder;
     this.#sectors = new BaseSectors(base);
   }
 
@@ -107,8 +110,7 @@ export class DeltaApplier {
   /** The sectors of a frame of the target, proven by its raw hash. */
   #unpack(k: number, packed: Uint8Array, dictionary: Uint8Array): Uint8Array {
     const frame = this.#refs.targetFrame(k);
-    this.#garbage.add();
-    const raw = this.#decoder.unpackWith(packed, this.#target.rawLength(frame), dictionary);
+    const raw = this.#decoder.unpack(packed, this.#target.rawLength(frame), dictionary);
     if (equalBytes(sha256(raw).subarray(0, RAW_HASH_BYTES), this.#target.rawHash(frame))) return raw;
     throw misfit(k, frame, "yields other bytes than");
   }

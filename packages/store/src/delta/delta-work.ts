@@ -5,6 +5,7 @@ import type { FramesTask, WorkerSetup } from "../image-tasks.js";
 import { DeltaApplier } from "./delta-applier.js";
 import { DeltaMaker } from "./delta-maker.js";
 import type { AppliedFrames, ApplyTask, DeltaFrames, DeltaFramesTask } from "./delta-tasks.js";
+import { DictionaryDecoder } from "./dictionary-decoder.js";
 
 /** What a worker thread does for deltas; makes its parts when the first task needs them. */
 export class DeltaWork {
@@ -27,7 +28,7 @@ export class DeltaWork {
   }
 
   async apply(task: ApplyTask): Promise<AppliedFrames> {
-    return await this.#openApplier().apply(task);
+    return await (await this.#openApplier()).apply(task);
   }
 
   #openMaker(): DeltaMaker {
@@ -43,16 +44,19 @@ export class DeltaWork {
     return this.#maker;
   }
 
-  #openApplier(): DeltaApplier {
+  async #openApplier(): Promise<DeltaApplier> {
+    if (this.#applier !== undefined) return this.#applier;
     const { pack, base, apply } = this.#setup;
     if (pack === undefined || base === undefined || apply === undefined)
       throw new Error("unreachable: no delta to apply");
-    this.#applier ??= new DeltaApplier(
-      new FrameReader(pack, this.#codec),
-      new FrameReader(base, this.#codec),
+    const decoder = await DictionaryDecoder.create();
+    this.#applier = new DeltaApplier(
+      new FrameReader(pack, decoder),
+      new FrameReader(base, decoder),
       new DeltaRefs(apply.refs, pack.head.counts.frames),
       FrameTable.decode(apply.targetFrames, apply.targetHead),
       apply.codecs,
+      decoder,
     );
     return this.#applier;
   }
