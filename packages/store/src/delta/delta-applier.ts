@@ -66,7 +66,11 @@ export class DeltaApplier {
         continue;
       }
       try {
-        const packed = this.#packAgain(k, this.#unpack(k, deltaFrame, dictionary));
+        const frame = this.#refs.targetFrame(k);
+        const raw = this.#decoder.unpack(deltaFrame, this.#target.rawLength(frame), dictionary);
+        // What is kept is proven by the hash of the packed frame.
+        if (!keepsPacked) this.#proveRaw(k, raw);
+        const packed = this.#packAgain(k, raw);
         if (packed === undefined) continue;
         lengths[i] = packed.length;
         if (!keepsPacked) continue;
@@ -107,11 +111,9 @@ export class DeltaApplier {
     return found;
   }
 
-  /** The sectors of a frame of the target, proven by its raw hash. */
-  #unpack(k: number, packed: Uint8Array, dictionary: Uint8Array): Uint8Array {
+  #proveRaw(k: number, raw: Uint8Array): void {
     const frame = this.#refs.targetFrame(k);
-    const raw = this.#decoder.unpack(packed, this.#target.rawLength(frame), dictionary);
-    if (equalBytes(sha256(raw).subarray(0, RAW_HASH_BYTES), this.#target.rawHash(frame))) return raw;
+    if (equalBytes(sha256(raw).subarray(0, RAW_HASH_BYTES), this.#target.rawHash(frame))) return;
     throw misfit(k, frame, "yields other bytes than");
   }
 
@@ -128,6 +130,7 @@ export class DeltaApplier {
     const packed = codec.pack(raw);
     this.#garbage.add();
     if (equalBytes(sha256(packed), this.#target.hash(frame))) return packed;
+    this.#proveRaw(k, raw);
     throw misfit(k, frame, "does not pack into");
   }
 }

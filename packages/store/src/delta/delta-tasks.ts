@@ -28,7 +28,7 @@ export interface DeltaFrames {
 /** Frames of a delta to apply, rising; at most 16. */
 export interface ApplyTask {
   readonly frames: Uint32Array;
-  /** The packed frames are wanted, and not only that they come out right. */
+  /** The packed frames are wanted. If not, raw bytes are proven as well, also of what cannot be packed here. */
   readonly keepsPacked: boolean;
 }
 
