@@ -1,23 +1,22 @@
 import type { Dirent } from "node:fs";
-import { chmod, type FileHandle, mkdir, open, readdir, rm, stat, statfs } from "node:fs/promises";
+import { chmod, mkdir, rm, statfs } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { AppError, type Clock, formatBytes, isAppError, type Logger, MIB } from "@ckmesh/core";
-import {
-  decodeDeltaHead,
-  decodeHead,
-  HEAD_BYTES,
-  type HeadCommon,
-  indexLength,
-  packFileName,
-  parseImageName,
-  parseServedName,
-} from "@ckmesh/image";
+import { AppError, type Clock, formatBytes, type Logger, MIB } from "@ckmesh/core";
+import { decodeDeltaHead, decodeHead, type HeadCommon, indexLength, packFileName } from "@ckmesh/image";
 import { DeltaFiles } from "./delta/delta-files.js";
 import { deltaFileNames } from "./delta/stored-deltas.js";
 import { FrameHints } from "./frame-hints.js";
 import { type ImageRecord, loadImageRecord, saveImageRecord } from "./image-record.js";
-import { fileErrorCode, onDisk } from "./store-error.js";
+import { onDisk } from "./store-error.js";
 import { deltaPaths, type VersionPaths, versionPaths } from "./store-layout.js";
+import {
+  imageFolder,
+  listImages,
+  listVersions,
+  readdirOrNone,
+  type StoredVersion,
+  statOrNone,
+} from "./stored-versions.js";
 import { isTemporaryName } from "./temporary-file.js";
 import { VersionFiles } from "./version-files.js";
 import { writeAtomic } from "./write-atomic.js";
@@ -28,13 +27,6 @@ const RESERVE_BYTES = 64 * MIB;
 export interface StoreOptions {
   readonly clock: Clock;
   readonly logger: Logger;
-}
-
-/** A version found in the store. */
-export interface StoredVersion {
-  readonly version: number;
-  readonly isComplete: boolean;
-  readonly headBlock: Uint8Array;
 }
 
 /**
@@ -123,7 +115,9 @@ export class ImageStore {
       throw new AppError("ERR_INDEX_INVALID", `a delta of ${head.name}, not of ${image}`);
     const folder = this.folder(image);
     const what = `the delta from ${image} version ${base.version} to ${version}`;
-    await this.#makeRoom(head, deltaPaths(folder, image, version, base.version), what);
+    // What is still to come of the target needs its room too.
+    const rest = await holes(versionPaths(folder, image, version).packPartial);
+    await this.#makeRoom(head, deltaPaths(folder, image, version, base.version), what, rest);
     return await DeltaFiles.open({ folder, headBlock, ...this.#options });
   }
 
@@ -180,11 +174,11 @@ export class ImageStore {
     await this.hints.close();
   }
 
-  /** Makes the folder of a pair; requires space for what it does not take yet. */
-  async #makeRoom(head: HeadCommon, paths: VersionPaths, what: string): Promise<void> {
+  /** Makes the folder of a pair; requires space for what it does not take yet, and `more` bytes. */
+  async #makeRoom(head: HeadCommon, paths: VersionPaths, what: string, more = 0): Promise<void> {
     await mkdir(dirname(paths.pack), { recursive: true, mode: 0o700 });
     const held = (await allocated(paths.pack)) + (await allocated(paths.packPartial));
-    await this.requireSpace(head.pack.length + indexLength(head) - held, what);
+    await this.requireSpace(head.pack.length + indexLength(head) - held + more, what);
   }
 
   /** What a crash left: disks that were being rebuilt, as large as the disk, and deltas that are of no more use. */
@@ -222,92 +216,8 @@ export function packKey(image: string, version: number): string {
   return `${image}/${version}`;
 }
 
-export function imageFolder(dir: string, image: string): string {
-  return join(dir, "images", parseImageName(image));
-}
-
-/** Images of the store in `dir`; also for readers that do not have its lock. */
-export async function listImages(dir: string): Promise<readonly string[]> {
-  const names: string[] = [];
-  for (const entry of await readdirOrNone(join(dir, "images"))) {
-    if (!entry.isDirectory()) continue;
-    try {
-      names.push(parseImageName(entry.name));
-    } catch (err) {
-      if (!isAppError(err)) throw err; // a folder that is none of ours
-    }
-  }
-  return names.toSorted();
-}
-
-/** Versions of an image in the store in `dir`, newest first; also for readers that do not have its lock. */
-export async function listVersions(
-  dir: string,
-  image: string,
-  logger: Logger,
-): Promise<readonly StoredVersion[]> {
-  const folder = imageFolder(dir, image);
-  const found = new Map<number, StoredVersion>();
-  for (const entry of await readdirOrNone(folder)) {
-    if (!entry.isFile()) continue;
-    const file = entry.name;
-    const isPartial = file.endsWith(".partial");
-    const served = parseServedName(isPartial ? file.slice(0, -".partial".length) : file);
-    if (served?.kind !== "index" || served.name !== image) continue;
-    if (served.version === undefined || served.from !== undefined) continue;
-    const { version } = served;
-    const headBlock = await readHead(join(folder, file), image, version, logger);
-    if (headBlock === undefined) continue;
-    const isComplete = !isPartial && (await exists(versionPaths(folder, image, version).pack));
-    if (found.get(version)?.isComplete !== true) found.set(version, { version, isComplete, headBlock });
-  }
-  return [...found.values()].toSorted((a, b) => b.version - a.version);
-}
-
-/** The active pointer's version, read without the lock; undefined when none is active. */
-export async function readRecord(dir: string, image: string, logger: Logger): Promise<ImageRecord> {
-  return await loadImageRecord(imageFolder(dir, image), logger);
-}
-
-async function readHead(
-  path: string,
-  image: string,
-  version: number,
-  logger: Logger,
-): Promise<Uint8Array | undefined> {
-  let file: FileHandle | undefined;
-  try {
-    file = await open(path, "r");
-    const block = new Uint8Array(HEAD_BYTES);
-    const { bytesRead } = await file.read(block, 0, HEAD_BYTES, 0);
-    const { head } = decodeHead(block.subarray(0, bytesRead));
-    if (head.name === image && head.version === version) return block;
-    logger.warn({ file: path }, "index of another version under this name is left alone");
-  } catch (err) {
-    // Without the lock it may also have been renamed or removed since the folder was read.
-    if (!isAppError(err) && fileErrorCode(err) === undefined) throw err;
-    logger.warn({ err, file: path }, "unreadable index is left alone");
-  } finally {
-    await file?.close();
-  }
-  return undefined;
-}
-
-async function readdirOrNone(path: string): Promise<readonly Dirent[]> {
-  try {
-    return await readdir(path, { withFileTypes: true });
-  } catch (err) {
-    if (fileErrorCode(err) === "ENOENT" || fileErrorCode(err) === "ENOTDIR") return [];
-    throw err;
-  }
-}
-
 function namesOf(entries: readonly Dirent[]): readonly string[] {
   return entries.filter((entry) => entry.isFile()).map(({ name }) => name);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return (await statOrNone(path)) !== undefined;
 }
 
 async function allocated(path: string): Promise<number> {
@@ -316,11 +226,7 @@ async function allocated(path: string): Promise<number> {
   return process.platform === "win32" ? found.size : Math.min(found.size, found.blocks * 512);
 }
 
-async function statOrNone(path: string): Promise<{ size: number; blocks: number } | undefined> {
-  try {
-    return await stat(path);
-  } catch (err) {
-    if (fileErrorCode(err) === "ENOENT") return undefined;
-    throw err;
-  }
+/** Bytes of a file that it does not take yet. */
+async function holes(path: string): Promise<number> {
+  return ((await statOrNone(path))?.size ?? 0) - (await allocated(path));
 }

@@ -10,15 +10,7 @@ export {
   type VersionState,
   type WastedBytes,
 } from "./image-record.js";
-export {
-  ImageStore,
-  imageFolder,
-  listImages,
-  listVersions,
-  packKey,
-  readRecord,
-  type StoredVersion,
-} from "./image-store.js";
+export { ImageStore, packKey } from "./image-store.js";
 export { indexKindOf } from "./index-kind.js";
 export { indexOpaquePack, type OpaqueOptions } from "./opaque-index.js";
 export { openIndex } from "./open-index.js";
@@ -30,6 +22,13 @@ export { RowFiles } from "./row-files.js";
 export { RowTable } from "./row-table.js";
 export { fileErrorCode, storeError } from "./store-error.js";
 export { versionPaths } from "./store-layout.js";
+export {
+  imageFolder,
+  listImages,
+  listVersions,
+  readRecord,
+  type StoredVersion,
+} from "./stored-versions.js";
 export { storedSourceBytes } from "./stored-source-bytes.js";
 export { type UnpackFormat, type UnpackOptions, type UnpackResult, unpackImage } from "./unpack-image.js";
 export { type VerifyOptions, type VerifyResult, verifyImage } from "./verify-image.js";

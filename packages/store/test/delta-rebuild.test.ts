@@ -289,6 +289,17 @@ describe("deltas in the store", () => {
     expect(opened.target.have.count).toBeGreaterThan(0);
   });
 
+  it("leave room for what is still to come of their target", async () => {
+    const folder = await copyMade();
+    const store = await openStore(join(folder, "store"));
+    await mkdir(store.folder("Win"), { recursive: true });
+    const target = join(store.folder("Win"), `${TARGET}.partial`);
+    await writeFile(target, "");
+    await truncate(target, await store.freeBytes());
+    await expect(store.openDelta("Win", await headOf(folder, DELTA))).rejects.toThrow(code("ERR_STORE_FULL"));
+    expect(await readdir(store.folder("Win"))).toEqual([`${TARGET}.partial`]);
+  });
+
   it("are removed at start when their target is complete or gone, and with it", async () => {
     const opened = await open(await copyMade());
     const folder = opened.store.folder("Win");

@@ -89,11 +89,20 @@ export class DeltaThreads {
   }
 }
 
+/** What this machine's codec makes, by level: of each it is found out once. */
+const FINGERPRINTS = new Map<number, Uint8Array>();
+
+function ownFingerprint(level: number): Uint8Array {
+  const known = FINGERPRINTS.get(level) ?? codecFingerprint(level);
+  FINGERPRINTS.set(level, known);
+  return known;
+}
+
 /** The codecs of a version, with the level where this machine makes the same frames. */
 function usableCodecs({ codecs }: Pick<IndexHead, "codecs">): readonly UsableCodec[] {
   return codecs.map(({ name, level, fingerprint, firstFrame }) => {
     const isKnown = name === "zstd" && level >= 1 && level <= MAX_LEVEL;
-    return isKnown && Buffer.compare(codecFingerprint(level), fingerprint) === 0
+    return isKnown && Buffer.compare(ownFingerprint(level), fingerprint) === 0
       ? { firstFrame, level }
       : { firstFrame };
   });
