@@ -1,5 +1,6 @@
 import type { Clock, Logger } from "@ckmesh/core";
 import type { Catalogue, PublishedVersion } from "../catalogue.js";
+import { deltaKey } from "../served-path.js";
 import type { AliasWait, DeltaRecords } from "./delta-records.js";
 
 export interface AliasWaitsOptions {
@@ -7,6 +8,8 @@ export interface AliasWaitsOptions {
   readonly records: DeltaRecords;
   /** Longest wait; 0 = no version ever waits. */
   readonly waitMs: number;
+  /** A delta will be made, or lies in the folder. @param key of `deltaKey` */
+  readonly isComing: (key: string) => boolean;
   readonly clock: Clock;
   readonly logger: Logger;
   /** The alias stands for this version now. */
@@ -39,10 +42,11 @@ export class AliasWaits {
    * @param seenAt Unix ms at which its files came: what was published later is nothing that clients have
    */
   async begin({ name, version, isOpaque }: PublishedVersion, seenAt: number): Promise<void> {
-    const { catalogue, clock, records, waitMs, logger } = this.#options;
+    const { catalogue, clock, records, waitMs, isComing, logger } = this.#options;
     const base = catalogue.newest(name);
     if (waitMs <= 0 || isOpaque || base === undefined || base.isOpaque) return;
     if (base.version >= version || base.publishedAt >= seenAt) return;
+    if (!isComing(deltaKey(name, version, base.version))) return;
     if (records.waits.some((wait) => wait.name === name && wait.version === version)) return;
     const wait = { name, version, from: base.version, until: Math.round(clock.wall() + waitMs) };
     this.#start(wait);

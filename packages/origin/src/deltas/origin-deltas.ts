@@ -63,7 +63,8 @@ export class OriginDeltas {
     const waits = new AliasWaits({
       catalogue,
       records,
-      waitMs: folder === undefined ? 0 : parseDuration(config.wait),
+      waitMs: parseDuration(config.wait),
+      isComing: (key) => folder !== undefined || gate.isInFolder(key),
       clock,
       logger,
       onMoved: onAliasMoved,

@@ -54,6 +54,7 @@ async function startMaking(options: { readonly state?: string; readonly make?: M
     catalogue,
     records,
     waitMs: WAIT_MS,
+    isComing: () => true,
     clock,
     logger,
     onMoved: ({ version }) => moved.push(version),
