@@ -16,7 +16,7 @@ export interface ApiRoutesOptions {
   readonly catalogue: Catalogue;
   readonly controls: Pick<OriginControls, "describe" | "status">;
   readonly access: Access;
-  readonly gateStatus: () => GateStatus;
+  readonly gateStatus: () => GateStatus & { readonly makingDelta: string | undefined };
   readonly siteMap: () => SiteMap;
   /** Undefined: no tickets. */
   readonly fleetKey: Uint8Array | undefined;
@@ -47,6 +47,7 @@ export function addApiRoutes(app: FastifyInstance, options: ApiRoutesOptions): v
         versions: versions.map((version) => ({
           ...describeVersion(version, options.catalogue.deltasTo(name, version.version)),
           withdrawn: options.catalogue.isWithdrawn(name, version.version),
+          awaitsDelta: options.catalogue.awaitsDelta(name, version.version),
         })),
         control: options.controls.describe(name),
       })),
@@ -109,7 +110,7 @@ function makeTicket(peer: string, user: string, address: string, options: ApiRou
 
 /** Reasons name files that are not published: for admins, or where everybody may read everything anyway. */
 async function describeStatus(options: ApiRoutesOptions, visitor: Visitor): Promise<object> {
-  const { refused, waiting, checking, folderError } = options.gateStatus();
+  const { refused, waiting, checking, makingDelta, folderError } = options.gateStatus();
   const isShown =
     options.access.settings.anonymousEnabled || (await options.access.isGranted("admin", visitor));
   return {
@@ -130,6 +131,7 @@ async function describeStatus(options: ApiRoutesOptions, visitor: Visitor): Prom
           rollouts: options.controls.status(),
           waiting,
           checking: checking ?? null,
+          makingDelta: makingDelta ?? null,
           folderError: folderError ?? null,
         }
       : {}),

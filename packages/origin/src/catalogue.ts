@@ -66,6 +66,8 @@ interface Image {
 export class Catalogue {
   readonly #images = new Map<string, Image>();
   readonly #files = new Map<string, FoundFile>();
+  /** By `fileKey(NAME)`: versions that wait for a delta, with the one that it leads from. */
+  readonly #awaited = new Map<string, Map<number, number>>();
   /** By `fileKey(NAME)`: versions that the alias passes over, published or not. */
   readonly #withdrawn = new Map<string, ReadonlySet<number>>();
 
@@ -156,6 +158,35 @@ export class Catalogue {
     return after !== undefined && after.id !== before?.id;
   }
 
+  /**
+   * Lets the alias pass over a version as long as another one can stand for it: the one that a delta leads from.
+   * Before the version is published.
+   */
+  awaitDelta(name: string, version: number, from: number): void {
+    const key = fileKey(name);
+    this.#awaited.set(key, new Map(this.#awaited.get(key)).set(version, from));
+  }
+
+  /** The alias passes over a version no longer. True if it now stands for another one. */
+  endDeltaWait(name: string, version: number): boolean {
+    const key = fileKey(name);
+    const image = this.#images.get(key);
+    const before = image === undefined ? undefined : this.#newestOf(image);
+    const awaited = this.#awaited.get(key);
+    awaited?.delete(version);
+    if (awaited?.size === 0) this.#awaited.delete(key);
+    if (image === undefined) return false;
+    this.#forgetFiles(image);
+    this.#indexFiles(image);
+    return this.#newestOf(image)?.id !== before?.id;
+  }
+
+  /** The alias passes over this version until a delta is there. */
+  awaitsDelta(name: string, version: number): boolean {
+    const image = this.#images.get(fileKey(name));
+    return image !== undefined && this.#isPassedOver(image, version);
+  }
+
   isWithdrawn(name: string, version: number): boolean {
     return this.#withdrawn.get(fileKey(name))?.has(version) === true;
   }
@@ -170,7 +201,7 @@ export class Catalogue {
     return this.#images.get(fileKey(name))?.name;
   }
 
-  /** What the alias stands for: withdrawn versions do not count. */
+  /** What the alias stands for: withdrawn versions do not count, nor those that wait for a delta. */
   newest(name: string): PublishedVersion | undefined {
     const image = this.#images.get(fileKey(name));
     return image === undefined ? undefined : this.#newestOf(image);
@@ -235,10 +266,17 @@ export class Catalogue {
     const withdrawn = this.#withdrawn.get(fileKey(image.name));
     let newest: PublishedVersion | undefined;
     for (const version of image.versions.values()) {
-      if (withdrawn?.has(version.version) === true) continue;
+      if (withdrawn?.has(version.version) === true || this.#isPassedOver(image, version.version)) continue;
       if (newest === undefined || version.version > newest.version) newest = version;
     }
     return newest;
+  }
+
+  /** It waits for a delta, and the version from which that leads can stand for it. */
+  #isPassedOver(image: Image, version: number): boolean {
+    const key = fileKey(image.name);
+    const from = this.#awaited.get(key)?.get(version);
+    return from !== undefined && image.versions.has(from) && this.#withdrawn.get(key)?.has(from) !== true;
   }
 }
 

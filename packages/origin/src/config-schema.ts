@@ -73,6 +73,25 @@ export const originConfigSchema = Type.Object({
       description: "A pair is looked at when its files have not changed for this long",
     }),
   }),
+  deltas: Type.Object({
+    from: Type.Integer({
+      minimum: 0,
+      maximum: 8,
+      description: "Deltas that are made to a new version, from as many versions before it; 0 = none",
+    }),
+    wait: Type.String({
+      pattern: "^\\d{1,9}(?:\\.\\d{1,6})?(?:ms|s|m|h)$",
+      description:
+        "How long the alias of an image waits for the first of them, at most 24h; 0s = it does not",
+    }),
+    signKeyFile: Type.Optional(
+      Type.String({
+        minLength: 1,
+        isPath: true,
+        description: "Private key (PEM, ckmesh keygen) that signs them; without it they are unsigned",
+      }),
+    ),
+  }),
   logFile: Type.Object({
     enabled: Type.Boolean(),
     directory: Type.Optional(
@@ -117,6 +136,7 @@ export const originConfigDefaults = {
   trustedProxies: [],
   publishers: [],
   publish: { scanMs: 1000, settleMs: 3000 },
+  deltas: { from: 3, wait: "10m" },
   logFile: { enabled: true },
   limits: {
     maxConnections: 4096,

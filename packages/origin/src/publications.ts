@@ -41,7 +41,9 @@ export class Publications {
     const { audit, clock } = this.#options;
     this.#gauges();
     if (isNew) audit.write({ action: "publish", ...auditFacts(version, uploader) }, clock.wall());
-    if (isNew || hasAliasMoved)
+    // Clients that were told to look now would find nothing new.
+    const isAwaiting = this.#options.catalogue.awaitsDelta(version.name, version.version);
+    if (hasAliasMoved || (isNew && !isAwaiting))
       this.#announce({ image: version.name, version: version.version, isAliasMove: false });
   }
 

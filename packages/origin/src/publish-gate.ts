@@ -47,6 +47,8 @@ export interface PublishGateOptions extends ProvePairOptions {
   readonly lookAtControls: (controls: FolderScan["controls"]) => Promise<void>;
   /** Takes the deltas of the folder, after its versions were looked at. */
   readonly lookAtDeltas: (deltas: FolderScan["deltas"]) => void;
+  /** Before a version is published for the first time. @param seenAt Unix ms at which its files came */
+  readonly beforePublish: (version: PublishedVersion, seenAt: number) => Promise<void>;
   /** After the catalogue changed. */
   readonly onPublished: (version: PublishedVersion, news: PublishNews) => void;
   readonly onRemoved: (version: PublishedVersion, news: RemovalNews) => void;
@@ -294,6 +296,10 @@ export class PublishGate {
     candidate.state = "published";
     this.#refusals.delete(key);
     const isNew = cache.get(key) === undefined;
+    if (isNew) {
+      const seenAt = Math.round(clock.wall() - (clock.now() - candidate.changedAt));
+      await this.#options.beforePublish(version, seenAt);
+    }
     try {
       await cache.set(key, { id: verified.id, fingerprint, publishedAt });
     } catch (err) {

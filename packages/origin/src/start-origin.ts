@@ -113,11 +113,15 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     clock,
     logger: deps.logger.child({ component: "control" }),
     metrics,
-    onAliasMoved: (version) => publications.aliasMoved(version),
+    onAliasMoved: (version) => {
+      publications.aliasMoved(version);
+      deltas.review();
+    },
   });
   const deltas = await OriginDeltas.open({
     root,
     stateDir,
+    config: config.deltas,
     settleMs: config.publish.settleMs,
     publishers: () => publishers,
     catalogue,
@@ -126,6 +130,8 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     clock,
     logger: deps.logger.child({ component: "deltas" }),
     metrics,
+    inTurn: (change) => gate.inTurn(change),
+    onAliasMoved: (version) => publications.aliasMoved(version),
   });
   const prove: ProvePairOptions = {
     publishers: () => publishers,
@@ -142,8 +148,15 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
     lookAtControls: (found) => controls.records.look(found),
     lookAtDeltas: (found) => deltas.look(found),
     logger: deps.logger.child({ component: "gate" }),
-    onPublished: (version, news) => publications.added(version, news),
-    onRemoved: (version, news) => publications.removed(version, news),
+    beforePublish: (version, seenAt) => deltas.beforePublish(version, seenAt),
+    onPublished: (version, news) => {
+      publications.added(version, news);
+      deltas.review();
+    },
+    onRemoved: (version, news) => {
+      publications.removed(version, news);
+      deltas.review();
+    },
   });
   await journal.resume();
   await gate.start();
@@ -214,6 +227,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
             refused: [...status.refused, ...ofDeltas.refused, ...controls.records.refusals()],
             waiting: [...status.waiting, ...ofDeltas.waiting],
             checking: status.checking ?? ofDeltas.checking,
+            makingDelta: ofDeltas.making,
           };
         },
         siteMap: () => places.siteMap,

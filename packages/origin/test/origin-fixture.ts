@@ -83,6 +83,8 @@ export async function startTestOrigin(options: TestOriginOptions = {}): Promise<
       "publish.scanMs": 20,
       "publish.settleMs": 60,
       "limits.drainMs": 200,
+      // An alias that waits for a delta is the subject of few tests.
+      "deltas.from": 0,
       ...tlsFlags,
       ...options.flags,
     },

@@ -20,6 +20,16 @@ export interface ListedVersion {
   readonly isOpaque: boolean;
   readonly packBytes: number;
   readonly indexBytes: number;
+  /** That lead to it, from the newest base on. */
+  readonly deltas: readonly ListedDelta[];
+  /** The alias passes over it until the first of them is there. */
+  readonly awaitsDelta: boolean;
+}
+
+interface ListedDelta {
+  readonly from: number;
+  /** Pack and index. */
+  readonly bytes: number;
 }
 
 /** An image, as orders about it need it. */
@@ -213,7 +223,16 @@ function parseVersion(fields: Fields): ListedVersion {
     isOpaque: fields.boolean("opaque"),
     packBytes: fields.map("pack").int("bytes", 0, MAX_NUMBER),
     indexBytes: fields.map("index").int("bytes", 0, MAX_NUMBER),
+    // Origins from before deltas say nothing of them.
+    deltas: fields.has("deltas") ? fields.list("deltas", MAX_VERSIONS).map(parseDelta) : [],
+    awaitsDelta: fields.has("awaitsDelta") && fields.boolean("awaitsDelta"),
   };
+}
+
+function parseDelta(item: unknown): ListedDelta {
+  const fields = fieldsOf(item, "delta");
+  const bytes = (["pack", "index"] as const).map((file) => fields.map(file).int("bytes", 0, MAX_NUMBER));
+  return { from: fields.int("from", 1, MAX_NUMBER), bytes: bytes.reduce((sum, each) => sum + each, 0) };
 }
 
 function parseDetails(fields: Fields): VersionDetails {

@@ -11,6 +11,8 @@ function image(...numbers: readonly number[]): ListedImage {
     publishedAt: "",
     isOpaque: false,
     packBytes: 0,
+    deltas: [],
+    awaitsDelta: false,
     indexBytes: 0,
   }));
   return { name: "Win11", newest: numbers.at(-1), next: 99, versions, held: [] };

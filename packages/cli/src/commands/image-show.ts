@@ -52,9 +52,11 @@ function imageLines(image: ListedImage, control: ControlRecord | undefined): rea
         String(version),
         published === undefined ? "-" : formatBytes(published.packBytes),
         published === undefined ? "to come" : published.publishedAt.slice(0, 16).replace("T", " "),
+        (published?.deltas ?? []).map(({ from }) => from).join(", "),
         [
           version === image.newest ? "newest" : "",
           image.held.includes(version) ? "held by the origin: too many clients failed" : "",
+          published?.awaitsDelta === true ? "the alias waits for a delta to it" : "",
           withdrawalText(control, version),
           rolloutText(control, version),
         ]
@@ -63,7 +65,9 @@ function imageLines(image: ListedImage, control: ControlRecord | undefined): rea
       ];
     });
   return [
-    ...(rows.length === 0 ? [] : textTable(["version", "pack", "published (UTC)", "state"], rows)),
+    ...(rows.length === 0
+      ? []
+      : textTable(["version", "pack", "published (UTC)", "deltas from", "state"], rows)),
     `${image.name}: ${image.versions.length} versions, the next one is ${image.next}`,
   ];
 }
@@ -81,6 +85,7 @@ function detailLines(details: VersionDetails): readonly string[] {
       ? "disk       none (opaque pack)"
       : `disk       ${disk.format}, ${formatBytes(disk.bytes)}`,
     `index      ${formatBytes(details.indexBytes)}`,
+    ...details.deltas.map(({ from, bytes }) => `delta      from version ${from}, ${formatBytes(bytes)}`),
     `signed by  ${signers.length === 0 ? "nobody" : signers.join(", ")}`,
     `${details.image} version ${details.version}: pack of ${formatBytes(details.packBytes)}`,
   ];

@@ -113,7 +113,9 @@ export class ImageRemover {
     const name = versions[0]?.name ?? "";
     const all = catalogue.list().find((image) => image.name === name)?.versions ?? [];
     const inUse = versionsInUse({
-      versions: all.map(({ version }) => version).filter((version) => !catalogue.isWithdrawn(name, version)),
+      versions: all
+        .map(({ version }) => version)
+        .filter((version) => !catalogue.isWithdrawn(name, version) && !catalogue.awaitsDelta(name, version)),
       control: controls.of(name)?.signed.record,
       held: controls.heldOf(name),
       now: clock.wall() / 1000,

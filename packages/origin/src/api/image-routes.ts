@@ -91,6 +91,7 @@ function describeImage({ name, versions }: ListedImage, options: ImageRoutesOpti
     versions: versions.map((version) => ({
       ...describeVersion(version, catalogue.deltasTo(name, version.version)),
       withdrawn: catalogue.isWithdrawn(name, version.version),
+      awaitsDelta: catalogue.awaitsDelta(name, version.version),
     })),
     control: controls.describe(name),
   };

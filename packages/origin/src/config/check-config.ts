@@ -1,7 +1,10 @@
 import { accessSync, constants } from "node:fs";
-import { AppError, describeError } from "@ckmesh/core";
+import { AppError, describeError, parseDuration } from "@ckmesh/core";
 import { bitsSettings } from "../bits/bits-settings.js";
 import type { OriginConfig } from "../config-schema.js";
+
+/** A version that clients do not get for longer was forgotten. */
+const MAX_WAIT_MS = 86_400_000;
 
 /**
  * What a schema cannot say: settings that need each other.
@@ -13,6 +16,9 @@ export function checkOriginConfig(config: OriginConfig): void {
   checkDomain(config);
   checkCertificates(config);
   bitsSettings(config.bits);
+  if (parseDuration(config.deltas.wait) > MAX_WAIT_MS) {
+    throw invalid(`deltas.wait is ${config.deltas.wait}, at most 24h`);
+  }
 }
 
 function checkListeners({ tlsListen, certListen, tlsCert, tlsKey, authentication }: OriginConfig): void {

@@ -1,4 +1,4 @@
-import { type Clock, describeError, isAppError, type Logger } from "@ckmesh/core";
+import { type Clock, isAppError, type Logger } from "@ckmesh/core";
 import { deltaIndexFileName, deltaPackFileName } from "@ckmesh/image";
 import type { Catalogue, PublishedDelta } from "../catalogue.js";
 import { type FolderDelta, type FolderScan, pairFingerprint } from "../folder-scan.js";
@@ -20,6 +20,7 @@ export interface DeltaGateOptions {
   readonly logger: Logger;
   /** After the catalogue changed. */
   readonly onServed: (delta: PublishedDelta, news: { readonly isNew: boolean }) => void;
+  readonly onRefused: (delta: FolderDelta) => void;
   /** Its files changed or went, or one of its versions did. */
   readonly onGone: (delta: PublishedDelta) => void;
 }
@@ -47,6 +48,8 @@ export class DeltaGate {
   readonly #refusals: Refusals;
   readonly #stop = new AbortController();
   #found: FolderScan["deltas"] = new Map();
+  /** Deltas that come whole: there is nothing to wait for. */
+  readonly #expected = new Set<string>();
   #queue: string[] = [];
   #checking: string | undefined;
   #working: Promise<void> = Promise.resolve();
@@ -69,6 +72,16 @@ export class DeltaGate {
       if (!this.#found.has(key)) this.#forget(key, candidate);
     }
     for (const [key, delta] of this.#found) this.#look(key, delta);
+  }
+
+  /** Its files came into the folder, whole. @param key of `deltaKey` */
+  expect(key: string): void {
+    this.#expected.add(key);
+  }
+
+  /** Files of that name are there, whatever is to be said of them. @param key of `deltaKey` */
+  isInFolder(key: string): boolean {
+    return this.#found.has(key) || this.#expected.has(key);
   }
 
   /** Looks at refused deltas again: what spoke against them may be gone. What is served stays so. */
@@ -110,9 +123,10 @@ export class DeltaGate {
     }
     if (candidate.state === "refused" && clock.now() >= candidate.retryAt) candidate.state = "settling";
     if (candidate.state !== "settling" || ends === undefined || !isWhole(delta)) return;
-    const isUnchanged = records.proven(key)?.fingerprint === fingerprint;
-    if (!isUnchanged && clock.now() - candidate.changedAt < settleMs) return;
+    const isKnown = this.#expected.has(key) || records.proven(key)?.fingerprint === fingerprint;
+    if (!isKnown && clock.now() - candidate.changedAt < settleMs) return;
     candidate.state = "queued";
+    this.#expected.delete(key);
     this.#queue.push(key);
     this.#working = this.#working.then(() => this.#next());
   }
@@ -135,7 +149,7 @@ export class DeltaGate {
         if (id !== facts.id) return this.#setBack(candidate);
       }
       const servedAt = known?.id === facts.id ? known.servedAt : Math.round(this.#options.clock.wall());
-      await this.#remember(key, { id: facts.id, fingerprint, servedAt });
+      await records.setProven(key, { id: facts.id, fingerprint, servedAt });
       this.#serve(key, candidate, { facts, servedAt, isNew: known?.id !== facts.id });
     } catch (err) {
       if (this.#candidates.get(key) !== candidate || isAppError(err, "ERR_ABORTED")) return;
@@ -144,17 +158,9 @@ export class DeltaGate {
       const isTransient = this.#refusals.add(key, delta, err);
       candidate.state = "refused";
       candidate.retryAt = isTransient ? this.#options.clock.now() + RETRY_MS : Infinity;
+      this.#options.onRefused(delta);
     } finally {
       this.#checking = undefined;
-    }
-  }
-
-  async #remember(key: string, proven: Parameters<DeltaRecords["setProven"]>[1]): Promise<void> {
-    const { records, logger } = this.#options;
-    try {
-      await records.setProven(key, proven);
-    } catch (err) {
-      logger.error({ err, reason: describeError(err) }, "cannot save what was proven of deltas");
     }
   }
 

@@ -12,7 +12,15 @@ const MAX_LAST_WORDS = 2000;
 
 /** What a process of its own does with deltas. */
 export interface DeltaJobs {
+  /** Answers `id`. */
   readonly verify: { readonly indexPath: string };
+  /** Answers `packPath`, the index beside it; nothing when the delta would save nothing. */
+  readonly make: {
+    readonly basePath: string;
+    readonly targetPath: string;
+    readonly outDir: string;
+    readonly signKeyFile?: string;
+  };
 }
 
 /**

@@ -1,6 +1,9 @@
+import { createPrivateKey } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { availableParallelism, constants, setPriority } from "node:os";
 import { AppError, describeError, Fields, isAppError } from "@ckmesh/core";
-import { verifyDelta } from "@ckmesh/store";
+import { framesMissingFrom } from "@ckmesh/image";
+import { type DeltaOptions, makeDelta, openIndex, verifyDelta } from "@ckmesh/store";
 
 // A process for one piece of work (`delta-process.ts`). First of all, so that its threads inherit it.
 setPriority(constants.priority.PRIORITY_LOW);
@@ -8,12 +11,33 @@ setPriority(constants.priority.PRIORITY_LOW);
 /** Threads take memory, and clients want the processors. */
 const THREADS = Math.min(2, availableParallelism());
 
+const MAX_PATH = 65_536;
+
 // The origin is gone, whatever ended it: nobody waits for this any more.
 process.once("disconnect", () => process.exit(1));
 
 async function work(job: Fields): Promise<object> {
-  job.oneOf("type", ["verify"]);
-  return await verify(job.string("indexPath", 65_536));
+  if (job.oneOf("type", ["verify", "make"]) === "verify")
+    return await verify(job.string("indexPath", MAX_PATH));
+  const signers = job.has("signKeyFile")
+    ? [createPrivateKey(await readFile(job.string("signKeyFile", MAX_PATH)))]
+    : [];
+  return await make({
+    basePath: job.string("basePath", MAX_PATH),
+    targetPath: job.string("targetPath", MAX_PATH),
+    outDir: job.string("outDir", MAX_PATH),
+    signers,
+  });
+}
+
+/** Makes a delta, unless the versions have nothing in common, or nothing is new. @throws {AppError} as `makeDelta` */
+async function make(options: DeltaOptions): Promise<object> {
+  const base = await (await openIndex(options.basePath)).frames();
+  const target = await (await openIndex(options.targetPath)).frames();
+  const missing = framesMissingFrom(base, target).length;
+  if (missing === 0 || missing === target.count) return {};
+  const { packPath, frames } = await makeDelta({ ...options, threads: THREADS });
+  return frames === 0 ? {} : { packPath };
 }
 
 /** Applies a delta to the version beside it. @throws {AppError} as `verifyDelta` */

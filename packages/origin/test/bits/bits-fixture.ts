@@ -144,6 +144,7 @@ export function configOf(flags: Readonly<Record<string, unknown>>): OriginConfig
     flags: {
       "virtualDirectory.physicalPath": "/nowhere",
       "authentication.anonymous.enabled": true,
+      "deltas.from": 0,
       ...flags,
     },
   });

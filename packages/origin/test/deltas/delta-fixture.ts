@@ -7,13 +7,13 @@ import type { MadePair } from "../make-pair.js";
 const SECTOR = 4096;
 const FIXED = { createdAt: 1_700_000_000, secret: new Uint8Array(32).fill(1), threads: 1 };
 
-/** 4 MiB of noise, of which each version has changed a few bytes here and there. */
+/** 1 MiB of noise, of which each version has changed a few bytes here and there. */
 function disks(count: number): readonly Buffer[] {
   const random = seededRandom(11);
-  const disk = Buffer.alloc(1024 * SECTOR);
+  const disk = Buffer.alloc(256 * SECTOR);
   for (let at = 0; at < disk.length; at += 4) disk.writeUInt32LE(randomInt(random, 2 ** 32), at);
   return Array.from({ length: count }, () => {
-    for (let sector = 0; sector < 512; sector += sector % 32 < 7 ? 1 : 25) {
+    for (let sector = 0; sector < 128; sector += sector % 32 < 7 ? 1 : 25) {
       disk[sector * SECTOR + randomInt(random, SECTOR)] = randomInt(random, 256);
     }
     return Buffer.from(disk);

@@ -1,5 +1,6 @@
 import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import type { IncomingHttpHeaders } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Fields, toHex } from "@ckmesh/core";
@@ -169,3 +170,32 @@ describe("a delta is refused", () => {
     await servedWithin(origin);
   });
 });
+
+describe("an origin that makes deltas", () => {
+  it("keeps the alias until the first is served, then makes the others; an admin may remove them", async () => {
+    const three = await VersionChain.pack(mkdtempSync(join(folder, "three-")), 3);
+    const origin = await startTestOrigin({
+      pairs: [three.version(1), three.version(2)],
+      flags: { "deltas.from": 2 },
+    });
+    await origin.published("Win", 2);
+    await servedWithin(origin);
+    const told: (readonly [number, boolean])[] = [];
+    origin.origin.onPublished(({ version, isAliasMove }) => told.push([version, isAliasMove]));
+    origin.drop(three.version(3));
+    await eventually(async () => (await status(origin, "/MEDVImages/Win_3.ckm")) === 200);
+    expect(aliasOf(await origin.get("/MEDVImages/Win.ckm", {}, "HEAD"))).toBe("Win_2.ckm");
+    await origin.published("Win", 3);
+    expect(await status(origin, "/MEDVImages/Win_3.from_2.ckm"), "the alias has moved").toBe(200);
+    expect(told).toEqual([[3, true]]);
+    await eventually(async () => (await status(origin, "/MEDVImages/Win_3.from_1.ckm")) === 200);
+    for (const name of ["Win_3.from_2.ckm", "Win_3.from_2.ckm.index"]) rmSync(join(origin.root, name));
+    await eventually(async () => (await status(origin, "/MEDVImages/Win_3.from_2.ckm")) === 404);
+    expect(aliasOf(await origin.get("/MEDVImages/Win.ckm", {}, "HEAD"))).toBe("Win_3.ckm");
+    expect(readdirSync(join(origin.state, "deltas"))).toEqual([]);
+  });
+});
+
+function aliasOf({ headers }: { readonly headers: IncomingHttpHeaders }): unknown {
+  return headers["content-location"];
+}

@@ -89,6 +89,7 @@ export async function openBench(options: BenchOptions = {}): Promise<UploadBench
     cache,
     lookAtControls: async () => {},
     lookAtDeltas: () => {},
+    beforePublish: async () => {},
     logger,
     onPublished: ({ name, version }, { isNew, uploader }) =>
       told.push(`${name} ${version} ${isNew ? "new" : "again"} by ${uploader?.name ?? "folder"}`),

@@ -31,8 +31,10 @@ const EXISTS_ADVICE = "remove the old pair if it is to be made again";
 export interface DeltaOptions extends WorkOptions {
   /** Index of the older version, its pack beside it. */
   readonly basePath: string;
-  /** Index of the newer version, its pack beside it; the delta goes into the same folder. */
+  /** Index of the newer version, its pack beside it. */
   readonly targetPath: string;
+  /** An existing folder, in which the pair gets its names; default: that of the newer version. */
+  readonly outDir?: string;
   /** Ed25519 private keys. */
   readonly signers?: readonly KeyObject[];
   /** Unix seconds; default: now. */
@@ -71,7 +73,7 @@ export async function makeDelta(options: DeltaOptions): Promise<DeltaResult> {
   const target = await openIndex(options.targetPath);
   checkPair(base, target);
   const { name, version } = target.head;
-  const folder = dirname(options.targetPath);
+  const folder = options.outDir ?? dirname(options.targetPath);
   const packPath = join(folder, deltaPackFileName(name, version, base.head.version));
   const indexPath = join(folder, deltaIndexFileName(name, version, base.head.version));
   await refuseExisting(packPath, EXISTS_ADVICE);
