@@ -14,6 +14,7 @@ import {
 } from "@ckmesh/image";
 import { DeltaFiles } from "./delta/delta-files.js";
 import { deltaFileNames } from "./delta/stored-deltas.js";
+import { diskStampPath } from "./disk-stamp.js";
 import { FrameHints } from "./frame-hints.js";
 import { type ImageRecord, loadImageRecord, saveImageRecord } from "./image-record.js";
 import { fileErrorCode, onDisk } from "./store-error.js";
@@ -155,12 +156,9 @@ export class ImageStore {
   async removeVersion(image: string, version: number, disk?: string): Promise<void> {
     const paths = versionPaths(this.folder(image), image, version);
     await this.hints.remove(packKey(image, version));
-    for (const path of [
-      ...Object.values(paths),
-      ...(disk === undefined ? [] : [join(this.folder(image), disk)]),
-    ]) {
-      await rm(path, { force: true });
-    }
+    const diskPath = disk === undefined ? undefined : join(this.folder(image), disk);
+    const disks = diskPath === undefined ? [] : [diskPath, diskStampPath(diskPath)];
+    for (const path of [...Object.values(paths), ...disks]) await rm(path, { force: true });
     await this.#removeDeltas(image, new Set([version]));
   }
 

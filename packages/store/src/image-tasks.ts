@@ -16,8 +16,8 @@ export interface WorkerSetup {
   readonly disk?: { readonly fd: number; readonly shape: DiskShape; readonly extents: ExtentArrays };
   /** The pack to decode: of an image, or of a delta that is applied. */
   readonly pack?: PackSetup;
-  /** The file that is written. */
-  readonly out?: { readonly fd: number; readonly extents: ExtentArrays };
+  /** The file that is written; a clone is written only where its content differs. */
+  readonly out?: { readonly fd: number; readonly extents: ExtentArrays; readonly isClone: boolean };
   /** The pack whose sectors the dictionaries of a delta are made of. */
   readonly base?: PackSetup;
   /** For making a delta. */

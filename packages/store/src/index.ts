@@ -3,6 +3,7 @@ export { DeltaFiles } from "./delta/delta-files.js";
 export { DeltaRebuild, type DeltaRebuildOptions, type RebuiltFrames } from "./delta/delta-rebuild.js";
 export { type DeltaOptions, type DeltaResult, makeDelta } from "./delta/make-delta.js";
 export { type DeltaVerifyResult, verifyDelta } from "./delta/verify-delta.js";
+export type { UnpackFormat } from "./disk-layout.js";
 export {
   type ImageRecord,
   NO_WASTE,
@@ -31,7 +32,7 @@ export { RowTable } from "./row-table.js";
 export { fileErrorCode, storeError } from "./store-error.js";
 export { versionPaths } from "./store-layout.js";
 export { storedSourceBytes } from "./stored-source-bytes.js";
-export { type UnpackFormat, type UnpackOptions, type UnpackResult, unpackImage } from "./unpack-image.js";
+export { type UnpackOptions, type UnpackResult, unpackImage } from "./unpack-image.js";
 export { type VerifyOptions, type VerifyResult, verifyImage } from "./verify-image.js";
 export { VersionFiles } from "./version-files.js";
 export { syncFolder, writeAtomic } from "./write-atomic.js";
