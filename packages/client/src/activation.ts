@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "@ckmesh/core";
-import { unpackImage, type VersionFiles } from "@ckmesh/store";
+import { type UnpackOptions, unpackImage, type VersionFiles, versionPaths } from "@ckmesh/store";
 import type { ImageSettings } from "./client-context.js";
 import type { MaterializeFormat } from "./config-schema.js";
 import { askConsent } from "./consent-hook.js";
@@ -18,9 +18,19 @@ export async function stageVersion(
   files: VersionFiles,
   folder: string,
   settings: ImageSettings,
-  options: { readonly signal: AbortSignal; readonly logger: Logger },
+  options: {
+    readonly signal: AbortSignal;
+    readonly logger: Logger;
+    /** All versions of the image: their disks are what the new one may be a clone of. */
+    readonly versions: Iterable<VersionDriver>;
+  },
 ): Promise<{ readonly disk: string | undefined } | false> {
-  const disk = await rebuildDisk(folder, files, settings.materialize, { ...options, proven: driver.disk });
+  const base = nearestDisk(folder, driver, options.versions);
+  const disk = await rebuildDisk(folder, files, settings.materialize, {
+    ...options,
+    base,
+    proven: driver.disk,
+  });
   if (driver.state === "verified") driver.setState("staged", disk);
   if (settings.consentHook === undefined) return { disk };
   const asked = {
@@ -31,6 +41,22 @@ export async function stageVersion(
   };
   const { logger, signal } = options;
   return (await askConsent(settings.consentHook, asked, { logger, signal })) && { disk };
+}
+
+/** The disk of the newest older version, else of the oldest newer one. */
+function nearestDisk(
+  folder: string,
+  target: VersionDriver,
+  versions: Iterable<VersionDriver>,
+): UnpackOptions["base"] {
+  let nearest: { readonly disk: string; readonly version: number } | undefined;
+  for (const { disk, version } of [...versions].toSorted((a, b) => a.version - b.version)) {
+    if (disk === undefined || version === target.version) continue;
+    if (version < target.version || nearest === undefined) nearest = { disk, version };
+  }
+  if (nearest === undefined) return undefined;
+  const indexPath = versionPaths(folder, target.signed.head.name, nearest.version).index;
+  return { indexPath, diskPath: join(folder, nearest.disk) };
 }
 
 /** File name of a rebuilt disk. */
@@ -48,23 +74,31 @@ async function rebuildDisk(
   folder: string,
   files: VersionFiles,
   format: MaterializeFormat,
-  options: { readonly signal: AbortSignal; readonly logger: Logger; readonly proven: string | undefined },
+  options: {
+    readonly signal: AbortSignal;
+    readonly logger: Logger;
+    readonly proven: string | undefined;
+    readonly base: UnpackOptions["base"];
+  },
 ): Promise<string | undefined> {
   const { head } = files.signed;
   if (options.proven !== undefined && (await isFile(join(folder, options.proven)))) return options.proven;
   if (format === "off" || head.disk === undefined) return undefined;
   const fileName = diskFileName(head.name, head.version, format);
   const outPath = join(folder, fileName);
-  await unpackImage({
+  const result = await unpackImage({
     indexPath: files.paths.index,
     packPath: files.paths.pack,
     outPath,
     format,
     mode: 0o440,
     replace: true, // one that a crash left behind is not proven
+    stamp: true,
+    ...(options.base !== undefined && { base: options.base }),
     signal: options.signal,
   });
-  options.logger.info({ file: fileName }, "disk rebuilt and proven");
+  const { isClone, rebuiltPages } = result;
+  options.logger.info({ file: fileName, isClone, rebuiltPages }, "disk rebuilt and proven");
   return fileName;
 }
 

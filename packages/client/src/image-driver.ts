@@ -369,7 +369,7 @@ export class ImageDriver {
     }
     this.#activating = driver;
     try {
-      const options = { signal: this.#abort.signal, logger: this.#logger };
+      const options = { signal: this.#abort.signal, logger: this.#logger, versions: this.#drivers };
       const staged = await stageVersion(driver, driver.files, store.folder(this.name), settings, options);
       if (staged === false) return;
       await store.setActive(this.name, driver.version, staged.disk);

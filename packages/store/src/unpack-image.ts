@@ -1,5 +1,5 @@
-import { equalBytes } from "@ckmesh/core";
-import { changedPages, diskPages, type IndexFile } from "@ckmesh/image";
+import { equalBytes, isAppError } from "@ckmesh/core";
+import { changedPages, type DiskContent, diskPages, type IndexFile } from "@ckmesh/image";
 import { type DiskLayout, layOutDisk, type UnpackFormat } from "./disk-layout.js";
 import { hasStamp, stampDisk } from "./disk-stamp.js";
 import { ImageWorkers } from "./image-workers.js";
@@ -94,23 +94,37 @@ interface Plan {
 
 /** A clone of the base and what is to be changed in it; undefined: the disk is rebuilt from nothing. */
 async function planUpdate(
-  base: { readonly indexPath: string; readonly diskPath: string },
+  base: NonNullable<UnpackOptions["base"]>,
   index: IndexFile,
   layout: DiskLayout,
   format: UnpackFormat,
   outPath: string,
 ): Promise<{ readonly out: TemporaryFile; readonly plan: Plan } | undefined> {
-  const before = await openIndex(base.indexPath);
-  if (before.head.disk === undefined) return undefined;
-  if (!(await hasStamp(base.diskPath, { id: before.signed.idHex, format }))) return undefined;
-  const beforeLayout = await layOutDisk(before, format);
-  const pages = changedPages(
-    { ...beforeLayout, pages: await before.section("pages") },
-    { ...layout, pages: await index.section("pages") },
-  );
+  const before = await openBase(base, format);
+  if (before === undefined) return undefined;
+  const pages = changedPages(before.content, { ...layout, pages: await index.section("pages") });
   const out = await TemporaryFile.clone(outPath, base.diskPath);
   if (out === undefined) return undefined;
-  return { out, plan: { index, layout, pages, clonedBytes: beforeLayout.fileLength } };
+  return { out, plan: { index, layout, pages, clonedBytes: before.fileLength } };
+}
+
+/** What the disk of a base holds, if it is as it was when it was proven; a base is never needed. */
+async function openBase(
+  { indexPath, diskPath }: NonNullable<UnpackOptions["base"]>,
+  format: UnpackFormat,
+): Promise<{ readonly content: DiskContent; readonly fileLength: number } | undefined> {
+  try {
+    const index = await openIndex(indexPath);
+    if (!(await hasStamp(diskPath, { id: index.signed.idHex, format }))) return undefined;
+    const layout = await layOutDisk(index, format);
+    return {
+      content: { ...layout, pages: await index.section("pages") },
+      fileLength: layout.fileLength,
+    };
+  } catch (err) {
+    if (!isAppError(err)) throw err;
+    return undefined; // no index, a damaged one, one of an opaque pack
+  }
 }
 
 async function writeFile(

@@ -13,6 +13,10 @@ afterAll(() => clones?.close());
 
 const PAGE = 2 ** 20;
 
+async function cloneFolder(): Promise<string> {
+  return await mkdtemp(join(clones?.dir ?? "", "pair-"));
+}
+
 /** Two versions of a disk: their indexes, and the disk of the first one rebuilt. */
 async function twoVersions(
   folder: string,
@@ -53,7 +57,6 @@ async function twoVersions(
 }
 
 describe.skipIf(clones === undefined)("unpackImage with a base on a file system with clones", () => {
-  const folder = async (): Promise<string> => await mkdtemp(join(clones?.dir ?? "", "pair-"));
   const disk = testDisk(4 * 256);
   const edited = Buffer.from(disk)
     .fill("new ", PAGE + 8192, PAGE + 16_384)
@@ -72,7 +75,7 @@ describe.skipIf(clones === undefined)("unpackImage with a base on a file system 
       3,
     ],
   ])("rebuilds the changed pages of %s only", async (_, format, before, after, pages) => {
-    const dir = await folder();
+    const dir = await cloneFolder();
     const { update } = await twoVersions(dir, format, [before, after]);
     expect(await update()).toMatchObject({ isClone: true, rebuiltPages: pages });
     const plain = join(dir, "plain");
@@ -82,7 +85,7 @@ describe.skipIf(clones === undefined)("unpackImage with a base on a file system 
   });
 
   it("does not build on a disk that somebody wrote to since it was proven", async () => {
-    const dir = await folder();
+    const dir = await cloneFolder();
     const { base, update } = await twoVersions(dir, "raw", [disk, edited]);
     await chmod(base.diskPath, 0o600);
     await writeFile(base.diskPath, "no longer what it was", { flag: "r+" });
@@ -91,7 +94,7 @@ describe.skipIf(clones === undefined)("unpackImage with a base on a file system 
   });
 
   it("names no file when a frame that it needs is damaged", async () => {
-    const dir = await folder();
+    const dir = await cloneFolder();
     const { update } = await twoVersions(dir, "raw", [disk, edited]);
     const path = join(dir, "Win_2.ckm");
     const pack = await readFile(path);
