@@ -1,10 +1,11 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "@ckmesh/core";
-import { type UnpackOptions, unpackImage, type VersionFiles, versionPaths } from "@ckmesh/store";
+import { type DiskPaths, unpackImage, type VersionFiles } from "@ckmesh/store";
 import type { ImageSettings } from "./client-context.js";
 import type { MaterializeFormat } from "./config-schema.js";
 import { askConsent } from "./consent-hook.js";
+import { nearestDisk } from "./nearest-disk.js";
 import type { VersionDriver } from "./version-driver.js";
 
 /**
@@ -25,7 +26,7 @@ export async function stageVersion(
     readonly versions: Iterable<VersionDriver>;
   },
 ): Promise<{ readonly disk: string | undefined } | false> {
-  const base = nearestDisk(folder, driver, options.versions);
+  const base = nearestDisk(folder, driver.signed.head, options.versions);
   const disk = await rebuildDisk(folder, files, settings.materialize, {
     ...options,
     base,
@@ -41,22 +42,6 @@ export async function stageVersion(
   };
   const { logger, signal } = options;
   return (await askConsent(settings.consentHook, asked, { logger, signal })) && { disk };
-}
-
-/** The disk of the newest older version, else of the oldest newer one. */
-function nearestDisk(
-  folder: string,
-  target: VersionDriver,
-  versions: Iterable<VersionDriver>,
-): UnpackOptions["base"] {
-  let nearest: { readonly disk: string; readonly version: number } | undefined;
-  for (const { disk, version } of [...versions].toSorted((a, b) => a.version - b.version)) {
-    if (disk === undefined || version === target.version) continue;
-    if (version < target.version || nearest === undefined) nearest = { disk, version };
-  }
-  if (nearest === undefined) return undefined;
-  const indexPath = versionPaths(folder, target.signed.head.name, nearest.version).index;
-  return { indexPath, diskPath: join(folder, nearest.disk) };
 }
 
 /** File name of a rebuilt disk. */
@@ -78,7 +63,7 @@ async function rebuildDisk(
     readonly signal: AbortSignal;
     readonly logger: Logger;
     readonly proven: string | undefined;
-    readonly base: UnpackOptions["base"];
+    readonly base: DiskPaths | undefined;
   },
 ): Promise<string | undefined> {
   const { head } = files.signed;

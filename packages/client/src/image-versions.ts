@@ -4,6 +4,7 @@ import type { VersionFiles, VersionRecord } from "@ckmesh/store";
 import type { ClientContext } from "./client-context.js";
 import type { Offer } from "./image-offer.js";
 import { newVersionRecord } from "./image-state.js";
+import { nearestDisk } from "./nearest-disk.js";
 import { VersionDriver } from "./version-driver.js";
 
 /** What an image hears of its versions. */
@@ -121,6 +122,10 @@ export class ImageVersions {
       headBlock,
       ...(etag !== undefined && { aliasEtag: etag }),
       previous: () => previous(record.version),
+      base: () => {
+        const image = { name: this.#options.name, version: record.version };
+        return nearestDisk(context.store.folder(image.name), image, this.#drivers.values());
+      },
       onVerified: () => events.verified(driver),
       onStale: () => events.stale(),
       onFault: (err) => events.fault(record.version, err),

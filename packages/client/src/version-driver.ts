@@ -1,6 +1,7 @@
 import { type AppError, describeError, isAppError, type Logger } from "@ckmesh/core";
 import { decodeHead, type SignedHead } from "@ckmesh/image";
 import {
+  type DiskPaths,
   NO_SOURCE_BYTES,
   packKey,
   type VersionFiles,
@@ -13,8 +14,9 @@ import { asAppError } from "./as-app-error.js";
 import { ByteCounts } from "./byte-counts.js";
 import type { ClientContext } from "./client-context.js";
 import { IndexCarry } from "./index-carry.js";
-import { missingBytes, neededBytes } from "./needed-bytes.js";
+import { neededBytes } from "./needed-bytes.js";
 import { OriginRows } from "./origin-rows.js";
+import { SpaceNeed } from "./space-need.js";
 import type { StatusError, VersionStatus } from "./status.js";
 import { VersionTransfer } from "./version-transfer.js";
 import { Waste } from "./waste.js";
@@ -32,6 +34,8 @@ export interface VersionDriverOptions {
   readonly aliasEtag?: string;
   /** The newest complete version of the image, if any. */
   readonly previous: () => VersionFiles | undefined;
+  /** The disk that the new one may be a clone of. */
+  readonly base: () => DiskPaths | undefined;
   /** Every byte is proven and the pack has its final name. */
   readonly onVerified: () => void;
   /** The origin no longer has this version where it was, or refuses it: its head is to be looked at again. */
@@ -63,6 +67,7 @@ export class VersionDriver {
   #cancelRetry: (() => void) | undefined;
   #isFailed = false;
   #isBarred = false;
+  #space: SpaceNeed | undefined;
   #spaceSeenAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: VersionDriverOptions) {
@@ -125,6 +130,7 @@ export class VersionDriver {
       isFramesIndex: this.#options.record.isFramesIndex,
       wasted: this.#waste.bytes,
       ...(this.#disk !== undefined && { disk: this.#disk }),
+      ...(this.#disk === undefined && this.#space?.isNeeded === true && { spaceNeeded: this.#space.now }),
       ...(this.#error !== undefined && { error: this.#error }),
     };
   }
@@ -311,9 +317,11 @@ export class VersionDriver {
 
   /** @throws {AppError} ERR_STORE_FULL when what is missing does not fit any more */
   async #requireSpace(files: VersionFiles): Promise<void> {
-    const { head } = this.signed;
-    const missing = missingBytes(head, files.bytes);
-    await this.#options.context.store.requireSpace(missing, `${head.name} version ${head.version}`);
+    const { context, base } = this.#options;
+    const { store, settings } = context;
+    const format = this.#disk === undefined ? settings.materialize : "off";
+    this.#space ??= await SpaceNeed.open({ files, store, format, base: base(), logger: this.#logger });
+    await this.#space.require();
   }
 
   /** Looks at the free space now and then while rows come. */

@@ -21,6 +21,9 @@ export async function cloneFile(source: string, target: string): Promise<boolean
   }
 }
 
+/** One block of every file system, so that the probe lies in a block of its own. */
+const PROBE_BYTES = 64 * 1024;
+
 /** Whether files in `folder` can be cloned there: tries it with a small one. */
 export async function canCloneIn(folder: string): Promise<boolean> {
   const source = join(folder, ".clone-probe");
@@ -29,11 +32,11 @@ export async function canCloneIn(folder: string): Promise<boolean> {
     await rm(target, { force: true });
     await writeFile(source, Buffer.alloc(PROBE_BYTES, 1));
     return await cloneFile(source, target);
+  } catch (err) {
+    if (fileErrorCode(err) === undefined) throw err;
+    return false; // full, or not writable: whoever writes there next says so
   } finally {
     await rm(source, { force: true });
     await rm(target, { force: true });
   }
 }
-
-/** One block of every file system, so that it lies in a block of its own. */
-const PROBE_BYTES = 64 * 1024;

@@ -12,6 +12,7 @@ import {
   parseImageName,
   parseServedName,
 } from "@ckmesh/image";
+import { canCloneIn } from "./clone-file.js";
 import { DeltaFiles } from "./delta/delta-files.js";
 import { deltaFileNames } from "./delta/stored-deltas.js";
 import { diskStampPath } from "./disk-stamp.js";
@@ -50,10 +51,13 @@ export interface StoredVersion {
 export class ImageStore {
   readonly dir: string;
   readonly hints: FrameHints;
+  /** Files in it can be cloned. */
+  readonly canClone: boolean;
   readonly #options: StoreOptions;
 
-  private constructor(dir: string, hints: FrameHints, options: StoreOptions) {
+  private constructor(dir: string, hints: FrameHints, canClone: boolean, options: StoreOptions) {
     this.dir = dir;
+    this.canClone = canClone;
     this.hints = hints;
     this.#options = options;
   }
@@ -66,7 +70,8 @@ export class ImageStore {
       await mkdir(join(root, "hints"), { recursive: true, mode: 0o700 });
       if (process.platform !== "win32") await chmod(root, 0o700);
     });
-    const store = new ImageStore(root, await FrameHints.open(join(root, "hints"), options.logger), options);
+    const hints = await FrameHints.open(join(root, "hints"), options.logger);
+    const store = new ImageStore(root, hints, await canCloneIn(join(root, "images")), options);
     try {
       await onDisk(root, () => store.#removeLeftovers());
     } catch (err) {

@@ -1,7 +1,8 @@
-import { equalBytes, isAppError } from "@ckmesh/core";
-import { changedPages, type DiskContent, diskPages, type IndexFile } from "@ckmesh/image";
+import { equalBytes } from "@ckmesh/core";
+import { changedPages, diskPages, type IndexFile } from "@ckmesh/image";
+import { type DiskPaths, openDiskBase } from "./disk-base.js";
 import { type DiskLayout, layOutDisk, type UnpackFormat } from "./disk-layout.js";
-import { hasStamp, stampDisk } from "./disk-stamp.js";
+import { stampDisk } from "./disk-stamp.js";
 import { ImageWorkers } from "./image-workers.js";
 import { openIndex } from "./open-index.js";
 import { openPack, type PackFile } from "./pack-file.js";
@@ -31,7 +32,7 @@ export interface UnpackOptions extends WorkOptions {
    * The disk of another version in the same format. If its stamp is right and the file system has clones, only
    * what differs is written.
    */
-  readonly base?: { readonly indexPath: string; readonly diskPath: string };
+  readonly base?: DiskPaths;
 }
 
 export interface UnpackResult {
@@ -94,37 +95,18 @@ interface Plan {
 
 /** A clone of the base and what is to be changed in it; undefined: the disk is rebuilt from nothing. */
 async function planUpdate(
-  base: NonNullable<UnpackOptions["base"]>,
+  base: DiskPaths,
   index: IndexFile,
   layout: DiskLayout,
   format: UnpackFormat,
   outPath: string,
 ): Promise<{ readonly out: TemporaryFile; readonly plan: Plan } | undefined> {
-  const before = await openBase(base, format);
+  const before = await openDiskBase(base, format);
   if (before === undefined) return undefined;
-  const pages = changedPages(before.content, { ...layout, pages: await index.section("pages") });
+  const pages = changedPages(before, { ...layout, pages: await index.section("pages") });
   const out = await TemporaryFile.clone(outPath, base.diskPath);
   if (out === undefined) return undefined;
   return { out, plan: { index, layout, pages, clonedBytes: before.fileLength } };
-}
-
-/** What the disk of a base holds, if it is as it was when it was proven; a base is never needed. */
-async function openBase(
-  { indexPath, diskPath }: NonNullable<UnpackOptions["base"]>,
-  format: UnpackFormat,
-): Promise<{ readonly content: DiskContent; readonly fileLength: number } | undefined> {
-  try {
-    const index = await openIndex(indexPath);
-    if (!(await hasStamp(diskPath, { id: index.signed.idHex, format }))) return undefined;
-    const layout = await layOutDisk(index, format);
-    return {
-      content: { ...layout, pages: await index.section("pages") },
-      fileLength: layout.fileLength,
-    };
-  } catch (err) {
-    if (!isAppError(err)) throw err;
-    return undefined; // no index, a damaged one, one of an opaque pack
-  }
 }
 
 async function writeFile(
