@@ -49,3 +49,25 @@ describe.skipIf(clones === undefined)("a client on a file system that clones fil
     }
   });
 });
+
+describe("a client that seeds no packs", () => {
+  it("keeps disk and index only, and takes the old frames of each update from the disk", async () => {
+    const config = { materialize: "original", seedPacks: false } as const;
+    await fixture.publish(1, 4);
+    for (const version of [1, 2, 3]) {
+      // From the second version on, its pack keeps frames with sectors that no disk shows any more.
+      if (version > 1) await fixture.publish(version, 4, { changed: 3 });
+      const found = versionOf(await fixture.once("one", config), version);
+      expect(found).toMatchObject({ state: "active", packShed: true, disk: `Win11_${version}.img` });
+      expect(Object.values(found.bytes).reduce((sum, n) => sum + n)).toBe(found.needed);
+      if (version > 1) expect(found.bytes.origin).toBeLessThan(MIB / 4);
+      expect(await fixture.isIdentical("one", version).catch(() => "no pack")).toBe("no pack");
+    }
+    // Switched on again: the pack comes back, with no byte from the origin.
+    const { bytes } = fixture.origin;
+    const status = await fixture.once("one", { ...config, seedPacks: true });
+    expect(versionOf(status, 3).packShed).toBeUndefined();
+    expect(await fixture.isIdentical("one", 3)).toBe(true);
+    expect(fixture.origin.bytes).toBe(bytes);
+  });
+});

@@ -1,10 +1,10 @@
-import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "@ckmesh/core";
 import { type DiskPaths, unpackImage, type VersionFiles } from "@ckmesh/store";
 import type { ImageSettings } from "./client-context.js";
 import type { MaterializeFormat } from "./config-schema.js";
 import { askConsent } from "./consent-hook.js";
+import { isFile } from "./is-file.js";
 import { nearestDisk } from "./nearest-disk.js";
 import type { VersionDriver } from "./version-driver.js";
 
@@ -85,12 +85,4 @@ async function rebuildDisk(
   const { isClone, rebuiltPages } = result;
   options.logger.info({ file: fileName, isClone, rebuiltPages }, "disk rebuilt and proven");
   return fileName;
-}
-
-async function isFile(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isFile();
-  } catch {
-    return false; // absent: it is rebuilt
-  }
 }

@@ -84,6 +84,8 @@ export interface VersionStatus {
   readonly peers: number;
   /** File name of the rebuilt disk. */
   readonly disk?: string;
+  /** Its pack was given up (`seedPacks: false`): disk and index are here. */
+  readonly packShed?: true;
   /** Bytes that it will still take in the store until its disk is rebuilt; absent: it is, or nothing is fetched. */
   readonly spaceNeeded?: SpaceNeeded;
   /** What keeps it from being fetched, or from becoming active; absent: nothing. */

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { type AppError, describeError, isAppError, type Logger } from "@ckmesh/core";
 import { decodeHead, type SignedHead } from "@ckmesh/image";
 import {
@@ -5,8 +6,12 @@ import {
   NO_SOURCE_BYTES,
   packKey,
   type VersionFiles,
+  restorePack,
+  type ShedPack,
+  shedPack,
   type VersionRecord,
   type VersionState,
+  versionPaths,
 } from "@ckmesh/store";
 import { Backoff } from "@ckmesh/swarm";
 import { callsForCheck } from "./access-lost.js";
@@ -60,6 +65,7 @@ export class VersionDriver {
   readonly #backoff: Backoff;
   #state: VersionState;
   #disk: string | undefined;
+  #shed: ShedPack | undefined;
   #error: StatusError | undefined;
   #files: VersionFiles | undefined;
   #transfer: VersionTransfer | undefined;
@@ -80,6 +86,7 @@ export class VersionDriver {
     this.#backoff = new Backoff(RETRY_MIN_MS, RETRY_MAX_MS, context.random);
     this.#state = record.state;
     this.#disk = record.disk;
+    this.#shed = record.shed;
     this.#error = record.error;
   }
 
@@ -99,8 +106,14 @@ export class VersionDriver {
     return this.#files;
   }
 
+  /** All of it is proven and here: its pack, or the disk that it was given up for. */
   get isComplete(): boolean {
-    return this.#files?.isComplete ?? false;
+    return this.isShed || (this.#files?.isComplete ?? false);
+  }
+
+  /** It has its disk and its index only: `regain` makes its pack again. */
+  get isShed(): boolean {
+    return this.#shed !== undefined;
   }
 
   /** It will not be tried again as it is: the publisher has to act. */
@@ -130,6 +143,7 @@ export class VersionDriver {
       isFramesIndex: this.#options.record.isFramesIndex,
       wasted: this.#waste.bytes,
       ...(this.#disk !== undefined && { disk: this.#disk }),
+      ...(this.isShed && { packShed: true }),
       ...(this.#disk === undefined && this.#space?.isNeeded === true && { spaceNeeded: this.#space.now }),
       ...(this.#error !== undefined && { error: this.#error }),
     };
@@ -164,10 +178,10 @@ export class VersionDriver {
       id: this.signed.idHex,
       state: this.#state,
       swarming: this.#whyNoSwarm() ?? true,
-      haveRows: files?.have.count ?? 0,
+      haveRows: files?.have.count ?? this.#shed?.rows ?? 0,
       rows: files?.table.layout.rows ?? 0,
       needed: neededBytes(this.signed.head),
-      bytes: files?.bytes ?? NO_SOURCE_BYTES,
+      bytes: files?.bytes ?? this.#shed?.bytes ?? NO_SOURCE_BYTES,
       wasted: this.#waste.bytes,
       rate: {
         peers: this.#transfer?.peersRate ?? 0,
@@ -197,6 +211,46 @@ export class VersionDriver {
     await this.#files?.checkpoint();
   }
 
+  /** Gives up the pack of a complete version that has its disk: nobody gets rows of it any more. */
+  async shed(): Promise<void> {
+    const files = this.#files;
+    if (files?.isComplete !== true || this.#disk === undefined) return;
+    await this.pause();
+    const shed = { rows: files.have.count, bytes: files.bytes };
+    this.#forget();
+    await files.close();
+    const keptBytes = await shedPack(files.paths);
+    this.#shed = shed;
+    this.#logger.info({ keptBytes }, "pack given up: the disk holds its frames");
+    this.#options.onChanged();
+  }
+
+  /** Makes the pack again, from the disk: it is a source of frames then, whole or in part, and serves nobody yet. */
+  async regain(): Promise<void> {
+    const { context } = this.#options;
+    const { name, version } = this.signed.head;
+    const { materialize: format } = context.settings;
+    if (this.#shed === undefined || this.#disk === undefined || format === "off") return;
+    const folder = context.store.folder(name);
+    const paths = versionPaths(folder, name, version);
+    await context.store.requireSpace(this.signed.head.pack.length, `${name} version ${version}, made again`);
+    await restorePack(paths, { path: join(folder, this.#disk), format }, { signal: this.#abort.signal });
+    const files = await context.store.openVersion(name, this.#options.headBlock);
+    this.#files = files;
+    this.#shed = undefined;
+    context.openPacks.set(this.#packKey(), files);
+    if (files.have.isFull) await files.finish({ signal: this.#abort.signal });
+    else this.#logger.warn({ missing: files.have.length - files.have.count }, "pack not whole again");
+    await context.store.noteFrames(files);
+    this.#options.onChanged();
+  }
+
+  #forget(): void {
+    this.#options.context.openPacks.delete(this.#packKey());
+    this.#files = undefined;
+    this.#space = undefined;
+  }
+
   /** Stops transfers and closes the files; whole rows stay on the disk. Safe to call twice. */
   async close(): Promise<void> {
     this.#abort.abort();
@@ -209,6 +263,7 @@ export class VersionDriver {
 
   async #start(): Promise<void> {
     if (this.#abort.signal.aborted || this.#isBarred || this.#transfer !== undefined) return;
+    if (this.isShed) return;
     const { context } = this.#options;
     try {
       if (this.#files === undefined) {

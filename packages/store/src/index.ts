@@ -9,6 +9,7 @@ export { countDiskBytes, estimateDiskBytes } from "./disk-space.js";
 export {
   type ImageRecord,
   NO_WASTE,
+  type ShedPack,
   type VersionRecord,
   type VersionState,
   type WastedBytes,
@@ -31,6 +32,7 @@ export { refuseExisting } from "./refuse-existing.js";
 export { RowFiles } from "./row-files.js";
 export { NO_SOURCE_BYTES, type RowSource, type SourceBytes } from "./row-source.js";
 export { RowTable } from "./row-table.js";
+export { restorePack, shedPack } from "./shed-pack.js";
 export { fileErrorCode, storeError } from "./store-error.js";
 export { versionPaths } from "./store-layout.js";
 export { storedSourceBytes } from "./stored-source-bytes.js";
