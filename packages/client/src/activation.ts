@@ -1,10 +1,11 @@
-import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "@ckmesh/core";
-import { unpackImage, type VersionFiles } from "@ckmesh/store";
+import { type DiskPaths, unpackImage, type VersionFiles } from "@ckmesh/store";
 import type { ImageSettings } from "./client-context.js";
 import type { MaterializeFormat } from "./config-schema.js";
 import { askConsent } from "./consent-hook.js";
+import { isFile } from "./is-file.js";
+import { nearestDisk } from "./nearest-disk.js";
 import type { VersionDriver } from "./version-driver.js";
 
 /**
@@ -18,9 +19,19 @@ export async function stageVersion(
   files: VersionFiles,
   folder: string,
   settings: ImageSettings,
-  options: { readonly signal: AbortSignal; readonly logger: Logger },
+  options: {
+    readonly signal: AbortSignal;
+    readonly logger: Logger;
+    /** All versions of the image: their disks are what the new one may be a clone of. */
+    readonly versions: Iterable<VersionDriver>;
+  },
 ): Promise<{ readonly disk: string | undefined } | false> {
-  const disk = await rebuildDisk(folder, files, settings.materialize, { ...options, proven: driver.disk });
+  const base = nearestDisk(folder, driver.signed.head, options.versions);
+  const disk = await rebuildDisk(folder, files, settings.materialize, {
+    ...options,
+    base,
+    proven: driver.disk,
+  });
   if (driver.state === "verified") driver.setState("staged", disk);
   if (settings.consentHook === undefined) return { disk };
   const asked = {
@@ -48,30 +59,30 @@ async function rebuildDisk(
   folder: string,
   files: VersionFiles,
   format: MaterializeFormat,
-  options: { readonly signal: AbortSignal; readonly logger: Logger; readonly proven: string | undefined },
+  options: {
+    readonly signal: AbortSignal;
+    readonly logger: Logger;
+    readonly proven: string | undefined;
+    readonly base: DiskPaths | undefined;
+  },
 ): Promise<string | undefined> {
   const { head } = files.signed;
   if (options.proven !== undefined && (await isFile(join(folder, options.proven)))) return options.proven;
   if (format === "off" || head.disk === undefined) return undefined;
   const fileName = diskFileName(head.name, head.version, format);
   const outPath = join(folder, fileName);
-  await unpackImage({
+  const result = await unpackImage({
     indexPath: files.paths.index,
     packPath: files.paths.pack,
     outPath,
     format,
     mode: 0o440,
     replace: true, // one that a crash left behind is not proven
+    stamp: true,
+    ...(options.base !== undefined && { base: options.base }),
     signal: options.signal,
   });
-  options.logger.info({ file: fileName }, "disk rebuilt and proven");
+  const { isClone, rebuiltPages } = result;
+  options.logger.info({ file: fileName, isClone, rebuiltPages }, "disk rebuilt and proven");
   return fileName;
-}
-
-async function isFile(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isFile();
-  } catch {
-    return false; // absent: it is rebuilt
-  }
 }

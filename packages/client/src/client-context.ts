@@ -60,5 +60,6 @@ export interface ImageSettings {
   policyOf(image: string): Policy;
   readonly keep: number;
   readonly materialize: MaterializeFormat;
+  readonly seedPacks: boolean;
   readonly consentHook: string | undefined;
 }

@@ -38,6 +38,9 @@ export async function readSettings(config: ClientConfig): Promise<ClientSettings
   if (config.signature === "required" && publishers.length === 0) {
     throw invalid("signature", "required, but publishers names no key: no image could be accepted");
   }
+  if (!config.seedPacks && config.materialize === "off") {
+    throw invalid("seedPacks", "false, but materialize is off: neither a pack nor a disk would be kept");
+  }
   const { wanBudget } = config;
   return {
     isOriginPrivate: /^https:/i.test(config.origin),
@@ -47,6 +50,7 @@ export async function readSettings(config: ClientConfig): Promise<ClientSettings
         config.manual.includes(image) ? "manual" : config.suggest.includes(image) ? "suggest" : config.policy,
       keep: config.keep,
       materialize: config.materialize,
+      seedPacks: config.seedPacks,
       consentHook: config.consentHook,
     },
     wan: {

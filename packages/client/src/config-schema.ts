@@ -30,6 +30,9 @@ export const clientConfigSchema = Type.Object({
   ),
   wanTimetable: names("When less may be used: mon-fri 08:00-18:00 slow; the first line that fits counts"),
   materialize: Type.Enum([...MATERIALIZE_FORMATS], { description: "Rebuild the disk beside the pack" }),
+  seedPacks: flag(
+    "Keep the packs of active versions for peers; false needs materialize: disk and index stay",
+  ),
   ...originConfigProperties,
   publishers: names("Public keys that may sign images, 64 hexadecimal characters each"),
   signature: Type.Enum(["required", "whenConfigured"], {
@@ -69,6 +72,7 @@ export const clientConfigDefaults = {
   allowOpenSwarm: false,
   wanTimetable: [],
   materialize: "off",
+  seedPacks: true,
   ...originConfigDefaults,
   publishers: [],
   signature: "whenConfigured",

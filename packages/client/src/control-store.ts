@@ -99,6 +99,7 @@ async function offlineVersion(
     rate: { peers: 0, origin: 0 },
     peers: 0,
     ...(known?.disk !== undefined && { disk: known.disk }),
+    ...(known?.shed !== undefined && !stored.isComplete && { packShed: true }),
     ...(known?.error !== undefined && { error: known.error }),
   };
 }
@@ -114,7 +115,8 @@ async function offlineRollback(
   try {
     const record = await store.loadRecord(image);
     const stored = await store.versions(image);
-    const complete = stored.filter((s) => s.isComplete).map((s) => s.version);
+    const shed = new Set(record.versions.filter((v) => v.shed !== undefined).map((v) => v.version));
+    const complete = stored.filter((s) => s.isComplete || shed.has(s.version)).map((s) => s.version);
     const target = rollbackTarget(complete, record.active, version);
     if (target === undefined) throw unknownVersion(image, version);
     const disk = record.versions.find((v) => v.version === target)?.disk;

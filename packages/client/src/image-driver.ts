@@ -293,10 +293,18 @@ export class ImageDriver {
   /** Complete versions serve, the newest of the others goes on if it is wanted. */
   async #start(complete: readonly VersionDriver[], partial: readonly VersionDriver[]): Promise<void> {
     const { newest } = this;
+    if (this.#context.settings.seedPacks) {
+      for (const driver of this.#drivers.filter(({ isShed }) => isShed)) {
+        await this.#regain(driver);
+        await driver.start();
+      }
+    }
     // Complete ones are sources for the partial one, which may have to wait for the network.
     for (const driver of complete) await driver.start();
     for (const driver of partial) {
-      if (driver === newest && this.#choice.isWanted(driver)) void driver.start();
+      if (driver !== newest || !this.#choice.isWanted(driver)) continue;
+      await this.#regain(this.#choice.newestShed(driver.version));
+      void driver.start();
     }
   }
 
@@ -342,7 +350,17 @@ export class ImageDriver {
       this.#logger.info({ version: other.version }, "older version is no longer fetched");
       await this.#versions.pause(other);
     }
+    await this.#regain(this.#choice.newestShed(driver.version));
     await driver.start();
+  }
+
+  /** Makes the pack of a version again; what that does not bring is fetched. */
+  async #regain(driver: VersionDriver | undefined): Promise<void> {
+    try {
+      await driver?.regain();
+    } catch (err) {
+      this.#logger.warn({ err, version: driver?.version }, "pack not made again from its disk");
+    }
   }
 
   async #verified(driver: VersionDriver): Promise<void> {
@@ -362,14 +380,16 @@ export class ImageDriver {
   /** verified → staged → active, as far as the publisher, the policy, the disk and the hook let it. */
   async #activate(driver: VersionDriver, isAsked: boolean): Promise<void> {
     const { store, settings } = this.#context;
-    if (driver.files === undefined || (this.#choice.isEnd(driver) && !isAsked)) return;
+    if (this.#choice.isEnd(driver) && !isAsked) return;
     if (!this.#choice.mayActivate(driver)) {
       this.#wakeInTime();
       return;
     }
     this.#activating = driver;
     try {
-      const options = { signal: this.#abort.signal, logger: this.#logger };
+      await driver.regain();
+      if (driver.files === undefined) return;
+      const options = { signal: this.#abort.signal, logger: this.#logger, versions: this.#drivers };
       const staged = await stageVersion(driver, driver.files, store.folder(this.name), settings, options);
       if (staged === false) return;
       await store.setActive(this.name, driver.version, staged.disk);
@@ -385,6 +405,7 @@ export class ImageDriver {
       await saved;
       if (before !== driver) this.#report(driver.version, "active");
       await this.#prune();
+      if (!settings.seedPacks) for (const each of this.#drivers) await each.shed();
     } catch (err) {
       const failure = asAppError(err);
       if (failure.code === "ERR_ABORTED") return;

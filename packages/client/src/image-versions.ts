@@ -1,9 +1,12 @@
+import { join } from "node:path";
 import type { AppError, Logger } from "@ckmesh/core";
 import { decodeHead } from "@ckmesh/image";
-import type { VersionFiles, VersionRecord } from "@ckmesh/store";
+import { type VersionFiles, type VersionRecord, versionPaths } from "@ckmesh/store";
 import type { ClientContext } from "./client-context.js";
 import type { Offer } from "./image-offer.js";
 import { newVersionRecord } from "./image-state.js";
+import { isFile } from "./is-file.js";
+import { nearestDisk } from "./nearest-disk.js";
 import { VersionDriver } from "./version-driver.js";
 
 /** What an image hears of its versions. */
@@ -48,7 +51,7 @@ export class ImageVersions {
   /**
    * Takes what is in the store; nothing is started.
    * @param known what was kept of the versions
-   * @returns those that are complete there, and the others
+   * @returns those that are complete there, and the others; in neither: those that have their disk only
    */
   async open(known: readonly VersionRecord[]): Promise<{
     readonly complete: readonly VersionDriver[];
@@ -59,9 +62,13 @@ export class ImageVersions {
     const partial: VersionDriver[] = [];
     for (const { version, headBlock, isComplete } of await context.store.versions(name)) {
       const signed = decodeHead(headBlock);
-      const record =
+      const { shed, ...record } =
         known.find((v) => v.version === version && v.id === signed.idHex) ??
         newVersionRecord(signed, isComplete ? "verified" : "fetching", false);
+      if (shed !== undefined && !isComplete && (await this.#hasDisk(record))) {
+        this.#add({ ...record, shed }, headBlock, undefined);
+        continue;
+      }
       (isComplete ? complete : partial).push(this.#add(record, headBlock, undefined));
     }
     return { complete, partial };
@@ -82,6 +89,14 @@ export class ImageVersions {
       isFramesIndex: offer.isFramesIndex,
     };
     return await this.#privately(this.#drivers.get(version) ?? this.#add(record, offer.block, offer.etag));
+  }
+
+  /** Its index has its final name, and its disk is there. */
+  async #hasDisk({ version, disk }: Pick<VersionRecord, "version" | "disk">): Promise<boolean> {
+    const folder = this.#options.context.store.folder(this.#options.name);
+    if (disk === undefined) return false;
+    const files = [versionPaths(folder, this.#options.name, version).index, join(folder, disk)];
+    return (await Promise.all(files.map(isFile))).every(Boolean);
   }
 
   /** What it has stays a source of equal frames. */
@@ -121,6 +136,10 @@ export class ImageVersions {
       headBlock,
       ...(etag !== undefined && { aliasEtag: etag }),
       previous: () => previous(record.version),
+      base: () => {
+        const image = { name: this.#options.name, version: record.version };
+        return nearestDisk(context.store.folder(image.name), image, this.#drivers.values());
+      },
       onVerified: () => events.verified(driver),
       onStale: () => events.stale(),
       onFault: (err) => events.fault(record.version, err),

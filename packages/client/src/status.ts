@@ -1,6 +1,7 @@
 import type { ErrorCode } from "@ckmesh/core";
 import type { SourceBytes, VersionState, WastedBytes } from "@ckmesh/store";
 import type { Policy } from "./config-schema.js";
+import type { SpaceNeeded } from "./space-need.js";
 
 /** What `status --json` shows; its keys are API (docs: json output). */
 export interface ClientStatus {
@@ -83,6 +84,10 @@ export interface VersionStatus {
   readonly peers: number;
   /** File name of the rebuilt disk. */
   readonly disk?: string;
+  /** Its pack was given up (`seedPacks: false`): disk and index are here. */
+  readonly packShed?: true;
+  /** Bytes that it will still take in the store until its disk is rebuilt; absent: it is, or nothing is fetched. */
+  readonly spaceNeeded?: SpaceNeeded;
   /** What keeps it from being fetched, or from becoming active; absent: nothing. */
   readonly clearance?: ClearanceStatus;
   readonly error?: StatusError;

@@ -46,6 +46,12 @@ export class VersionChoice {
     return this.newestFirst().find((driver) => driver.isComplete && driver.version < below)?.files;
   }
 
+  /** The newest version below that has its disk only, unless a newer one has its pack. */
+  newestShed(below: number): VersionDriver | undefined {
+    const newest = this.newestFirst().find((driver) => driver.isComplete && driver.version < below);
+    return newest?.isShed === true ? newest : undefined;
+  }
+
   /** Its publisher lets this machine make it active now. A rollout delays nobody who had it once. */
   mayActivate({ version, state }: VersionDriver): boolean {
     switch (this.#options.control.clearanceOf(version).type) {
@@ -97,8 +103,11 @@ export class VersionChoice {
     const { active } = this.#record;
     if (active === undefined) return [];
     const { control, settings } = this.#options;
-    const older = this.newestFirst().filter((v) => v.isComplete && v.version < active);
-    const good = older.filter((v) => !control.isWithdrawn(v.version));
+    // A superseded one that is not complete: its pack could not be made again from its disk.
+    const older = this.newestFirst().filter(
+      (v) => (v.isComplete || v.state === "superseded") && v.version < active,
+    );
+    const good = older.filter((v) => v.isComplete && !control.isWithdrawn(v.version));
     const kept = new Set(good.slice(0, settings.keep));
     return older.filter((v) => !kept.has(v));
   }

@@ -1,11 +1,17 @@
+import { join } from "node:path";
 import { type AppError, describeError, isAppError, type Logger } from "@ckmesh/core";
 import { decodeHead, type SignedHead } from "@ckmesh/image";
 import {
+  type DiskPaths,
   NO_SOURCE_BYTES,
   packKey,
   type VersionFiles,
+  restorePack,
+  type ShedPack,
+  shedPack,
   type VersionRecord,
   type VersionState,
+  versionPaths,
 } from "@ckmesh/store";
 import { Backoff } from "@ckmesh/swarm";
 import { callsForCheck } from "./access-lost.js";
@@ -13,8 +19,9 @@ import { asAppError } from "./as-app-error.js";
 import { ByteCounts } from "./byte-counts.js";
 import type { ClientContext } from "./client-context.js";
 import { IndexCarry } from "./index-carry.js";
-import { missingBytes, neededBytes } from "./needed-bytes.js";
+import { neededBytes } from "./needed-bytes.js";
 import { OriginRows } from "./origin-rows.js";
+import { SpaceNeed } from "./space-need.js";
 import type { StatusError, VersionStatus } from "./status.js";
 import { VersionTransfer } from "./version-transfer.js";
 import { Waste } from "./waste.js";
@@ -32,6 +39,8 @@ export interface VersionDriverOptions {
   readonly aliasEtag?: string;
   /** The newest complete version of the image, if any. */
   readonly previous: () => VersionFiles | undefined;
+  /** The disk that the new one may be a clone of. */
+  readonly base: () => DiskPaths | undefined;
   /** Every byte is proven and the pack has its final name. */
   readonly onVerified: () => void;
   /** The origin no longer has this version where it was, or refuses it: its head is to be looked at again. */
@@ -56,6 +65,7 @@ export class VersionDriver {
   readonly #backoff: Backoff;
   #state: VersionState;
   #disk: string | undefined;
+  #shed: ShedPack | undefined;
   #error: StatusError | undefined;
   #files: VersionFiles | undefined;
   #transfer: VersionTransfer | undefined;
@@ -63,6 +73,7 @@ export class VersionDriver {
   #cancelRetry: (() => void) | undefined;
   #isFailed = false;
   #isBarred = false;
+  #space: SpaceNeed | undefined;
   #spaceSeenAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: VersionDriverOptions) {
@@ -75,6 +86,7 @@ export class VersionDriver {
     this.#backoff = new Backoff(RETRY_MIN_MS, RETRY_MAX_MS, context.random);
     this.#state = record.state;
     this.#disk = record.disk;
+    this.#shed = record.shed;
     this.#error = record.error;
   }
 
@@ -94,8 +106,14 @@ export class VersionDriver {
     return this.#files;
   }
 
+  /** All of it is proven and here: its pack, or the disk that it was given up for. */
   get isComplete(): boolean {
-    return this.#files?.isComplete ?? false;
+    return this.isShed || (this.#files?.isComplete ?? false);
+  }
+
+  /** It has its disk and its index only: `regain` makes its pack again. */
+  get isShed(): boolean {
+    return this.#shed !== undefined;
   }
 
   /** It will not be tried again as it is: the publisher has to act. */
@@ -125,6 +143,8 @@ export class VersionDriver {
       isFramesIndex: this.#options.record.isFramesIndex,
       wasted: this.#waste.bytes,
       ...(this.#disk !== undefined && { disk: this.#disk }),
+      ...(this.isShed && { packShed: true }),
+      ...(this.#disk === undefined && this.#space?.isNeeded === true && { spaceNeeded: this.#space.now }),
       ...(this.#error !== undefined && { error: this.#error }),
     };
   }
@@ -158,10 +178,10 @@ export class VersionDriver {
       id: this.signed.idHex,
       state: this.#state,
       swarming: this.#whyNoSwarm() ?? true,
-      haveRows: files?.have.count ?? 0,
+      haveRows: files?.have.count ?? this.#shed?.rows ?? 0,
       rows: files?.table.layout.rows ?? 0,
       needed: neededBytes(this.signed.head),
-      bytes: files?.bytes ?? NO_SOURCE_BYTES,
+      bytes: files?.bytes ?? this.#shed?.bytes ?? NO_SOURCE_BYTES,
       wasted: this.#waste.bytes,
       rate: {
         peers: this.#transfer?.peersRate ?? 0,
@@ -191,6 +211,46 @@ export class VersionDriver {
     await this.#files?.checkpoint();
   }
 
+  /** Gives up the pack of a complete version that has its disk: nobody gets rows of it any more. */
+  async shed(): Promise<void> {
+    const files = this.#files;
+    if (files?.isComplete !== true || this.#disk === undefined) return;
+    await this.pause();
+    const shed = { rows: files.have.count, bytes: files.bytes };
+    this.#forget();
+    await files.close();
+    const keptBytes = await shedPack(files.paths);
+    this.#shed = shed;
+    this.#logger.info({ keptBytes }, "pack given up: the disk holds its frames");
+    this.#options.onChanged();
+  }
+
+  /** Makes the pack again, from the disk: it is a source of frames then, whole or in part, and serves nobody yet. */
+  async regain(): Promise<void> {
+    const { context } = this.#options;
+    const { name, version } = this.signed.head;
+    const { materialize: format } = context.settings;
+    if (this.#shed === undefined || this.#disk === undefined || format === "off") return;
+    const folder = context.store.folder(name);
+    const paths = versionPaths(folder, name, version);
+    await context.store.requireSpace(this.signed.head.pack.length, `${name} version ${version}, made again`);
+    await restorePack(paths, { path: join(folder, this.#disk), format }, { signal: this.#abort.signal });
+    const files = await context.store.openVersion(name, this.#options.headBlock);
+    this.#files = files;
+    this.#shed = undefined;
+    context.openPacks.set(this.#packKey(), files);
+    if (files.have.isFull) await files.finish({ signal: this.#abort.signal });
+    else this.#logger.warn({ missing: files.have.length - files.have.count }, "pack not whole again");
+    await context.store.noteFrames(files);
+    this.#options.onChanged();
+  }
+
+  #forget(): void {
+    this.#options.context.openPacks.delete(this.#packKey());
+    this.#files = undefined;
+    this.#space = undefined;
+  }
+
   /** Stops transfers and closes the files; whole rows stay on the disk. Safe to call twice. */
   async close(): Promise<void> {
     this.#abort.abort();
@@ -203,6 +263,7 @@ export class VersionDriver {
 
   async #start(): Promise<void> {
     if (this.#abort.signal.aborted || this.#isBarred || this.#transfer !== undefined) return;
+    if (this.isShed) return;
     const { context } = this.#options;
     try {
       if (this.#files === undefined) {
@@ -311,9 +372,11 @@ export class VersionDriver {
 
   /** @throws {AppError} ERR_STORE_FULL when what is missing does not fit any more */
   async #requireSpace(files: VersionFiles): Promise<void> {
-    const { head } = this.signed;
-    const missing = missingBytes(head, files.bytes);
-    await this.#options.context.store.requireSpace(missing, `${head.name} version ${head.version}`);
+    const { context, base } = this.#options;
+    const { store, settings } = context;
+    const format = this.#disk === undefined ? settings.materialize : "off";
+    this.#space ??= await SpaceNeed.open({ files, store, format, base: base(), logger: this.#logger });
+    await this.#space.require();
   }
 
   /** Looks at the free space now and then while rows come. */

@@ -1,5 +1,6 @@
 export type { ByteSource } from "./byte-source.js";
 export { carryOverPieces, type NewIndex, type OldIndex } from "./carry-over.js";
+export { changedPages, type DiskContent } from "./changed-pages.js";
 export {
   FRAME_BYTES,
   FRAME_RECORD_BYTES,

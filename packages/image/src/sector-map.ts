@@ -88,6 +88,12 @@ export class SectorMapCursor {
     return true;
   }
 
+  /** Leaves out all (parts of) runs before disk sector `start`; as `takeUntil`. */
+  skipTo(start: number): void {
+    while (this.count > 0 && this.position < start)
+      this.#advance(Math.min(this.count, start - this.position));
+  }
+
   /**
    * Takes all (parts of) runs before disk sector `end`, as triples position, count, unique sector. Begins
    * where the last call ended; `next()` must have been called once before the first.
@@ -97,11 +103,15 @@ export class SectorMapCursor {
     while (this.count > 0 && this.position < end) {
       const count = Math.min(this.count, end - this.position);
       triples.push(this.position, count, this.sector);
-      this.position += count;
-      this.sector += count;
-      this.count -= count;
-      if (this.count === 0) this.next();
+      this.#advance(count);
     }
     return Float64Array.from(triples);
+  }
+
+  #advance(count: number): void {
+    this.position += count;
+    this.sector += count;
+    this.count -= count;
+    if (this.count === 0) this.next();
   }
 }

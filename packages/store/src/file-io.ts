@@ -21,6 +21,30 @@ export function writeFully(fd: number, bytes: Uint8Array, position: number): voi
   }
 }
 
+/** Blocks are compared and written as file systems keep them. */
+const BLOCK_BYTES = 4096;
+const COMPARE_BYTES = 1 << 20;
+
+/** Writes those blocks of `bytes` that differ from what the file holds there. Blocks: for worker threads. */
+export function writeChanged(fd: number, bytes: Uint8Array, position: number): void {
+  const held = Buffer.allocUnsafe(Math.min(COMPARE_BYTES, bytes.length));
+  for (let start = 0; start < bytes.length; start += held.length) {
+    const wanted = bytes.subarray(start, start + held.length);
+    const isThere = readFully(fd, held.subarray(0, wanted.length), position + start);
+    let from = -1;
+    for (let at = 0; at < wanted.length; at += BLOCK_BYTES) {
+      const end = Math.min(at + BLOCK_BYTES, wanted.length);
+      const isSame = isThere && Buffer.compare(wanted.subarray(at, end), held.subarray(at, end)) === 0;
+      if (!isSame && from < 0) from = at;
+      if (isSame && from >= 0) {
+        writeFully(fd, wanted.subarray(from, at), position + start + from);
+        from = -1;
+      }
+    }
+    if (from >= 0) writeFully(fd, wanted.subarray(from), position + start + from);
+  }
+}
+
 /** A regular file as a source of bytes; opened for each read, so that there is nothing to close. */
 export async function fileSource(path: string): Promise<ByteSource> {
   const read = async (offset: number, length: number): Promise<Uint8Array> =>

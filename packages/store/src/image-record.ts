@@ -1,6 +1,7 @@
 import { readFile, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, ERROR_CODES, type ErrorCode, Fields, isAppError, type Logger } from "@ckmesh/core";
+import type { RowSource, SourceBytes } from "./row-source.js";
 import { fileErrorCode } from "./store-error.js";
 import { writeAtomic } from "./write-atomic.js";
 
@@ -26,6 +27,12 @@ export interface WastedBytes {
 
 export const NO_WASTE: WastedBytes = { rejected: 0, duplicate: 0, retried: 0, origin: 0 };
 
+/** What a status says of a version without its pack. */
+export interface ShedPack {
+  readonly rows: number;
+  readonly bytes: SourceBytes;
+}
+
 export interface VersionRecord {
   readonly version: number;
   /** Version id, hex. */
@@ -38,6 +45,8 @@ export interface VersionRecord {
   readonly wasted: WastedBytes;
   /** File name of the rebuilt disk beside the pack. */
   readonly disk?: string;
+  /** Its pack was given up for its disk: what it held then. */
+  readonly shed?: ShedPack;
   readonly error?: { readonly code: ErrorCode; readonly message: string };
 }
 
@@ -101,6 +110,21 @@ function parseImageRecord(text: string): ImageRecord {
   };
 }
 
+function parseShed(f: Fields): ShedPack {
+  const bytes = f.map("bytes");
+  const of = (source: RowSource): number => bytes.int(source, 0, MAX);
+  return {
+    rows: f.int("rows", 0, MAX),
+    bytes: {
+      previous: of("previous"),
+      delta: of("delta"),
+      host: of("host"),
+      peers: of("peers"),
+      origin: of("origin"),
+    },
+  };
+}
+
 function parseVersion(value: unknown): VersionRecord {
   const f = new Fields(value, "version", "ERR_STORE_CORRUPT");
   const wasted = f.map("wasted");
@@ -118,6 +142,7 @@ function parseVersion(value: unknown): VersionRecord {
       origin: wasted.int("origin", 0, MAX),
     },
     ...(f.has("disk") && { disk: f.string("disk", 300) }),
+    ...(f.has("shed") && { shed: parseShed(f.map("shed")) }),
     ...(error && {
       error: { code: error.oneOf("code", ERROR_CODES), message: error.string("message", 10_000) },
     }),

@@ -3,8 +3,10 @@ import { chmod, mkdir, rm, statfs } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { AppError, type Clock, formatBytes, type Logger, MIB } from "@ckmesh/core";
 import { decodeDeltaHead, decodeHead, type HeadCommon, indexLength, packFileName } from "@ckmesh/image";
+import { canCloneIn } from "./clone-file.js";
 import { DeltaFiles } from "./delta/delta-files.js";
 import { deltaFileNames } from "./delta/stored-deltas.js";
+import { diskStampPath } from "./disk-stamp.js";
 import { FrameHints } from "./frame-hints.js";
 import { type ImageRecord, loadImageRecord, saveImageRecord } from "./image-record.js";
 import { onDisk } from "./store-error.js";
@@ -41,10 +43,13 @@ export interface StoreOptions {
 export class ImageStore {
   readonly dir: string;
   readonly hints: FrameHints;
+  /** Files in it can be cloned. */
+  readonly canClone: boolean;
   readonly #options: StoreOptions;
 
-  private constructor(dir: string, hints: FrameHints, options: StoreOptions) {
+  private constructor(dir: string, hints: FrameHints, canClone: boolean, options: StoreOptions) {
     this.dir = dir;
+    this.canClone = canClone;
     this.hints = hints;
     this.#options = options;
   }
@@ -57,7 +62,8 @@ export class ImageStore {
       await mkdir(join(root, "hints"), { recursive: true, mode: 0o700 });
       if (process.platform !== "win32") await chmod(root, 0o700);
     });
-    const store = new ImageStore(root, await FrameHints.open(join(root, "hints"), options.logger), options);
+    const hints = await FrameHints.open(join(root, "hints"), options.logger);
+    const store = new ImageStore(root, hints, await canCloneIn(join(root, "images")), options);
     try {
       await onDisk(root, () => store.#removeLeftovers());
     } catch (err) {
@@ -149,12 +155,9 @@ export class ImageStore {
   async removeVersion(image: string, version: number, disk?: string): Promise<void> {
     const paths = versionPaths(this.folder(image), image, version);
     await this.hints.remove(packKey(image, version));
-    for (const path of [
-      ...Object.values(paths),
-      ...(disk === undefined ? [] : [join(this.folder(image), disk)]),
-    ]) {
-      await rm(path, { force: true });
-    }
+    const diskPath = disk === undefined ? undefined : join(this.folder(image), disk);
+    const disks = diskPath === undefined ? [] : [diskPath, diskStampPath(diskPath)];
+    for (const path of [...Object.values(paths), ...disks]) await rm(path, { force: true });
     await this.#removeDeltas(image, new Set([version]));
   }
 

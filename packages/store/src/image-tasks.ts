@@ -16,8 +16,8 @@ export interface WorkerSetup {
   readonly disk?: { readonly fd: number; readonly shape: DiskShape; readonly extents: ExtentArrays };
   /** The pack to decode: of an image, or of a delta that is applied. */
   readonly pack?: PackSetup;
-  /** The file that is written. */
-  readonly out?: { readonly fd: number; readonly extents: ExtentArrays };
+  /** The file that is written; a clone is written only where its content differs. */
+  readonly out?: { readonly fd: number; readonly extents: ExtentArrays; readonly isClone: boolean };
   /** The pack whose sectors the dictionaries of a delta are made of. */
   readonly base?: PackSetup;
   /** For making a delta. */
@@ -87,6 +87,15 @@ export interface RebuildTask {
   readonly hashes: Uint8Array;
 }
 
+export interface RepackTask {
+  readonly first: number;
+  readonly count: number;
+  /** Of compression. */
+  readonly level: number;
+  /** Disk sector of each unique sector of these frames; -1: not on the disk. */
+  readonly places: Float64Array;
+}
+
 /** The tasks by name, with what they answer. */
 export interface ImageTasks {
   /** Reads and hashes sectors and pages of the disk. */
@@ -99,6 +108,8 @@ export interface ImageTasks {
   readonly hash: { readonly task: FramesTask; readonly result: Uint32Array };
   /** Rebuilds and proves pages, and writes them when there is an out file. */
   readonly rebuild: { readonly task: RebuildTask; readonly result: null };
+  /** Packs frames again from the disk into the pack; answers 1 for each that is there. */
+  readonly repack: { readonly task: RepackTask; readonly result: Uint8Array };
   /** Checks frames of the base and adds their fingerprints to the table. */
   readonly fingerprint: { readonly task: FramesTask; readonly result: null };
   /** Packs frames with dictionaries out of the base. */

@@ -1,12 +1,13 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { describeError, isAppError } from "@ckmesh/core";
 import { PAGE_BYTES } from "@ckmesh/image";
-import { createCodec } from "./codec.js";
+import { createCodec, type FrameCodec } from "./codec.js";
 import { DeltaWork } from "./delta/delta-work.js";
 import { checkFrames, FrameReader, hashFrames } from "./frame-reader.js";
 import { PAGES_PER_TASK, type WorkerReply, type WorkerRequest, type WorkerSetup } from "./image-tasks.js";
 import { packFrames } from "./pack-frames.js";
 import { rebuildPages } from "./rebuild-pages.js";
+import { repackFrames } from "./repack-frames.js";
 import { scanSectors } from "./scan-sectors.js";
 import { storeError } from "./store-error.js";
 
@@ -14,6 +15,8 @@ import { storeError } from "./store-error.js";
 const setup: WorkerSetup = workerData;
 const codec = createCodec(setup.level);
 const deltas = new DeltaWork(setup, codec);
+/** By level. */
+const repackers = new Map<number, FrameCodec>();
 let reader: FrameReader | undefined;
 let pages: Uint8Array | undefined;
 
@@ -41,6 +44,14 @@ async function perform(request: WorkerRequest): Promise<unknown> {
       pages ??= Buffer.allocUnsafeSlow(PAGES_PER_TASK * PAGE_BYTES);
       await rebuildPages(frameReader(), disk, setup.out, pages, request.task);
       return null;
+    }
+    case "repack": {
+      const { disk, pack } = setup;
+      if (disk === undefined || pack === undefined) throw new Error("unreachable: no disk to pack again");
+      const { level } = request.task;
+      const packer = repackers.get(level) ?? createCodec(level);
+      repackers.set(level, packer);
+      return repackFrames(frameReader().table, { disk, fd: pack.fd }, packer, request.task);
     }
     case "fingerprint":
       await deltas.fingerprint(request.task);

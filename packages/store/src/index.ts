@@ -3,9 +3,13 @@ export { DeltaFiles } from "./delta/delta-files.js";
 export { DeltaRebuild, type DeltaRebuildOptions, type RebuiltFrames } from "./delta/delta-rebuild.js";
 export { type DeltaOptions, type DeltaResult, makeDelta } from "./delta/make-delta.js";
 export { type DeltaVerifyResult, verifyDelta } from "./delta/verify-delta.js";
+export { type DiskBase, type DiskPaths, openDiskBase } from "./disk-base.js";
+export type { UnpackFormat } from "./disk-layout.js";
+export { countDiskBytes, estimateDiskBytes } from "./disk-space.js";
 export {
   type ImageRecord,
   NO_WASTE,
+  type ShedPack,
   type VersionRecord,
   type VersionState,
   type WastedBytes,
@@ -17,9 +21,10 @@ export { openIndex } from "./open-index.js";
 export { type PackOptions, type PackResult, packImage } from "./pack-image.js";
 export type { Progress, WorkOptions } from "./progress.js";
 export { refuseExisting } from "./refuse-existing.js";
-export { NO_SOURCE_BYTES, type RowSource, type SourceBytes } from "./row-source.js";
 export { RowFiles } from "./row-files.js";
+export { NO_SOURCE_BYTES, type RowSource, type SourceBytes } from "./row-source.js";
 export { RowTable } from "./row-table.js";
+export { restorePack, shedPack } from "./shed-pack.js";
 export { fileErrorCode, storeError } from "./store-error.js";
 export { versionPaths } from "./store-layout.js";
 export {
@@ -30,7 +35,7 @@ export {
   type StoredVersion,
 } from "./stored-versions.js";
 export { storedSourceBytes } from "./stored-source-bytes.js";
-export { type UnpackFormat, type UnpackOptions, type UnpackResult, unpackImage } from "./unpack-image.js";
+export { type UnpackOptions, type UnpackResult, unpackImage } from "./unpack-image.js";
 export { type VerifyOptions, type VerifyResult, verifyImage } from "./verify-image.js";
 export { VersionFiles } from "./version-files.js";
 export { syncFolder, writeAtomic } from "./write-atomic.js";

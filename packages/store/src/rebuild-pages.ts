@@ -1,6 +1,6 @@
 import { AppError, equalBytes, sha256 } from "@ckmesh/core";
 import { DiskExtents, type DiskShape, HASH_BYTES, PAGE_BYTES, pageBytes, SECTOR_BYTES } from "@ckmesh/image";
-import { writeFully } from "./file-io.js";
+import { writeChanged, writeFully } from "./file-io.js";
 import type { FrameReader } from "./frame-reader.js";
 import type { RebuildTask, WorkerSetup } from "./image-tasks.js";
 import { zeroPage, zeroPageHash } from "./zero-bytes.js";
@@ -34,9 +34,10 @@ export async function rebuildPages(
         details: { page },
       });
     }
-    if (out === undefined || isZero) continue;
+    if (out === undefined || (isZero && !out.isClone)) continue;
+    const write = out.isClone ? writeChanged : writeSparse;
     extents?.forEach(first, length, (diskOffset, fileOffset, count) => {
-      writeSparse(out.fd, content.subarray(diskOffset - first, diskOffset - first + count), fileOffset);
+      write(out.fd, content.subarray(diskOffset - first, diskOffset - first + count), fileOffset);
     });
   }
 }

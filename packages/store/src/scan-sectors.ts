@@ -42,7 +42,11 @@ function hashSectors(bytes: Uint8Array, slot: ScanTask["slot"], base: number): v
   }
 }
 
-function readDisk(disk: NonNullable<WorkerSetup["disk"]>, data: Uint8Array, first: number): void {
+/**
+ * Fills `data` with the sectors of the disk from `first` on.
+ * @throws {AppError} ERR_DISK_INVALID when the file is shorter than its layout says
+ */
+export function readDisk(disk: NonNullable<WorkerSetup["disk"]>, data: Uint8Array, first: number): void {
   const pad = gridPad(disk.shape);
   const start = first * SECTOR_BYTES - pad;
   const extents = new DiskExtents(disk.extents);

@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { type FileHandle, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { chmod, type FileHandle, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { toHex } from "@ckmesh/core";
+import { cloneFile } from "./clone-file.js";
 import { fileError } from "./file-error.js";
 import { storeError } from "./store-error.js";
 import { syncFolder } from "./write-atomic.js";
@@ -34,10 +35,28 @@ export class TemporaryFile {
     const folder = dirname(path);
     try {
       await removeAbandoned(folder, basename(path));
-      const temporary = join(folder, `.${basename(path)}.${toHex(randomBytes(6))}.tmp`);
+      const temporary = temporaryName(path);
       return new TemporaryFile(path, temporary, await open(temporary, "wx+", 0o644));
     } catch (err) {
       throw fileError(err, folder);
+    }
+  }
+
+  /**
+   * As `create`, with the content of `source`, whose blocks both share until one of them is written.
+   * @returns undefined where the file system has no such clones
+   * @throws {AppError} ERR_FILE_NOT_FOUND, ERR_FILE_DENIED, ERR_STORE_FULL
+   */
+  static async clone(path: string, source: string): Promise<TemporaryFile | undefined> {
+    const temporary = temporaryName(path);
+    try {
+      await removeAbandoned(dirname(path), basename(path));
+      if (!(await cloneFile(source, temporary))) return undefined;
+      await chmod(temporary, 0o600); // The clone of a file that nobody may change is such a file too.
+      return new TemporaryFile(path, temporary, await open(temporary, "r+"));
+    } catch (err) {
+      await rm(temporary, { force: true });
+      throw fileError(err, source);
     }
   }
 
@@ -132,6 +151,10 @@ export class TemporaryFile {
       throw storeError(err, this.path);
     }
   }
+}
+
+function temporaryName(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${toHex(randomBytes(6))}.tmp`);
 }
 
 /** True for the name that a `TemporaryFile` has until it is complete. */

@@ -1,13 +1,8 @@
-import { AppError } from "@ckmesh/core";
-import {
-  containerSegments,
-  DiskExtents,
-  type ExtentArrays,
-  fixedVhdFooter,
-  type IndexFile,
-  MAX_VHD_BYTES,
-  VHD_SECTOR_BYTES,
-} from "@ckmesh/image";
+import { equalBytes } from "@ckmesh/core";
+import { changedPages, diskPages, type IndexFile } from "@ckmesh/image";
+import { type DiskPaths, openDiskBase } from "./disk-base.js";
+import { type DiskLayout, layOutDisk, type UnpackFormat } from "./disk-layout.js";
+import { stampDisk } from "./disk-stamp.js";
 import { ImageWorkers } from "./image-workers.js";
 import { openIndex } from "./open-index.js";
 import { openPack, type PackFile } from "./pack-file.js";
@@ -16,14 +11,8 @@ import { rebuildDisk } from "./rebuild-disk.js";
 import { refuseExisting } from "./refuse-existing.js";
 import { TemporaryFile } from "./temporary-file.js";
 
-/** Bytes of a constant run that are written at once. */
-const FILL_BYTES = 1 << 20;
-
 /** Bytes after which the file is flushed in the background. */
 const FLUSH_BYTES = 64 << 20;
-
-/** `original`: the packed file byte for byte; `vhd`: a fixed VHD. */
-export type UnpackFormat = "original" | "raw" | "vhd";
 
 export interface UnpackOptions extends WorkOptions {
   readonly indexPath: string;
@@ -37,6 +26,13 @@ export interface UnpackOptions extends WorkOptions {
   readonly replace?: boolean;
   /** File mode of the result, default 0o644; a disk that nobody may change: 0o444. */
   readonly mode?: number;
+  /** Put a stamp beside the disk, so that a later version may be made from a clone of it. */
+  readonly stamp?: boolean;
+  /**
+   * The disk of another version in the same format. If its stamp is right and the file system has clones, only
+   * what differs is written.
+   */
+  readonly base?: DiskPaths;
 }
 
 export interface UnpackResult {
@@ -44,90 +40,89 @@ export interface UnpackResult {
   /** Bytes of the file that was written, holes included. */
   readonly fileBytes: number;
   readonly diskBytes: number;
+  /** Pages that were rebuilt; the others came with the clone. */
+  readonly rebuiltPages: number;
+  /** The file was made from a clone of the base. */
+  readonly isClone: boolean;
 }
 
 /**
- * Rebuilds the disk of a pack. Each frame and each page is checked, and the file gets its name only after
- * that; zeros become holes.
+ * Rebuilds the disk of a pack. Each frame and each page that is written is checked, and the file gets its name
+ * only after that; zeros become holes. Pages that come with a clone of the base were proven when that was built.
  * @throws {AppError} ERR_INDEX_INVALID, ERR_PACK_INVALID, ERR_FORMAT_UNSUPPORTED (opaque pack, disk too large
  *   for a VHD), ERR_IMAGE_EXISTS, ERR_FILE_NOT_FOUND, ERR_FILE_DENIED, ERR_STORE_FULL, ERR_ABORTED
  */
 export async function unpackImage(options: UnpackOptions): Promise<UnpackResult> {
   const index = await openIndex(options.indexPath);
-  const plan = await planFile(index, options.format ?? "original");
+  const format = options.format ?? "original";
+  const layout = await layOutDisk(index, format);
   if (options.replace !== true) {
     await refuseExisting(options.outPath, "remove it or choose another file");
   }
   const pack = await openPack(options.packPath ?? options.indexPath.slice(0, -".index".length), index);
   try {
-    const out = await TemporaryFile.create(options.outPath);
+    const update = options.base && (await planUpdate(options.base, index, layout, format, options.outPath));
+    const out = update?.out ?? (await TemporaryFile.create(options.outPath));
+    const plan = update?.plan ?? { index, layout, clonedBytes: 0 };
     try {
-      await writeFile(index, plan, pack, out, options);
+      await writeFile(plan, pack, out, options);
       await out.sync();
       await out.commit(options.mode);
-      return { outPath: options.outPath, fileBytes: plan.fileLength, diskBytes: plan.diskSize };
     } finally {
       await out.discard();
     }
+    if (options.stamp === true) await stampDisk(options.outPath, { id: index.signed.idHex, format });
+    return {
+      outPath: options.outPath,
+      fileBytes: layout.fileLength,
+      diskBytes: layout.shape.size,
+      rebuiltPages: plan.pages?.length ?? diskPages(layout.shape),
+      isClone: update !== undefined,
+    };
   } finally {
     await pack.close();
   }
 }
 
-interface FilePlan {
-  readonly diskSize: number;
-  readonly fileLength: number;
-  /** Where the disk goes. */
-  readonly extents: ExtentArrays;
-  /** What else the file holds. */
-  readonly writeRest: (out: TemporaryFile) => Promise<void>;
+interface Plan {
+  readonly index: IndexFile;
+  readonly layout: DiskLayout;
+  /** Of the pages that are rebuilt; all without it. */
+  readonly pages?: Uint32Array;
+  /** Bytes of the file that `out` is a clone of; 0: it is new. */
+  readonly clonedBytes: number;
 }
 
-async function planFile(index: IndexFile, format: UnpackFormat): Promise<FilePlan> {
-  const { disk, createdAt } = index.head;
-  if (disk === undefined) {
-    throw new AppError(
-      "ERR_FORMAT_UNSUPPORTED",
-      "this version is an opaque pack: there is no disk to rebuild from it",
-    );
-  }
-  const diskSize = disk.size;
-  const flat = DiskExtents.flat(diskSize).arrays;
-  switch (format) {
-    case "original": {
-      const container = await index.section("container");
-      const { extents, fileLength } = DiskExtents.decode(container, diskSize);
-      const writeRest = async (out: TemporaryFile): Promise<void> =>
-        await writeContainer(container, diskSize, out);
-      return { diskSize, fileLength, extents: extents.arrays, writeRest };
-    }
-    case "raw":
-      return { diskSize, fileLength: diskSize, extents: flat, writeRest: async () => {} };
-    case "vhd": {
-      const padded = Math.ceil(diskSize / VHD_SECTOR_BYTES) * VHD_SECTOR_BYTES;
-      if (padded > MAX_VHD_BYTES) {
-        throw new AppError(
-          "ERR_FORMAT_UNSUPPORTED",
-          "the disk is larger than a VHD can be (2040 GiB); use --format raw",
-        );
-      }
-      const footer = fixedVhdFooter(padded, createdAt, index.signed.id);
-      const writeRest = async (out: TemporaryFile): Promise<void> => await out.write(footer, padded);
-      return { diskSize, fileLength: padded + footer.length, extents: flat, writeRest };
-    }
-  }
+/** A clone of the base and what is to be changed in it; undefined: the disk is rebuilt from nothing. */
+async function planUpdate(
+  base: DiskPaths,
+  index: IndexFile,
+  layout: DiskLayout,
+  format: UnpackFormat,
+  outPath: string,
+): Promise<{ readonly out: TemporaryFile; readonly plan: Plan } | undefined> {
+  const before = await openDiskBase(base, format);
+  if (before === undefined) return undefined;
+  const pages = changedPages(before, { ...layout, pages: await index.section("pages") });
+  const out = await TemporaryFile.clone(outPath, base.diskPath);
+  if (out === undefined) return undefined;
+  return { out, plan: { index, layout, pages, clonedBytes: before.fileLength } };
 }
 
 async function writeFile(
-  index: IndexFile,
-  plan: FilePlan,
+  plan: Plan,
   pack: PackFile,
   out: TemporaryFile,
   options: UnpackOptions,
 ): Promise<void> {
-  await out.setSize(plan.fileLength);
+  const { index, layout, pages, clonedBytes } = plan;
+  await out.setSize(layout.fileLength);
   const workers = new ImageWorkers(
-    { level: 1, pack: pack.setup, out: { fd: out.fd, extents: plan.extents } },
+    {
+      level: 1,
+      pack: pack.setup,
+      out: { fd: out.fd, extents: layout.extents.arrays, isClone: clonedBytes > 0 },
+    },
     options.threads,
   );
   try {
@@ -139,21 +134,14 @@ async function writeFile(
       }
       options.onProgress?.(progress);
     };
-    await rebuildDisk(index, workers, { ...options, onProgress });
+    await rebuildDisk(index, workers, { ...options, onProgress }, pages);
   } finally {
     await workers.close();
   }
-  await plan.writeRest(out);
-  throwIfStopped(options.signal);
-}
-
-async function writeContainer(section: Uint8Array, diskSize: number, out: TemporaryFile): Promise<void> {
-  for (const segment of containerSegments(section, diskSize)) {
-    if (segment.type === "literal") await out.write(segment.bytes, segment.offset);
-    if (segment.type !== "fill" || segment.byte === 0) continue;
-    const fill = new Uint8Array(Math.min(FILL_BYTES, segment.length)).fill(segment.byte);
-    for (let done = 0; done < segment.length; done += fill.length) {
-      await out.write(fill.subarray(0, segment.length - done), segment.offset + done);
-    }
+  for (const { offset, bytes } of layout.rest(clonedBytes)) {
+    throwIfStopped(options.signal);
+    if (clonedBytes > 0 && equalBytes(await out.read(offset, bytes.length), bytes)) continue;
+    await out.write(bytes, offset);
   }
+  throwIfStopped(options.signal);
 }

@@ -2,8 +2,8 @@ import { rm } from "node:fs/promises";
 import { AppError, type Bitfield, type Clock, type Logger } from "@ckmesh/core";
 import { decodeHead, type IndexHead } from "@ckmesh/image";
 import { PackHash } from "./pack-hash.js";
-import { sourceCode } from "./row-source.js";
 import { RowFiles } from "./row-files.js";
+import { sourceCode } from "./row-source.js";
 import { onDisk } from "./store-error.js";
 import { versionPaths } from "./store-layout.js";
 

@@ -8,9 +8,10 @@ import { hasTool } from "@ckmesh/testkit";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { dynamicVhd } from "../../image/test/vhd-file.js";
+import type { UnpackFormat } from "../src/disk-layout.js";
 import { openIndex } from "../src/open-index.js";
 import { packImage } from "../src/pack-image.js";
-import { type UnpackFormat, unpackImage } from "../src/unpack-image.js";
+import { unpackImage } from "../src/unpack-image.js";
 import { verifyImage } from "../src/verify-image.js";
 import { testDisk, testFolder } from "./test-disk.js";
 

@@ -1,10 +1,10 @@
 import type { FileHandle } from "node:fs/promises";
 import type { Run } from "@ckmesh/core";
 import type { FrameTable } from "@ckmesh/image";
+import { shareCopy } from "../buffer-pool.js";
 import type { PackSetup } from "../image-tasks.js";
 import { runOrdered } from "../ordered-tasks.js";
 import { packFacts } from "../pack-file.js";
-import { shareCopy } from "../buffer-pool.js";
 import type { RowFiles } from "../row-files.js";
 import type { VersionFiles } from "../version-files.js";
 import type { DeltaFiles } from "./delta-files.js";

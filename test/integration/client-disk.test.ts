@@ -1,0 +1,73 @@
+import { execFileSync } from "node:child_process";
+import { rm, statfs } from "node:fs/promises";
+import { join } from "node:path";
+import { MIB } from "@ckmesh/core";
+import { type CloneFolder, openCloneFolder } from "@ckmesh/testkit";
+import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Fixture, versionOf } from "./client-fixture.js";
+
+const clones: CloneFolder | undefined = openCloneFolder("clients on a file system that clones files");
+let fixture: Fixture;
+
+beforeEach(async () => {
+  fixture = await Fixture.create();
+});
+afterEach(async () => await fixture.close());
+afterAll(() => clones?.close());
+
+async function freeBytes(dir: string): Promise<number> {
+  execFileSync("sync", ["-f", dir]);
+  const { bavail, bsize } = await statfs(dir);
+  return bavail * bsize;
+}
+
+describe.skipIf(clones === undefined)("a client on a file system that clones files", () => {
+  const dir = clones?.dir ?? "";
+
+  it("updates its disk by the space of what changed", async () => {
+    const config = { store: join(dir, "one"), materialize: "raw" as const };
+    await fixture.publish(1, 12);
+    await fixture.once("one", config);
+    await fixture.publish(2, 12, { changed: 3 });
+    const before = await freeBytes(dir);
+    const status = await fixture.once("one", config);
+    expect(versionOf(status, 2)).toMatchObject({ state: "active", disk: "Win11_2.img" });
+    // 6 MiB of a second pack, but no second disk of 9 MiB.
+    expect(before - (await freeBytes(dir))).toBeLessThan(11 * MIB);
+  });
+
+  it("fetches no frame of a version whose disk would not fit", async () => {
+    await fixture.publish(1, 12);
+    const spare = (await freeBytes(dir)) - (64 + 12) * MIB;
+    execFileSync("fallocate", ["-l", String(spare), join(dir, "filler")]);
+    const config = { store: join(dir, "two"), materialize: "raw" as const };
+    try {
+      await expect(fixture.once("two", config)).rejects.toMatchObject({ code: "ERR_STORE_FULL" });
+      expect(fixture.origin.bytesOf.get("Win11_1.ckm")).toBeUndefined();
+    } finally {
+      await rm(join(dir, "filler"));
+    }
+  });
+});
+
+describe("a client that seeds no packs", () => {
+  it("keeps disk and index only, and takes the old frames of each update from the disk", async () => {
+    const config = { materialize: "original", seedPacks: false } as const;
+    await fixture.publish(1, 4);
+    for (const version of [1, 2, 3]) {
+      // From the second version on, its pack keeps frames with sectors that no disk shows any more.
+      if (version > 1) await fixture.publish(version, 4, { changed: 3 });
+      const found = versionOf(await fixture.once("one", config), version);
+      expect(found).toMatchObject({ state: "active", packShed: true, disk: `Win11_${version}.img` });
+      expect(Object.values(found.bytes).reduce((sum, n) => sum + n)).toBe(found.needed);
+      if (version > 1) expect(found.bytes.origin).toBeLessThan(MIB / 4);
+      expect(await fixture.isIdentical("one", version).catch(() => "no pack")).toBe("no pack");
+    }
+    // Switched on again: the pack comes back, with no byte from the origin.
+    const { bytes } = fixture.origin;
+    const status = await fixture.once("one", { ...config, seedPacks: true });
+    expect(versionOf(status, 3).packShed).toBeUndefined();
+    expect(await fixture.isIdentical("one", 3)).toBe(true);
+    expect(fixture.origin.bytes).toBe(bytes);
+  });
+});
