@@ -114,12 +114,16 @@ function addControl(client: Command): void {
     client
       .command("export")
       .summary("copy a pack and its index out of the store")
-      .description("Copies the newest verified pair of an image to a folder, checked, ready for an origin.")
+      .description(
+        "Copies a complete version of an image to a folder, each byte proven on the way, for `client import`, a " +
+          "pre-stage folder, or an origin. Nothing is overwritten. Works with and without a running client.",
+      )
       .argument("<NAME>", "image")
-      .argument("<DIR>", "folder to copy to")
+      .argument("<DIR>", "folder to copy to; made if it is not there")
+      .option("--version <N>", "default: the newest complete one")
       .requiredOption("--store <DIR>", store),
     "work",
     ["ckmesh client export Win11 /mnt/usb --store /var/lib/ckmesh"],
-    async () => (await import("./commands/client-control.js")).exportPair,
+    async () => (await import("./commands/client-export.js")).clientExport,
   );
 }

@@ -1,4 +1,5 @@
 export { loadControl, type StoredControl, saveControl } from "./control-file.js";
+export { type CopiedPair, copyPair, type PairPaths } from "./copy-pair.js";
 export { DeltaFiles } from "./delta/delta-files.js";
 export { DeltaRebuild, type DeltaRebuildOptions, type RebuiltFrames } from "./delta/delta-rebuild.js";
 export { type DeltaOptions, type DeltaResult, makeDelta } from "./delta/make-delta.js";
