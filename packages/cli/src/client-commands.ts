@@ -3,7 +3,7 @@ import { collect, leaf } from "./leaf.js";
 import { addOriginOptions } from "./origin-options.js";
 import { addProgramOptions } from "./server-commands.js";
 
-/** client run, check, status, accept, rollback, limit, export. */
+/** client run, check, status, accept, rollback, limit, export, import. */
 export function addClientCommands(program: Command): void {
   const client = program.command("client").description("keep the images of a branch machine current");
   addRun(client);
@@ -125,5 +125,21 @@ function addControl(client: Command): void {
     "work",
     ["ckmesh client export Win11 /mnt/usb --store /var/lib/ckmesh"],
     async () => (await import("./commands/client-export.js")).clientExport,
+  );
+  leaf(
+    client
+      .command("import")
+      .summary("take versions from a folder or a removable disk")
+      .description(
+        "Takes the newest version of each image in a folder into the store: what `client export` wrote there, or a " +
+          "copy of an origin's files. Every byte is proven; what is damaged or missing is fetched by the client. A " +
+          "running client does it itself and counts it as accepted; into the store of a stopped one it is copied, " +
+          "and the client judges it when it starts.",
+      )
+      .argument("<DIR>", "folder with NAME_n.ckm and NAME_n.ckm.index")
+      .requiredOption("--store <DIR>", store),
+    "work",
+    ["ckmesh client import /mnt/usb --store /var/lib/ckmesh"],
+    async () => (await import("./commands/client-import.js")).clientImport,
   );
 }

@@ -15,6 +15,8 @@ export {
   originConfigSchema,
   readOriginAccess,
 } from "./origin-config.js";
+export { importIntoStore } from "./staging/import-pairs.js";
+export type { ImportedPair } from "./staging/imported-pair.js";
 export { type RunningClient, startClient } from "./start-client.js";
 export type {
   ClearanceStatus,

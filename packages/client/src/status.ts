@@ -83,6 +83,8 @@ export interface VersionStatus {
   readonly peers: number;
   /** File name of the rebuilt disk. */
   readonly disk?: string;
+  /** Pack outside of the store from which rows are being copied. */
+  readonly importing?: string;
   /** What keeps it from being fetched, or from becoming active; absent: nothing. */
   readonly clearance?: ClearanceStatus;
   readonly error?: StatusError;

@@ -4,6 +4,7 @@ export { DeltaFiles } from "./delta/delta-files.js";
 export { DeltaRebuild, type DeltaRebuildOptions, type RebuiltFrames } from "./delta/delta-rebuild.js";
 export { type DeltaOptions, type DeltaResult, makeDelta } from "./delta/make-delta.js";
 export { type DeltaVerifyResult, verifyDelta } from "./delta/verify-delta.js";
+export { fileError } from "./file-error.js";
 export {
   type ImageRecord,
   NO_WASTE,
