@@ -36,6 +36,7 @@ function addRun(client: Command): void {
       'when less may be used: "mon-fri 08:00-18:00 slow" (several times; off, slow, full)',
       collect,
     )
+    .option("--pre-stage <DIR>", "folder where pairs may lie before they are wanted")
     .option("--materialize <FORMAT>", "rebuild the disk beside the pack: original, raw, vhd or off");
   addProgramOptions(addOriginOptions(run))
     .option("--once", "check now, fetch, verify, end")

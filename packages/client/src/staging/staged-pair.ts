@@ -67,8 +67,9 @@ export async function readStagedPair(
   const changes = [await changedAt(packPath), await changedAt(indexPath)].filter((at) => at !== undefined);
   if (changes.length < 2) return undefined;
   const own = await readHead(indexPath);
-  const isFramesIndex = !hasIndexMagic(own);
-  const path = isFramesIndex ? `${packPath}.frames.index` : indexPath;
+  const framesIndex = `${packPath}.frames.index`;
+  const isFramesIndex = !hasIndexMagic(own) && (await changedAt(framesIndex)) !== undefined;
+  const path = isFramesIndex ? framesIndex : indexPath;
   const headBlock = isFramesIndex ? await readHead(path) : own;
   const signed = decodeHead(headBlock);
   if (signed.head.name !== image || signed.head.version !== version) {
