@@ -37,6 +37,7 @@ describe("help", () => {
     [["client", "accept", "--help"]],
     [["client", "rollback", "--help"]],
     [["client", "export", "--help"]],
+    [["client", "import", "--help"]],
     [["demo", "--help"]],
   ])("of %j has an example and ends with 0", async (args) => {
     const run = await runCkmesh(args);

@@ -165,6 +165,8 @@ describe("JSON lines", () => {
     expectDocumented("client status", await runCkmesh(["client", "status", "--store", store, "--json"]));
     const exported = await runCkmesh(["client", "export", "A", folder, "--store", store, "--json"]);
     expectDocumented("client export", exported);
+    const into = ["--store", join(folder, "other"), "--json"];
+    expectDocumented("client import", await runCkmesh(["client", "import", folder, ...into]));
     expect(readFileSync(join(folder, "A_1.ckm")).equals(readFileSync(join(root, "A_1.ckm")))).toBe(true);
   });
 });

@@ -168,6 +168,17 @@ describe("client under control", () => {
     expect(Buffer.compare(await readFile(pair.pack), source)).toBe(0);
   });
 
+  it("exports the version that is asked for, and knows of no other", async () => {
+    await fixture.once("a");
+    await fixture.publish(2, 4, { changed: 2 });
+    await fixture.once("a");
+    const options = { logger: silentLogger, version: 1 };
+    const out = join(fixture.dir, "usb");
+    expect(await exportPair(fixture.store("a"), "Win11", out, options)).toMatchObject({ version: 1 });
+    const missing = exportPair(fixture.store("a"), "Win11", out, { ...options, version: 3 });
+    await expect(missing).rejects.toMatchObject({ code: "ERR_IMAGE_NOT_FOUND" });
+  });
+
   it("exports over no file that is there already", async () => {
     await fixture.once("a");
     const out = join(fixture.dir, "usb");

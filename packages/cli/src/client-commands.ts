@@ -3,7 +3,7 @@ import { collect, leaf } from "./leaf.js";
 import { addOriginOptions } from "./origin-options.js";
 import { addProgramOptions } from "./server-commands.js";
 
-/** client run, check, status, accept, rollback, limit, export. */
+/** client run, check, status, accept, rollback, limit, export, import. */
 export function addClientCommands(program: Command): void {
   const client = program.command("client").description("keep the images of a branch machine current");
   addRun(client);
@@ -36,6 +36,7 @@ function addRun(client: Command): void {
       'when less may be used: "mon-fri 08:00-18:00 slow" (several times; off, slow, full)',
       collect,
     )
+    .option("--pre-stage <DIR>", "folder where pairs may lie before they are wanted")
     .option("--materialize <FORMAT>", "rebuild the disk beside the pack: original, raw, vhd or off");
   addProgramOptions(addOriginOptions(run))
     .option("--once", "check now, fetch, verify, end")
@@ -114,12 +115,32 @@ function addControl(client: Command): void {
     client
       .command("export")
       .summary("copy a pack and its index out of the store")
-      .description("Copies the newest verified pair of an image to a folder, checked, ready for an origin.")
+      .description(
+        "Copies a complete version of an image to a folder, each byte proven on the way, for `client import`, a " +
+          "pre-stage folder, or an origin. Nothing is overwritten. Works with and without a running client.",
+      )
       .argument("<NAME>", "image")
-      .argument("<DIR>", "folder to copy to")
+      .argument("<DIR>", "folder to copy to; made if it is not there")
+      .option("--version <N>", "default: the newest complete one")
       .requiredOption("--store <DIR>", store),
     "work",
     ["ckmesh client export Win11 /mnt/usb --store /var/lib/ckmesh"],
-    async () => (await import("./commands/client-control.js")).exportPair,
+    async () => (await import("./commands/client-export.js")).clientExport,
+  );
+  leaf(
+    client
+      .command("import")
+      .summary("take versions from a folder or a removable disk")
+      .description(
+        "Takes the newest version of each image in a folder into the store: what `client export` wrote there, or a " +
+          "copy of an origin's files. Every byte is proven; what is damaged or missing is fetched by the client. A " +
+          "running client does it itself and counts it as accepted; into the store of a stopped one it is copied, " +
+          "and the client judges it when it starts.",
+      )
+      .argument("<DIR>", "folder with NAME_n.ckm and NAME_n.ckm.index")
+      .requiredOption("--store <DIR>", store),
+    "work",
+    ["ckmesh client import /mnt/usb --store /var/lib/ckmesh"],
+    async () => (await import("./commands/client-import.js")).clientImport,
   );
 }

@@ -145,6 +145,7 @@ export function statusLines(status: ClientStatus): readonly string[] {
           sourcesText(version.bytes),
           wasted > 0 ? `wasted ${formatBytes(wasted)}` : "",
           version.state === "fetching" ? `${version.peers} peers` : "",
+          version.importing === undefined ? "" : `copying ${version.importing}`,
           version.clearance === undefined ? "" : clearanceText(version.clearance),
           version.error === undefined ? "" : errorText(version.error),
         ]

@@ -31,7 +31,7 @@ export function parseClientStatus(value: unknown): ClientStatus {
     ...(f.has("peerId") && { peerId: f.string("peerId", MAX_TEXT) }),
     ...(f.has("nextCheckAt") && { nextCheckAt: f.string("nextCheckAt", MAX_TEXT) }),
     ...(f.has("wan") && { wan: parseWan(f.map("wan")) }),
-    ...(f.has("lastError") && { lastError: parseError(f.map("lastError")) }),
+    ...(f.has("lastError") && { lastError: parseStatusError(f.map("lastError")) }),
     images: f.list("images", MAX_IMAGES).map(parseImage),
   };
 }
@@ -53,7 +53,7 @@ function parseImage(value: unknown): ImageStatus {
     name: f.string("name", MAX_TEXT),
     ...(f.has("policy") && { policy: f.oneOf("policy", ["auto", "suggest", "manual"]) }),
     ...(f.has("active") && { active: f.int("active", 1, MAX) }),
-    ...(f.has("lastError") && { lastError: parseError(f.map("lastError")) }),
+    ...(f.has("lastError") && { lastError: parseStatusError(f.map("lastError")) }),
     ...(f.has("control") && { control: parseControl(f.map("control")) }),
     versions: f.list("versions", MAX_IMAGES).map(parseVersion),
   };
@@ -86,8 +86,9 @@ function parseVersion(value: unknown): VersionStatus {
     rate: { peers: rate.number("peers", 0, MAX), origin: rate.number("origin", 0, MAX) },
     peers: f.int("peers", 0, MAX),
     ...(f.has("disk") && { disk: f.string("disk", MAX_TEXT) }),
+    ...(f.has("importing") && { importing: f.string("importing", MAX_TEXT) }),
     ...(f.has("clearance") && { clearance: parseClearance(f.map("clearance")) }),
-    ...(f.has("error") && { error: parseError(f.map("error")) }),
+    ...(f.has("error") && { error: parseStatusError(f.map("error")) }),
   };
 }
 
@@ -95,7 +96,7 @@ function parseControl(f: Fields): ControlStatus {
   return {
     serial: f.int("serial", 0, MAX),
     held: f.list("held", MAX_IMAGES).filter((each): each is number => Number.isSafeInteger(each)),
-    ...(f.has("problem") && { problem: parseError(f.map("problem")) }),
+    ...(f.has("problem") && { problem: parseStatusError(f.map("problem")) }),
   };
 }
 
@@ -117,7 +118,7 @@ function parseSwarming(f: Fields): boolean | string {
   }
 }
 
-function parseError(f: Fields): StatusError {
+export function parseStatusError(f: Fields): StatusError {
   const code = f.string("code", MAX_TEXT);
   return {
     code: ERROR_CODES.find((known) => known === code) ?? "ERR_INTERNAL",

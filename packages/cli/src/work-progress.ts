@@ -12,6 +12,7 @@ const PHASES: Readonly<Record<Progress["phase"], string>> = {
   references: "finding references",
   delta: "making the delta",
   apply: "applying the delta",
+  copy: "copying",
 };
 
 /** Shows the progress of work on an image. */

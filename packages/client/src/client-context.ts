@@ -7,6 +7,7 @@ import type { ClientMetrics } from "./client-metrics.js";
 import type { MaterializeFormat, Policy } from "./config-schema.js";
 import type { OriginSource } from "./origin-rows.js";
 import type { OutcomeReporter } from "./rollout/outcome-reporter.js";
+import type { StagingFolder } from "./staging/staging-folder.js";
 import type { SwarmDirectory } from "./swarm-directory.js";
 import type { WanControl } from "./wan-control.js";
 
@@ -36,6 +37,8 @@ export interface ClientContext {
   readonly outcomes: Pick<OutcomeReporter, "report" | "flush">;
   readonly peers: PeerAccess;
   readonly settings: ImageSettings;
+  /** Where pairs may lie before they are wanted. */
+  readonly staging: StagingFolder | undefined;
   /** The status has news. */
   readonly changed: () => void;
   /** Open versions of all images by their names in the hints: sources of equal frames. */

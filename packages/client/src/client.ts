@@ -6,6 +6,8 @@ import type { ControlRequest } from "./control-request.js";
 import { fetchCatalogue } from "./fetch-catalogue.js";
 import { ImageDriver } from "./image-driver.js";
 import { unknownVersion } from "./rollback-target.js";
+import { type ImportedPair, newestPairs, refusedPair } from "./staging/imported-pair.js";
+import type { StagedPair } from "./staging/staged-pair.js";
 import type { ClientStatus, ImageStatus, StatusError } from "./status.js";
 
 /** With --once: so long without a new row, and it is given up. */
@@ -31,6 +33,7 @@ export class Client {
   readonly #abort = new AbortController();
   readonly #checks = new Set<Promise<void>>();
   #lastError: StatusError | undefined;
+  #hasTakenStaged = false;
 
   constructor(context: ClientContext, names: readonly string[]) {
     this.#context = context;
@@ -80,6 +83,7 @@ export class Client {
         failure ??= asAppError(err);
       }
     }
+    if (failure !== undefined && isOriginAway(failure.code)) await this.#takeStaged();
     this.#context.metrics.checks.add(1, { result: failure === undefined ? "done" : "failed" });
     if (failure === undefined) this.#lastError = undefined;
     else this.#fail(failure);
@@ -89,9 +93,8 @@ export class Client {
   /** The tracker says that a version was published: looks within a moment, not all clients at once. */
   published(image: string, version: number): void {
     const driver = this.#open.get(image);
-    const isMine = this.#names.length === 0 || this.#names.includes(image);
     // Also a lower version is news: the one that the alias stood for may have been withdrawn.
-    if (!isMine || version === (driver?.aliasVersion ?? driver?.newest?.version)) return;
+    if (!this.#isMine(image) || version === (driver?.aliasVersion ?? driver?.newest?.version)) return;
     this.#context.clock.after(randomInt(this.#context.random, PUBLISHED_SPREAD_MS), () => {
       const check = this.#checkOne(image).finally(() => this.#checks.delete(check));
       this.#checks.add(check);
@@ -104,6 +107,26 @@ export class Client {
     if (driver === undefined) throw unknownVersion(request.image, request.version);
     if (request.command === "accept") await driver.accept(request.version);
     else await driver.rollback(request.version);
+  }
+
+  /**
+   * Takes the newest version of each image from a folder; rows are copied when this has returned.
+   * @throws {AppError} ERR_FILE_NOT_FOUND, ERR_FILE_DENIED of the folder
+   */
+  async importFrom(folder: string): Promise<readonly ImportedPair[]> {
+    const results: ImportedPair[] = [];
+    for (const found of await newestPairs(folder)) {
+      const { image, version } = found;
+      try {
+        if ("problem" in found) throw found.problem;
+        if (!this.#isMine(image)) throw unfollowedImage(image);
+        const isTaken = await (await this.#driver(image)).takePair(found.pair, true);
+        results.push({ image, version, result: isTaken ? "begun" : "here" });
+      } catch (err) {
+        results.push(refusedPair(image, version, asAppError(err)));
+      }
+    }
+    return results;
   }
 
   status(): Pick<ClientStatus, "images" | "lastError"> {
@@ -130,6 +153,11 @@ export class Client {
         this.#context.clock.after(ONCE_LOOK_MS, resolve);
       });
     }
+  }
+
+  /** A version came from the pre-stage folder, as the origin was away. */
+  get hasTakenStaged(): boolean {
+    return this.#hasTakenStaged;
   }
 
   /** Something resumed or begun is still on its way. */
@@ -179,6 +207,38 @@ export class Client {
     }
   }
 
+  #isMine(image: string): boolean {
+    return this.#names.length === 0 || this.#names.includes(image);
+  }
+
+  /**
+   * The origin is away: what a configured publisher signed counts without it. Without publishers nobody says which
+   * of the pairs in the folder is the right one.
+   */
+  async #takeStaged(): Promise<void> {
+    const { staging, trust } = this.#context;
+    if (staging === undefined || trust.publishers.length === 0) return;
+    for (const pair of await staging.pairs()) {
+      if (this.#isMine(pair.signed.head.name)) await this.#takeStagedPair(pair);
+    }
+  }
+
+  async #takeStagedPair(pair: StagedPair): Promise<void> {
+    const { name, version } = pair.signed.head;
+    try {
+      const driver = await this.#driver(name);
+      // The pairs of an image come newest first: older ones are not wanted then.
+      if ((driver.newest?.version ?? 0) > version || !(await driver.takePair(pair, false))) return;
+      this.#hasTakenStaged = true;
+      this.#logger.info(
+        { image: name, version },
+        "version taken from the pre-stage folder: the origin is away",
+      );
+    } catch (err) {
+      this.#logger.warn({ image: name, version, err }, "pre-staged version not taken");
+    }
+  }
+
   async #checkOne(image: string): Promise<void> {
     if (this.#abort.signal.aborted) return;
     try {
@@ -205,6 +265,18 @@ export class Client {
     if (err.code === "ERR_ABORTED") return;
     this.#lastError = { code: err.code, message: err.message };
   }
+}
+
+/** Nobody answers there; not: it refuses. */
+function isOriginAway(code: string): boolean {
+  return code === "ERR_ORIGIN_UNREACHABLE" || code === "ERR_TIMEOUT";
+}
+
+function unfollowedImage(image: string): AppError {
+  return new AppError(
+    "ERR_IMAGE_NOT_FOUND",
+    `${image} is none of the images of this client: name it in "images", or with --image`,
+  );
 }
 
 /** What the origin has is wrong or not there; it answers, and may be put right. */

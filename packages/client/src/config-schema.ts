@@ -29,6 +29,9 @@ export const clientConfigSchema = Type.Object({
     text("Most that the whole site fetches from the origin: 50M (bits per second); off = no yielding either"),
   ),
   wanTimetable: names("When less may be used: mon-fri 08:00-18:00 slow; the first line that fits counts"),
+  preStage: Type.Optional(
+    file("Folder where pairs may lie before they are wanted, such as a removable disk"),
+  ),
   materialize: Type.Enum([...MATERIALIZE_FORMATS], { description: "Rebuild the disk beside the pack" }),
   seedPacks: flag(
     "Keep the packs of active versions for peers; false needs materialize: disk and index stay",

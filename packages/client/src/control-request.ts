@@ -1,3 +1,4 @@
+import { isAbsolute } from "node:path";
 import { AppError, Fields } from "@ckmesh/core";
 import { parseImageName } from "@ckmesh/image";
 import type { WanCap } from "./wan-cap.js";
@@ -8,10 +9,14 @@ export type ControlRequest =
   | { readonly command: "status" }
   | { readonly command: "check"; readonly image?: string }
   | { readonly command: "accept" | "rollback"; readonly image: string; readonly version?: number }
+  /** Takes the newest version of each image in a folder, as this client sees it. */
+  | { readonly command: "import"; readonly folder: string }
   /** Temporary: `cap` for so long; without `cap` what the configuration says counts again. */
   | { readonly command: "limit"; readonly cap?: WanCap; readonly forMs: number };
 
-const COMMANDS = ["status", "check", "accept", "rollback", "limit"] as const;
+/** Longest path that Linux takes; Windows takes 32,767 characters of which no folder here needs more. */
+const MAX_PATH = 4096;
+const COMMANDS = ["status", "check", "accept", "rollback", "limit", "import"] as const;
 const WAN_MODES = ["off", "slow", "full"] as const;
 
 /** @throws {AppError} ERR_REQUEST_INVALID, ERR_IMAGE_NAME_INVALID */
@@ -36,6 +41,8 @@ export function parseControlRequest(text: string): ControlRequest {
         image: imageOf(f),
         ...(f.has("version") && { version: f.int("version", 1, Number.MAX_SAFE_INTEGER) }),
       };
+    case "import":
+      return { command, folder: folderOf(f) };
     case "limit":
       return {
         command,
@@ -53,6 +60,13 @@ function capOf(f: Fields): WanCap {
     // Then it has to be a rate.
     return f.number("cap", Number.MIN_VALUE, Number.MAX_SAFE_INTEGER);
   }
+}
+
+/** Absolute: the client has a working folder of its own. */
+function folderOf(fields: Fields): string {
+  const folder = fields.string("folder", MAX_PATH);
+  if (isAbsolute(folder)) return folder;
+  throw new AppError("ERR_REQUEST_INVALID", `${folder} is no absolute path`);
 }
 
 function imageOf(fields: Fields): string {

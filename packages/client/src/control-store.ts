@@ -1,4 +1,4 @@
-import { copyFile, mkdir, rename, rm, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { AppError, type Clock, isAppError, type Logger } from "@ckmesh/core";
 import { decodeHead, RowLayout } from "@ckmesh/image";
@@ -11,11 +11,9 @@ import {
   NO_SOURCE_BYTES,
   NO_WASTE,
   readRecord,
-  refuseExisting,
   type StoredVersion,
   storedSourceBytes,
   type VersionRecord,
-  verifyImage,
   versionPaths,
 } from "@ckmesh/store";
 import { callLocalApi } from "./call-local-api.js";
@@ -135,47 +133,4 @@ async function offlineRollback(
 function withState(record: VersionRecord, active: number): VersionRecord {
   if (record.version === active) return { ...record, state: "active" };
   return record.state === "active" ? { ...record, state: "superseded" } : record;
-}
-
-/**
- * Copies a complete pair to `outDir`, checked, pack before index; works beside a running client.
- * @throws {AppError} ERR_IMAGE_NOT_FOUND, ERR_IMAGE_EXISTS, ERR_STORE_FULL
- */
-export async function exportPair(
-  storeDir: string,
-  image: string,
-  outDir: string,
-  options: { readonly version?: number; readonly logger: Logger; readonly signal?: AbortSignal },
-): Promise<{ readonly version: number; readonly pack: string; readonly index: string }> {
-  const dir = resolve(storeDir);
-  const stored = await listVersions(dir, image, options.logger);
-  const found = stored.find(
-    (s) => s.isComplete && (options.version === undefined || s.version === options.version),
-  );
-  if (found === undefined) throw unknownVersion(image, options.version);
-  const from = versionPaths(imageFolder(dir, image), image, found.version);
-  const to = versionPaths(resolve(outDir), image, found.version);
-  await mkdir(resolve(outDir), { recursive: true });
-  for (const path of [to.pack, to.index]) {
-    await refuseExisting(path, "remove it or choose another folder");
-  }
-  const temporary = [`${to.pack}.tmp`, `${to.index}.tmp`] as const;
-  try {
-    await copyFile(from.pack, temporary[0]);
-    await copyFile(from.index, temporary[1]);
-    await verifyImage(temporary[1], {
-      packPath: temporary[0],
-      ...(options.signal !== undefined && { signal: options.signal }),
-    });
-    await rename(temporary[0], to.pack);
-    await rename(temporary[1], to.index);
-  } catch (err) {
-    if (err instanceof Error && "code" in err && err.code === "ENOSPC") {
-      throw new AppError("ERR_STORE_FULL", `no space left in ${outDir}`, { cause: err });
-    }
-    throw err;
-  } finally {
-    for (const path of temporary) await rm(path, { force: true });
-  }
-  return { version: found.version, pack: to.pack, index: to.index };
 }

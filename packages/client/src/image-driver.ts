@@ -1,4 +1,5 @@
 import type { AppError, Logger } from "@ckmesh/core";
+import { checkTrust } from "@ckmesh/image";
 import type { ImageRecord, VersionState } from "@ckmesh/store";
 import { isAccessLost } from "./access-lost.js";
 import { stageVersion } from "./activation.js";
@@ -8,10 +9,11 @@ import { findOffers } from "./find-offers.js";
 import { checkVersionRule, type Offer } from "./image-offer.js";
 import { ImageState } from "./image-state.js";
 import { ImageVersions } from "./image-versions.js";
-import { notReleased, rollbackTarget, unknownVersion } from "./rollback-target.js";
+import { notReleased, otherPublication, rollbackTarget, unknownVersion } from "./rollback-target.js";
 import { clearanceStatus } from "./rollout/clearance-status.js";
 import { ImageControl } from "./rollout/image-control.js";
 import type { OutcomeNews } from "./rollout/outcome-reporter.js";
+import type { StagedPair } from "./staging/staged-pair.js";
 import type { ImageStatus, StatusError, VersionStatus } from "./status.js";
 import { Turns } from "./turns.js";
 import { VersionChoice } from "./version-choice.js";
@@ -149,6 +151,7 @@ export class ImageDriver {
         for (const { signed } of offers) checkVersionRule(signed, this.#choice.rule());
         this.#lastError = undefined;
         for (const each of offers) await this.#take(each);
+        for (const driver of this.#drivers) await driver.lookAtStaging();
         // The hook may have changed its mind, or there may be room for the disk now, or a ring was opened.
         await this.#advance();
       });
@@ -160,6 +163,39 @@ export class ImageDriver {
       if (isAccessLost(failure.code)) await this.bar(failure);
       throw failure;
     }
+  }
+
+  /**
+   * Takes the version of a pair that somebody copied here.
+   * @param isAsked a person wants it, whatever the policy; false: found in the pre-stage folder
+   * @returns false when it is complete already
+   * @throws {AppError} ERR_SIGNATURE_INVALID, ERR_VERSION_REFUSED
+   */
+  async takePair(pair: StagedPair, isAsked: boolean): Promise<boolean> {
+    let isTaken = false;
+    await this.#turns.take(async () => {
+      const { signed, headBlock: block, isFramesIndex } = pair;
+      const { version } = signed.head;
+      const known = this.#versions.all.get(version);
+      if (known !== undefined && known.signed.idHex !== signed.idHex) throw otherPublication(signed);
+      if (known?.isComplete === true) return;
+      checkTrust(signed, this.#context.trust);
+      checkVersionRule(signed, this.#choice.rule());
+      this.#requireRelease(version);
+      isTaken = true;
+      const offer = { signed, block, isFramesIndex, isCopy: true };
+      if (!isAsked) {
+        await this.#take(offer);
+        await known?.lookAtStaging();
+        return;
+      }
+      const driver = await this.#versions.of(offer);
+      const { heldBack: _, ...rest } = this.#record;
+      await this.#save({ ...rest, accepted: version });
+      if (driver === this.newest) await this.#pauseOthers(driver);
+      await driver.import(pair);
+    });
+    return isTaken;
   }
 
   /** Lets a version that waits for it be fetched and become active; absent: the newest one. */
@@ -343,15 +379,19 @@ export class ImageDriver {
     else driver.setState(this.policy === "suggest" ? "proposed" : "available");
   }
 
-  /** Older versions that are still being fetched stop; what they have stays a source until this one is proven. */
   async #fetch(driver: VersionDriver): Promise<void> {
+    await this.#pauseOthers(driver);
+    await this.#regain(this.#choice.newestShed(driver.version));
+    await driver.start();
+  }
+
+  /** Older versions that are still being fetched stop; what they have stays a source until this one is proven. */
+  async #pauseOthers(driver: VersionDriver): Promise<void> {
     for (const other of this.#drivers) {
       if (other === driver || other.isComplete || other.files === undefined) continue;
       this.#logger.info({ version: other.version }, "older version is no longer fetched");
       await this.#versions.pause(other);
     }
-    await this.#regain(this.#choice.newestShed(driver.version));
-    await driver.start();
   }
 
   /** Makes the pack of a version again; what that does not bring is fetched. */

@@ -11,6 +11,8 @@ export interface Offer {
   readonly etag?: string;
   /** Index under a name of its own, beside a foreign `.ckm.index`. */
   readonly isFramesIndex: boolean;
+  /** Of a pair that somebody copied here: it did not come from the origin. */
+  readonly isCopy?: boolean;
 }
 
 /**
@@ -93,14 +95,14 @@ export function checkVersionRule({ head, idHex }: SignedHead, { lowest, verified
   if (head.version < lowest) {
     throw new AppError(
       "ERR_VERSION_REFUSED",
-      `the origin offers ${head.name} version ${head.version}, but ${lowest} was verified here: publish the old content as version ${Math.max(lowest, ...verified.keys()) + 1}, or withdraw the newer one`,
+      `${head.name} version ${head.version} is offered, but ${lowest} was verified here: publish the old content as version ${Math.max(lowest, ...verified.keys()) + 1}, or withdraw the newer one`,
     );
   }
   const known = verified.get(head.version);
   if (known !== undefined && known !== idHex) {
     throw new AppError(
       "ERR_VERSION_REFUSED",
-      `the origin offers another ${head.name} version ${head.version} than the one verified here: a version never changes, publish it as ${head.version + 1}, and find out who replaced it`,
+      `another ${head.name} version ${head.version} is offered than the one verified here: a version never changes, publish it as ${head.version + 1}, and find out who replaced it`,
       { details: { offered: idHex, verified: known } },
     );
   }

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { AppError, Logger } from "@ckmesh/core";
-import { decodeHead } from "@ckmesh/image";
+import { checkTrust, decodeHead, type SignedHead } from "@ckmesh/image";
 import { type VersionFiles, type VersionRecord, versionPaths } from "@ckmesh/store";
 import type { ClientContext } from "./client-context.js";
 import type { Offer } from "./image-offer.js";
@@ -62,9 +62,10 @@ export class ImageVersions {
     const partial: VersionDriver[] = [];
     for (const { version, headBlock, isComplete } of await context.store.versions(name)) {
       const signed = decodeHead(headBlock);
+      const kept = known.find((v) => v.version === version && v.id === signed.idHex);
+      if (kept === undefined && !this.#isTrusted(signed)) continue;
       const { shed, ...record } =
-        known.find((v) => v.version === version && v.id === signed.idHex) ??
-        newVersionRecord(signed, isComplete ? "verified" : "fetching", false);
+        kept ?? newVersionRecord(signed, isComplete ? "verified" : "fetching", false);
       if (shed !== undefined && !isComplete && (await this.#hasDisk(record))) {
         this.#add({ ...record, shed }, headBlock, undefined);
         continue;
@@ -84,11 +85,24 @@ export class ImageVersions {
       logger.warn({ version }, "version was published again before it was complete; it is begun anew");
       await this.drop(known);
     }
+    const isPrivate = context.isOriginPrivate && offer.isCopy !== true;
     const record = {
-      ...newVersionRecord(offer.signed, "available", context.isOriginPrivate),
+      ...newVersionRecord(offer.signed, "available", isPrivate),
       isFramesIndex: offer.isFramesIndex,
     };
-    return await this.#privately(this.#drivers.get(version) ?? this.#add(record, offer.block, offer.etag));
+    const driver = this.#drivers.get(version) ?? this.#add(record, offer.block, offer.etag);
+    return isPrivate ? await this.#privately(driver) : driver;
+  }
+
+  /** Of a version that no client has taken yet: somebody put it into the store, or `client import` did. */
+  #isTrusted(signed: SignedHead): boolean {
+    try {
+      checkTrust(signed, this.#options.context.trust);
+      return true;
+    } catch (err) {
+      this.#options.logger.error({ err, version: signed.head.version }, "version in the store is not taken");
+      return false;
+    }
   }
 
   /** Its index has its final name, and its disk is there. */
@@ -121,7 +135,7 @@ export class ImageVersions {
   /** A version of which only copies came so far may be shared once its head has come over TLS too. */
   async #privately(driver: VersionDriver): Promise<VersionDriver> {
     const { record } = driver;
-    if (record.isPrivate || !this.#options.context.isOriginPrivate) return driver;
+    if (record.isPrivate) return driver;
     await driver.close();
     const again = this.#add({ ...record, isPrivate: true }, driver.headBlock, undefined);
     if (again.state !== "available" && again.state !== "proposed") await again.start();

@@ -3,9 +3,10 @@ export type { OnceResult } from "./client.js";
 export type { ClientDeps } from "./client-context.js";
 export { type ClientConfig, clientConfigDefaults, clientConfigSchema } from "./config-schema.js";
 export type { ControlRequest } from "./control-request.js";
-export { type ControlDeps, controlStore, exportPair } from "./control-store.js";
+export { type ControlDeps, controlStore } from "./control-store.js";
 export type { Finding } from "./doctor/finding.js";
 export { runDoctor } from "./doctor/run-doctor.js";
+export { exportPair } from "./export-pair.js";
 export {
   type OriginAccess,
   type OriginConfig,
@@ -14,6 +15,8 @@ export {
   originConfigSchema,
   readOriginAccess,
 } from "./origin-config.js";
+export { importIntoStore } from "./staging/import-pairs.js";
+export type { ImportedPair } from "./staging/imported-pair.js";
 export { type RunningClient, startClient } from "./start-client.js";
 export type {
   ClearanceStatus,

@@ -1,5 +1,5 @@
 import { AppError } from "@ckmesh/core";
-import type { Clearance } from "@ckmesh/image";
+import type { Clearance, SignedHead } from "@ckmesh/image";
 
 /** The version a rollback goes to: the one asked for, or the newest complete and good one below the active. */
 export function rollbackTarget(
@@ -40,4 +40,13 @@ export function notReleased(image: string, version: number, clearance: Clearance
         `version ${version} of ${image} was withdrawn by its publisher: ${clearance.reason ?? "no reason is given"}`,
       );
   }
+}
+
+/** A pair at hand is another publication of a version than the one that is known here. */
+export function otherPublication({ head, idHex }: SignedHead): AppError {
+  return new AppError(
+    "ERR_VERSION_REFUSED",
+    `this is another ${head.name} version ${head.version} than the one that this client knows: get a newer copy of it`,
+    { details: { offered: idHex } },
+  );
 }

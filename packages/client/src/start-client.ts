@@ -19,6 +19,7 @@ import { PeerDiscovery } from "./peer-discovery.js";
 import { PollLoop } from "./poll-loop.js";
 import { Reachability } from "./reachability.js";
 import { OutcomeReporter } from "./rollout/outcome-reporter.js";
+import { StagingFolder } from "./staging/staging-folder.js";
 import type { ClientStatus } from "./status.js";
 import { SwarmDirectory } from "./swarm-directory.js";
 import { wait } from "./wait.js";
@@ -217,6 +218,7 @@ class ClientRun implements RunningClient {
     outcomes: OutcomeReporter,
   ): ClientContext {
     const { clock, random, logger } = this.#deps;
+    const { preStage } = this.#config;
     return {
       clock,
       random,
@@ -241,6 +243,7 @@ class ClientRun implements RunningClient {
         met: (link) => this.#reachability.linked(link, clock.now()),
       },
       settings: this.#settings.images,
+      staging: preStage === undefined ? undefined : new StagingFolder({ folder: preStage, clock, logger }),
       changed: () => this.#deps.onChange?.(),
       openPacks: new Map<string, VersionFiles>(),
     };
@@ -334,6 +337,7 @@ class ClientRun implements RunningClient {
       this.#origin?.forgiveRefusal();
       this.check();
     } else if (request.command === "limit") await this.#wan?.override(request.cap, request.forMs);
+    else if (request.command === "import") return await this.#client?.importFrom(request.folder);
     else if (request.command !== "status") await this.#client?.control(request);
     return this.status();
   }
@@ -345,8 +349,8 @@ class ClientRun implements RunningClient {
       await opened;
     } catch (err) {
       await opened;
-      // Peers may have the rest of what was begun.
-      if (!client.isFetching) throw err;
+      // Peers may have the rest of what was begun, or a folder all of it.
+      if (!client.isFetching && !client.hasTakenStaged) throw err;
       this.#deps.logger.warn({ err: asAppError(err) }, "origin not asked; what was begun goes on");
     }
     await client.settled();

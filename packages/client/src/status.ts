@@ -88,6 +88,8 @@ export interface VersionStatus {
   readonly packShed?: true;
   /** Bytes that it will still take in the store until its disk is rebuilt; absent: it is, or nothing is fetched. */
   readonly spaceNeeded?: SpaceNeeded;
+  /** Pack outside of the store from which rows are being copied. */
+  readonly importing?: string;
   /** What keeps it from being fetched, or from becoming active; absent: nothing. */
   readonly clearance?: ClearanceStatus;
   readonly error?: StatusError;

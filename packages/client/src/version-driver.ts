@@ -22,6 +22,8 @@ import { IndexCarry } from "./index-carry.js";
 import { neededBytes } from "./needed-bytes.js";
 import { OriginRows } from "./origin-rows.js";
 import { SpaceNeed } from "./space-need.js";
+import type { StagedPair } from "./staging/staged-pair.js";
+import { StagedSource } from "./staging/staged-source.js";
 import type { StatusError, VersionStatus } from "./status.js";
 import { VersionTransfer } from "./version-transfer.js";
 import { Waste } from "./waste.js";
@@ -31,6 +33,8 @@ const RETRY_MIN_MS = 5000;
 const RETRY_MAX_MS = 300_000;
 /** How often the free space is looked at while rows come. */
 const SPACE_CHECK_MS = 5000;
+/** How often it is looked whether a pair has been copied to the pre-stage folder by now. */
+const STAGING_MS = 5000;
 
 export interface VersionDriverOptions {
   readonly context: ClientContext;
@@ -69,6 +73,11 @@ export class VersionDriver {
   #error: StatusError | undefined;
   #files: VersionFiles | undefined;
   #transfer: VersionTransfer | undefined;
+  /** Given by a person, whatever lies in the pre-stage folder. */
+  #handed: StagedPair | undefined;
+  #staged: StagedSource | undefined;
+  /** Not begun: its pair is being copied to the pre-stage folder. */
+  #awaitsPair = false;
   #busy: Promise<void> = Promise.resolve();
   #cancelRetry: (() => void) | undefined;
   #isFailed = false;
@@ -171,6 +180,23 @@ export class VersionDriver {
     return this.#busy;
   }
 
+  /** Takes what is in a pair outside of the store, too; one under way begins anew with it. */
+  async import(pair: StagedPair): Promise<void> {
+    this.#handed = pair;
+    await this.pause();
+    await this.start();
+  }
+
+  /** A pair may have come to the pre-stage folder since this version was begun, or have been put right there. */
+  async lookAtStaging(): Promise<void> {
+    if (this.#awaitsPair) await this.start();
+    if (this.#transfer === undefined || this.isComplete || this.#handed !== undefined) return;
+    const pair = await this.#options.context.staging?.pairOf(this.signed);
+    if (pair === undefined || pair === "busy" || pair.changedAt === this.#staged?.pair.changedAt) return;
+    await this.pause();
+    await this.start();
+  }
+
   status(): VersionStatus {
     const files = this.#files;
     return {
@@ -189,6 +215,7 @@ export class VersionDriver {
       },
       peers: this.#transfer?.swarm.links ?? 0,
       ...(this.#disk !== undefined && { disk: this.#disk }),
+      ...(this.#staged?.isBusy === true && !this.isComplete && { importing: this.#staged.pair.packPath }),
       ...(this.#error !== undefined && { error: this.#error }),
     };
   }
@@ -283,6 +310,18 @@ export class VersionDriver {
       }
       await this.#requireSpace(files);
       this.setState("fetching");
+      const pair = this.#handed ?? (await context.staging?.pairOf(this.signed));
+      this.#awaitsPair = pair === "busy";
+      if (pair === "busy") {
+        this.#logger.info({}, "waits for the pre-stage folder: the pair is being copied there");
+        this.#startIn(STAGING_MS);
+        return;
+      }
+      if (pair !== undefined) {
+        this.#staged = new StagedSource({ pair, files, logger: this.#logger });
+        await this.#staged.takeIndex();
+        this.#countBytes();
+      }
       const carry = await this.#carryOver(files);
       this.#startTransfer(files, carry);
     } catch (err) {
@@ -299,6 +338,7 @@ export class VersionDriver {
       swarms: this.#whyNoSwarm() === undefined,
       previous: this.#options.previous(),
       indexCarry,
+      staged: this.#staged,
       waste: this.#waste,
       logger: this.#logger,
       onProgress: () => {
@@ -401,6 +441,7 @@ export class VersionDriver {
     const transfer = this.#transfer;
     this.#transfer = undefined;
     await transfer?.close();
+    this.#staged = undefined;
   }
 
   /** The work stopped: tried again after a pause, unless only the publisher can help. */
@@ -411,9 +452,12 @@ export class VersionDriver {
     this.#logger.error({ err, retryMs }, "version stopped");
     this.setError(err);
     this.#options.onFault(err);
-    if (retryMs === undefined) return;
+    if (retryMs !== undefined) this.#startIn(retryMs);
+  }
+
+  #startIn(ms: number): void {
     this.#cancelRetry?.();
-    this.#cancelRetry = this.#options.context.clock.after(retryMs, () => {
+    this.#cancelRetry = this.#options.context.clock.after(ms, () => {
       this.#cancelRetry = undefined;
       this.#then(() => this.#start());
     });
@@ -436,7 +480,7 @@ export class VersionDriver {
     const { context, record } = this.#options;
     if (this.#isBarred) return "the origin does not let this machine read the image";
     if (record.isPrivate || context.peers.allowOpenSwarm) return undefined;
-    return "the head came over plain http: use https, or allowOpenSwarm";
+    return "its head has not come over https: use https, or allowOpenSwarm";
   }
 
   #packKey(): string {

@@ -7,6 +7,7 @@ import { DonorVersion, needsDonor } from "./donor-version.js";
 import type { IndexCarry } from "./index-carry.js";
 import { type LocalPlan, planLocal } from "./local-plan.js";
 import type { OriginRows } from "./origin-rows.js";
+import type { StagedSource } from "./staging/staged-source.js";
 import { VersionSwarm } from "./version-swarm.js";
 import type { Waste } from "./waste.js";
 
@@ -21,6 +22,8 @@ export interface VersionTransferOptions {
   readonly previous: VersionFiles | undefined;
   /** Pieces of the index that may follow from an older one. */
   readonly indexCarry: IndexCarry | undefined;
+  /** A pair of this version outside of the store. */
+  readonly staged: StagedSource | undefined;
   readonly waste: Waste;
   readonly logger: Logger;
   /** Something changed that a status would show. */
@@ -129,10 +132,11 @@ export class VersionTransfer {
 
   /** Where frames may lie on this machine, the cheapest source first. */
   async #planLocal(): Promise<LocalPlan> {
-    const { context, files, logger } = this.#options;
+    const { context, files, logger, staged } = this.#options;
     const { store, openPacks } = context;
     const planners: LocalPlanner[] = [
       (missing) => planLocal({ files, store, openPack: (pack) => openPacks.get(pack), logger }, missing),
+      ...(staged === undefined ? [] : [staged.plan]),
     ];
     return await combinePlans(planners, missingFrames(files), logger);
   }

@@ -24,6 +24,10 @@ describe("control request", () => {
     expect(parseControlRequest('{"command":"limit","cap":2.5e6,"forMs":1000}')).toMatchObject({
       cap: 2_500_000,
     });
+    expect(parseControlRequest('{"command":"import","folder":"/mnt/usb"}')).toEqual({
+      command: "import",
+      folder: "/mnt/usb",
+    });
     expect(parseControlRequest('{"command":"limit","forMs":0}')).toEqual({ command: "limit", forMs: 0 });
   });
 
@@ -36,6 +40,8 @@ describe("control request", () => {
       '{"command":"accept"}',
       '{"command":"rollback","image":7}',
       '{"command":"limit"}',
+      '{"command":"import"}',
+      '{"command":"import","folder":"usb"}',
       '{"command":"limit","cap":"fast","forMs":1}',
       '{"command":"limit","cap":0,"forMs":1}',
       `{"command":"limit","cap":"off","forMs":${MAX_OVERRIDE_MS + 1}}`,

@@ -1,4 +1,5 @@
 export { loadControl, type StoredControl, saveControl } from "./control-file.js";
+export { type CopiedPair, copyPair, type PairPaths } from "./copy-pair.js";
 export { DeltaFiles } from "./delta/delta-files.js";
 export { DeltaRebuild, type DeltaRebuildOptions, type RebuiltFrames } from "./delta/delta-rebuild.js";
 export { type DeltaOptions, type DeltaResult, makeDelta } from "./delta/make-delta.js";
@@ -6,6 +7,7 @@ export { type DeltaVerifyResult, verifyDelta } from "./delta/verify-delta.js";
 export { type DiskBase, type DiskPaths, openDiskBase } from "./disk-base.js";
 export type { UnpackFormat } from "./disk-layout.js";
 export { countDiskBytes, estimateDiskBytes } from "./disk-space.js";
+export { fileError } from "./file-error.js";
 export {
   type ImageRecord,
   NO_WASTE,

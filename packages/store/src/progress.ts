@@ -11,7 +11,8 @@ export interface Progress {
     | "rebuild"
     | "references"
     | "delta"
-    | "apply";
+    | "apply"
+    | "copy";
   readonly bytesDone: number;
   readonly bytesTotal: number;
 }

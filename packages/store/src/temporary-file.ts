@@ -4,7 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { toHex } from "@ckmesh/core";
 import { cloneFile } from "./clone-file.js";
 import { fileError } from "./file-error.js";
-import { storeError } from "./store-error.js";
+import { fileErrorCode, storeError } from "./store-error.js";
 import { syncFolder } from "./write-atomic.js";
 
 /** Who writes touches the file all the time; older leftovers are those of a process that was killed. */
@@ -29,14 +29,15 @@ export class TemporaryFile {
 
   /**
    * Also removes what a killed process left of the same name an hour ago or longer.
+   * @param mode while it is written
    * @throws {AppError} ERR_FILE_NOT_FOUND when there is no such folder, ERR_FILE_DENIED, ERR_STORE_FULL
    */
-  static async create(path: string): Promise<TemporaryFile> {
+  static async create(path: string, mode = 0o644): Promise<TemporaryFile> {
     const folder = dirname(path);
     try {
       await removeAbandoned(folder, basename(path));
       const temporary = temporaryName(path);
-      return new TemporaryFile(path, temporary, await open(temporary, "wx+", 0o644));
+      return new TemporaryFile(path, temporary, await open(temporary, "wx+", mode));
     } catch (err) {
       throw fileError(err, folder);
     }
@@ -123,7 +124,7 @@ export class TemporaryFile {
   /** Gives the synced file its final name. @param mode of the finished file */
   async commit(mode = 0o644): Promise<void> {
     await this.#guard(async () => {
-      await this.#handle.chmod(mode);
+      await this.#setMode(mode);
       await this.#close();
       await rename(this.#temporary, this.path);
       this.#isNamed = true;
@@ -135,6 +136,15 @@ export class TemporaryFile {
   async discard(): Promise<void> {
     await this.#close();
     if (!this.#isNamed) await rm(this.#temporary, { force: true });
+  }
+
+  async #setMode(mode: number): Promise<void> {
+    try {
+      await this.#handle.chmod(mode);
+    } catch (err) {
+      // FAT and SMB know no owner and refuse; elsewhere who made the file is its owner.
+      if (fileErrorCode(err) !== "EPERM") throw err;
+    }
   }
 
   async #close(): Promise<void> {

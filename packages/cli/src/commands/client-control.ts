@@ -1,11 +1,5 @@
 import type { ClientStatus } from "@ckmesh/client";
-import {
-  type ControlRequest,
-  controlStore,
-  exportPair as exportFromStore,
-  MAX_OVERRIDE_MS,
-  parseWanCap,
-} from "@ckmesh/client";
+import { type ControlRequest, controlStore, MAX_OVERRIDE_MS, parseWanCap } from "@ckmesh/client";
 import { AppError, type Logger, parseDuration } from "@ckmesh/core";
 import { createLogger, systemClock } from "@ckmesh/runtime";
 import type { CliOptions } from "../cli-options.js";
@@ -44,17 +38,6 @@ export const limit: Action = async ({ output }, options) => {
   const cap = text === "auto" ? undefined : parseWanCap(text);
   const found = await control(options, { command: "limit", forMs, ...(cap !== undefined && { cap }) });
   output.summary(found.wan === undefined ? [] : [wanText(found.wan)], statusFacts(found));
-  return undefined;
-};
-
-/** `client export NAME DIR`. */
-export const exportPair: Action = async ({ output, signal }, options) => {
-  const image = options.arg(0);
-  const pair = await exportFromStore(options.requiredText("store"), image, options.arg(1), {
-    logger: problemsToStderr(),
-    signal,
-  });
-  output.summary([pair.index, pair.pack, `${image} exported`], { image, ...pair });
   return undefined;
 };
 

@@ -30,6 +30,7 @@ export const clientRun: Action = async ({ output, signal }, options) => {
       allowOpenSwarm: options.flag("allowOpenSwarm"),
       wanBudget: options.text("wanBudget"),
       wanTimetable: options.list("wanTimetable"),
+      preStage: options.text("preStage"),
       materialize: options.text("materialize"),
       ...originFlags(options),
       once: options.flag("once"),
