@@ -4,6 +4,7 @@ import { PAGE_BYTES } from "@ckmesh/image";
 import { createCodec } from "./codec.js";
 import { DeltaWork } from "./delta/delta-work.js";
 import { checkFrames, FrameReader, hashFrames } from "./frame-reader.js";
+import { HostFrameMaker } from "./host/host-frame-maker.js";
 import { PAGES_PER_TASK, type WorkerReply, type WorkerRequest, type WorkerSetup } from "./image-tasks.js";
 import { packFrames } from "./pack-frames.js";
 import { rebuildPages } from "./rebuild-pages.js";
@@ -16,6 +17,7 @@ const codec = createCodec(setup.level);
 const deltas = new DeltaWork(setup, codec);
 let reader: FrameReader | undefined;
 let pages: Uint8Array | undefined;
+let hostFrames: HostFrameMaker | undefined;
 
 function frameReader(): FrameReader {
   if (setup.pack === undefined) throw new Error("unreachable: no pack to read");
@@ -49,6 +51,9 @@ async function perform(request: WorkerRequest): Promise<unknown> {
       return await deltas.pack(request.task);
     case "apply":
       return await deltas.apply(request.task);
+    case "host":
+      hostFrames ??= new HostFrameMaker();
+      return await hostFrames.make(request.task);
   }
 }
 

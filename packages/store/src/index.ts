@@ -3,6 +3,9 @@ export { DeltaFiles } from "./delta/delta-files.js";
 export { DeltaRebuild, type DeltaRebuildOptions, type RebuiltFrames } from "./delta/delta-rebuild.js";
 export { type DeltaOptions, type DeltaResult, makeDelta } from "./delta/make-delta.js";
 export { type DeltaVerifyResult, verifyDelta } from "./delta/verify-delta.js";
+export { HostFrameSource } from "./host/host-frames.js";
+export type { HostIndexState } from "./host/host-messages.js";
+export { HostIndex } from "./host-index.js";
 export {
   type ImageRecord,
   NO_WASTE,
