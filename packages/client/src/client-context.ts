@@ -8,6 +8,7 @@ import type { MaterializeFormat, Policy } from "./config-schema.js";
 import type { OriginSource } from "./origin-rows.js";
 import type { OutcomeReporter } from "./rollout/outcome-reporter.js";
 import type { SwarmDirectory } from "./swarm-directory.js";
+import type { HostTrim } from "./trim/host-trim.js";
 import type { WanControl } from "./wan-control.js";
 
 export interface ClientDeps {
@@ -36,6 +37,8 @@ export interface ClientContext {
   readonly outcomes: Pick<OutcomeReporter, "report" | "flush">;
   readonly peers: PeerAccess;
   readonly settings: ImageSettings;
+  /** Undefined: nothing is taken from files of the host. */
+  readonly trim: Pick<HostTrim, "isOnFor" | "plan"> | undefined;
   /** The status has news. */
   readonly changed: () => void;
   /** Open versions of all images by their names in the hints: sources of equal frames. */
