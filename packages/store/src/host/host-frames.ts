@@ -1,5 +1,5 @@
 import { AppError, Bitfield, type Run } from "@ckmesh/core";
-import { HASH_BYTES, RAW_HASH_BYTES, SECTOR_ID_BYTES } from "@ckmesh/image";
+import { SECTOR_ID_BYTES } from "@ckmesh/image";
 import type { HostIndex } from "../host-index.js";
 import { ImageWorkers } from "../image-workers.js";
 import { runOrdered } from "../ordered-tasks.js";

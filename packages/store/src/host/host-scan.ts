@@ -123,7 +123,8 @@ export class HostScan {
     try {
       for (let batch = this.#read(dir); batch.length > 0; batch = this.#read(dir)) {
         const found: { path: string; stats: Stats }[] = [];
-        for (const { path, isFolder } of batch.map((name) => ({ ...name, path: join(folder, name.name) }))) {
+        for (const { name, isFolder } of batch) {
+          const path = join(folder, name);
           const stats = this.#stat(path);
           if (isFolder && stats?.dev === own.dev) folders.push({ path, stats });
           else if (stats?.isFile() === true && stats.size > 0) found.push({ path, stats });

@@ -56,7 +56,7 @@ describe("runs of blocks", () => {
     const found = new Map<number, string>();
     await again.find(keys, (i, file, block) => found.set(keys[i] ?? -1, `${file}/${block}`));
     const live = [...places].filter(([, place]) => !place.startsWith("7/"));
-    expect(new Map([...found].toSorted())).toEqual(new Map(live.toSorted()));
+    expect(Object.fromEntries(found)).toEqual(Object.fromEntries(live));
     // One of 64, and the six that came after it.
     expect(await readdir(folder)).toHaveLength(7);
     expect(again.records).toBe(6900);

@@ -22,6 +22,12 @@ function padded(bytes: Buffer): Buffer {
   return Buffer.concat([bytes, Buffer.alloc((BLOCK - (bytes.length % BLOCK)) % BLOCK)]);
 }
 
+function missing(files: VersionFiles): Bitfield {
+  const rows = new Bitfield(files.table.layout.rows);
+  for (const run of files.have.runs(false)) rows.addRun(run);
+  return rows;
+}
+
 describe("host index", () => {
   let dir: string;
   let host: string;
@@ -61,12 +67,6 @@ describe("host index", () => {
       await files.write({ first: row, count: 1 }, file.subarray(offset, offset + length), "origin");
     }
     return files;
-  }
-
-  function missing(files: VersionFiles): Bitfield {
-    const rows = new Bitfield(files.table.layout.rows);
-    for (const run of files.have.runs(false)) rows.addRun(run);
-    return rows;
   }
 
   async function take(files: VersionFiles): Promise<{ planned: number; stored: number }> {
