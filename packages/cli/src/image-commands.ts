@@ -17,6 +17,7 @@ export function addImageCommands(program: Command): void {
       .option("--version <N>", "version number; default: one more than --previous, else 1")
       .option("--previous <DIR|INDEX>", "the version before: its index, or the folder with the newest one")
       .option("--level <1-12>", "compression level", "3")
+      .option("--trim", "let clients take sectors from files of their host; default: as --previous")
       .option("--sign <KEY>", "private key of `ckmesh keygen`; signs the index"),
     "work",
     [

@@ -4,6 +4,7 @@ import type {
   ControlStatus,
   ImageStatus,
   StatusError,
+  TrimStatus,
   VersionStatus,
   WanStatus,
 } from "@ckmesh/client";
@@ -31,6 +32,7 @@ export function parseClientStatus(value: unknown): ClientStatus {
     ...(f.has("peerId") && { peerId: f.string("peerId", MAX_TEXT) }),
     ...(f.has("nextCheckAt") && { nextCheckAt: f.string("nextCheckAt", MAX_TEXT) }),
     ...(f.has("wan") && { wan: parseWan(f.map("wan")) }),
+    ...(f.has("trim") && { trim: parseTrim(f.map("trim")) }),
     ...(f.has("lastError") && { lastError: parseStatusError(f.map("lastError")) }),
     images: f.list("images", MAX_IMAGES).map(parseImage),
   };
@@ -44,6 +46,15 @@ function parseWan(f: Fields): WanStatus {
     ...(f.has("bytesPerSec") && { bytesPerSec: f.number("bytesPerSec", 0, MAX) }),
     ...(f.has("yieldingTo") && { yieldingTo: f.number("yieldingTo", 0, MAX) }),
     ...(f.has("bestBytesPerSec") && { bestBytesPerSec: f.number("bestBytesPerSec", 0, MAX) }),
+  };
+}
+
+function parseTrim(f: Fields): TrimStatus {
+  return {
+    scanning: f.boolean("scanning"),
+    files: f.int("files", 0, MAX),
+    blocks: f.int("blocks", 0, MAX),
+    ...(f.has("problem") && { problem: f.string("problem", MAX_TEXT) }),
   };
 }
 

@@ -9,6 +9,7 @@ import type { OriginSource } from "./origin-rows.js";
 import type { OutcomeReporter } from "./rollout/outcome-reporter.js";
 import type { StagingFolder } from "./staging/staging-folder.js";
 import type { SwarmDirectory } from "./swarm-directory.js";
+import type { HostTrim } from "./trim/host-trim.js";
 import type { WanControl } from "./wan-control.js";
 
 export interface ClientDeps {
@@ -39,6 +40,8 @@ export interface ClientContext {
   readonly settings: ImageSettings;
   /** Where pairs may lie before they are wanted. */
   readonly staging: StagingFolder | undefined;
+  /** Undefined: nothing is taken from files of the host. */
+  readonly trim: Pick<HostTrim, "isOnFor" | "plan"> | undefined;
   /** The status has news. */
   readonly changed: () => void;
   /** Open versions of all images by their names in the hints: sources of equal frames. */

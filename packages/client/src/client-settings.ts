@@ -5,6 +5,8 @@ import { parseNetwork } from "@ckmesh/wire";
 import type { ImageSettings } from "./client-context.js";
 import type { ClientConfig } from "./config-schema.js";
 import { type OriginAccess, readOriginAccess } from "./origin-config.js";
+import { hostFolders } from "./trim/host-folders.js";
+import type { TrimSettings } from "./trim/host-trim.js";
 import type { WanSettings } from "./wan-control.js";
 
 /** What the texts of a configuration mean; found wrong at the start, not at the first use. */
@@ -14,11 +16,13 @@ export interface ClientSettings {
   readonly images: ImageSettings;
   readonly wan: WanSettings;
   readonly access: OriginAccess;
+  /** Undefined: off. */
+  readonly trim: TrimSettings | undefined;
 }
 
 /** @throws {AppError} ERR_CONFIG_INVALID naming the key */
 export async function readSettings(config: ClientConfig): Promise<ClientSettings> {
-  for (const key of ["images", "suggest", "manual"] as const) {
+  for (const key of ["images", "suggest", "manual", "trimOff"] as const) {
     for (const name of config[key]) checked(key, () => parseImageName(name));
   }
   for (const network of config.siteNetworks) {
@@ -61,6 +65,13 @@ export async function readSettings(config: ClientConfig): Promise<ClientSettings
       timetable: checked("wanTimetable", () => parseTimetable(config.wanTimetable)),
     },
     access: await readOriginAccess(config),
+    trim: config.trim
+      ? {
+          folders: hostFolders(config.trimFolders),
+          off: config.trimOff,
+          waitMs: config.trimWaitSeconds * 1000,
+        }
+      : undefined,
   };
 }
 

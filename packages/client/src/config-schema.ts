@@ -51,6 +51,14 @@ export const clientConfigSchema = Type.Object({
   consentHook: Type.Optional(
     file("Program asked before a version becomes active: NAME VERSION PACK DISK; exit 0 = yes"),
   ),
+  trim: flag("Take what an image has in common with files of this machine from those files"),
+  trimFolders: names("Folders that are looked through for it; none = those of the operating system"),
+  trimOff: names("Images without trim"),
+  trimWaitSeconds: Type.Integer({
+    minimum: 0,
+    maximum: 86_400,
+    description: "How long an image waits for the very first look through the folders",
+  }),
   peerClass: Type.Enum(["wired", "wifi", "battery"], {
     description: "How willing this machine is to fetch for others",
   }),
@@ -84,6 +92,10 @@ export const clientConfigDefaults = {
   manual: [],
   groups: [],
   keep: 1,
+  trim: false,
+  trimFolders: [],
+  trimOff: [],
+  trimWaitSeconds: 60,
   peerClass: "wired",
   lanAnnounce: true,
   pollSeconds: 900,

@@ -3,7 +3,7 @@ import { carryOverPieces, type OldIndex, PieceHashes, type Section, type Section
 import type { VersionFiles } from "@ckmesh/store";
 
 /** Sections of the old index from which pieces of the new one follow. */
-const OLD_SECTIONS: readonly SectionKind[] = ["container", "frames", "kept", "map", "pages"];
+const OLD_SECTIONS: readonly SectionKind[] = ["container", "frames", "kept", "map", "pages", "ids"];
 /** Sections from which `frames` and `pages` follow; fetched first. */
 const NEEDED: readonly SectionKind[] = ["kept", "map"];
 

@@ -27,5 +27,6 @@ export type {
   VersionStatus,
   WanStatus,
 } from "./status.js";
+export type { TrimStatus } from "./trim/host-trim.js";
 export { parseWanCap, type WanCap } from "./wan-cap.js";
 export { MAX_OVERRIDE_MS } from "./wan-control.js";

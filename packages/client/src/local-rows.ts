@@ -12,7 +12,9 @@ export interface LocalRowsOptions {
   /** An older version lies here: until it is known which frames it has, peers are promised all. */
   readonly holdsOlder: boolean;
   /** The frame table has just been proven: which of its frames lie in local packs? */
-  readonly planLocal: () => Promise<LocalPlan>;
+  readonly planLocal: (signal: AbortSignal) => Promise<LocalPlan>;
+  /** Section `ids` must be here before that can be said. */
+  readonly needsIds?: boolean;
   readonly step: (event: SwarmEvent) => void;
   /** Keeps track of work; what it throws is a fault of the version. */
   readonly run: (work: Promise<void>) => void;
@@ -114,13 +116,14 @@ export class LocalRows {
   #tellFrames(): void {
     const { files, run } = this.#options;
     if (this.#framesTold || files.frames === undefined || this.#carryStage !== "done") return;
+    if (this.#options.needsIds === true && !this.#holdsIds()) return;
     this.#framesTold = true;
     run(this.#takeLocal(files.frames.packedLengths()));
   }
 
   async #takeLocal(lengths: Uint32Array): Promise<void> {
     const { files, step, signal, onProgress } = this.#options;
-    const plan = await this.#options.planLocal();
+    const plan = await this.#options.planLocal(signal);
     // Frames that lay here before the frame table was known: after a crash, or when the index was damaged.
     const held = [...files.have.runs(true, files.table.layout.pieceRows)];
     const local = plan.rows.clone();
@@ -142,6 +145,12 @@ export class LocalRows {
     } finally {
       step({ type: "local-done" });
     }
+  }
+
+  #holdsIds(): boolean {
+    const { table, have } = this.#options.files;
+    const ids = table.layout.section("ids");
+    return ids === undefined || have.hasAll(ids.first, ids.count);
   }
 
   #noRows(): Bitfield {

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { AppError, describeError, isAppError } from "@ckmesh/core";
+import { AppError, describeError } from "@ckmesh/core";
 import { Identity, OriginHttp, PeerTransport } from "@ckmesh/net";
 import { parseListen, readKeyFile } from "@ckmesh/runtime";
 import { ImageStore, type VersionFiles } from "@ckmesh/store";
@@ -12,6 +12,7 @@ import { type ClientMetrics, createClientMetrics } from "./client-metrics.js";
 import { type ClientSettings, readSettings } from "./client-settings.js";
 import type { ClientConfig } from "./config-schema.js";
 import type { ControlRequest } from "./control-request.js";
+import { fetchTicket } from "./fetch-ticket.js";
 import { firstCheckMs } from "./first-check.js";
 import { LocalApi } from "./local-api.js";
 import { readCredentials } from "./origin-config.js";
@@ -22,6 +23,7 @@ import { OutcomeReporter } from "./rollout/outcome-reporter.js";
 import { StagingFolder } from "./staging/staging-folder.js";
 import type { ClientStatus } from "./status.js";
 import { SwarmDirectory } from "./swarm-directory.js";
+import { HostTrim } from "./trim/host-trim.js";
 import { wait } from "./wait.js";
 import { WanControl } from "./wan-control.js";
 
@@ -78,6 +80,7 @@ class ClientRun implements RunningClient {
   #client: Client | undefined;
   #origin: OriginHttp | undefined;
   #wan: WanControl | undefined;
+  #trim: HostTrim | undefined;
   #loop: PollLoop | undefined;
   #discovery: PeerDiscovery | undefined;
   #peerId: string | undefined;
@@ -115,6 +118,7 @@ class ClientRun implements RunningClient {
     this.#wan = wan;
     this.#closers.push(() => wan.close());
     const outcomes = this.#openOutcomes(identity);
+    this.#trim = this.#openTrim();
     const context = this.#createContext(origin, identity, transport, wan, outcomes);
     const client = new Client(context, this.#config.images);
     this.#client = client;
@@ -149,6 +153,7 @@ class ClientRun implements RunningClient {
       ...(this.#peerId !== undefined && { peerId: this.#peerId }),
       ...(this.#loop !== undefined && { nextCheckAt: new Date(this.#loop.nextCheckWall).toISOString() }),
       ...(this.#wan !== undefined && { wan: this.#wan.status() }),
+      ...(this.#trim !== undefined && { trim: this.#trim.status() }),
       ...(this.#client?.status() ?? { images: [] }),
     };
   }
@@ -190,6 +195,14 @@ class ClientRun implements RunningClient {
     this.#outcomes = outcomes;
     this.#closers.push(() => outcomes.close());
     return outcomes;
+  }
+
+  #openTrim(): HostTrim | undefined {
+    const settings = this.#settings.trim;
+    if (settings === undefined) return undefined;
+    const trim = new HostTrim({ ...this.#deps, settings, storeDir: this.#store.dir });
+    this.#closers.push(() => trim.close());
+    return trim;
   }
 
   async #openTransport(identity: Identity): Promise<PeerTransport> {
@@ -244,6 +257,7 @@ class ClientRun implements RunningClient {
       },
       settings: this.#settings.images,
       staging: preStage === undefined ? undefined : new StagingFolder({ folder: preStage, clock, logger }),
+      trim: this.#trim,
       changed: () => this.#deps.onChange?.(),
       openPacks: new Map<string, VersionFiles>(),
     };
@@ -269,7 +283,7 @@ class ClientRun implements RunningClient {
       allowLoopback: allowLoopbackPeers,
       lanAnnounce: this.#config.lanAnnounce,
       tracker,
-      ticket: () => this.#fetchTicket(origin, identity.peerIdHex),
+      ticket: () => fetchTicket(origin, identity.peerIdHex, this.#abort.signal),
       joinKey: joinKeyFile === undefined ? undefined : await readKeyFile(joinKeyFile, "joinKeyFile"),
       ca: this.#settings.access.ca,
       proxy: this.#settings.access.proxy,
@@ -318,16 +332,6 @@ class ClientRun implements RunningClient {
       if (credentials !== undefined) origin.renewCredentials(credentials);
     } catch (err) {
       this.#deps.logger.warn({ reason: describeError(err) }, "password not read again: the old one stays");
-    }
-  }
-
-  /** Undefined from a stock server: the join key, if any, has to do. */
-  async #fetchTicket(origin: OriginHttp, peerIdHex: string): Promise<Uint8Array | undefined> {
-    try {
-      return await origin.fetchTicket(peerIdHex, this.#abort.signal);
-    } catch (err) {
-      if (isAppError(err, "ERR_IMAGE_NOT_FOUND") || isAppError(err, "ERR_ORIGIN_INVALID")) return undefined;
-      throw err;
     }
   }
 

@@ -2,6 +2,7 @@ import type { ErrorCode } from "@ckmesh/core";
 import type { SourceBytes, VersionState, WastedBytes } from "@ckmesh/store";
 import type { Policy } from "./config-schema.js";
 import type { SpaceNeeded } from "./space-need.js";
+import type { TrimStatus } from "./trim/host-trim.js";
 
 /** What `status --json` shows; its keys are API (docs: json output). */
 export interface ClientStatus {
@@ -21,6 +22,8 @@ export interface ClientStatus {
   readonly nextCheckAt?: string;
   /** What may come from the origin now. */
   readonly wan?: WanStatus;
+  /** Files of this machine from which frames may come; absent: trim is off. */
+  readonly trim?: TrimStatus;
   readonly lastError?: StatusError;
   readonly images: readonly ImageStatus[];
 }

@@ -71,7 +71,9 @@ export interface VersionSwarmOptions {
   /** Something changed that a status would show. */
   readonly onProgress: () => void;
   /** The frame table has just been proven: which of its frames lie in local packs? */
-  readonly planLocal: () => Promise<LocalPlan>;
+  readonly planLocal: (signal: AbortSignal) => Promise<LocalPlan>;
+  /** Section `ids` must be here before that can be said. */
+  readonly needsIds?: boolean;
   /** Every row is held. */
   readonly onComplete: () => void;
   /** The work cannot go on: full disk, senseless index. */

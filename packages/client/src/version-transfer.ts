@@ -84,7 +84,8 @@ export class VersionTransfer {
       holdsOlder: !files.isComplete && previous !== undefined,
       onHeld: (runs) => this.#donor?.held(runs),
       onAsked: (asked, isAsked) => this.#donor?.asked(asked, isAsked),
-      planLocal: () => this.#planLocal(),
+      planLocal: (signal) => this.#planLocal(signal),
+      needsIds: this.#trim !== undefined,
       onProgress: options.onProgress,
       onComplete: options.onComplete,
       onFault: options.onFault,
@@ -130,14 +131,23 @@ export class VersionTransfer {
     this.#donor = undefined;
   }
 
+  /** Where it is switched on, and the publisher has made the image for it. */
+  get #trim(): ClientContext["trim"] {
+    const { context, files } = this.#options;
+    const isOn = context.trim?.isOnFor(files.signed.head.name) === true;
+    return isOn && files.table.layout.section("ids") !== undefined ? context.trim : undefined;
+  }
+
   /** Where frames may lie on this machine, the cheapest source first. */
-  async #planLocal(): Promise<LocalPlan> {
+  async #planLocal(signal: AbortSignal): Promise<LocalPlan> {
     const { context, files, logger, staged } = this.#options;
     const { store, openPacks } = context;
+    const trim = this.#trim;
     const planners: LocalPlanner[] = [
       (missing) => planLocal({ files, store, openPack: (pack) => openPacks.get(pack), logger }, missing),
       ...(staged === undefined ? [] : [staged.plan]),
     ];
+    if (trim !== undefined) planners.push((missing) => trim.plan(files, missing, signal));
     return await combinePlans(planners, missingFrames(files), logger);
   }
 

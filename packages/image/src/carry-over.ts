@@ -1,5 +1,5 @@
 import { type Bitfield, equalBytes } from "@ckmesh/core";
-import { FRAME_RECORD_BYTES, HASH_BYTES, PAGE_SECTORS } from "./constants.js";
+import { FRAME_RECORD_BYTES, HASH_BYTES, PAGE_SECTORS, SECTOR_ID_BYTES } from "./constants.js";
 import { diskPages, diskSectors } from "./disk-grid.js";
 import { FrameTable } from "./frame-table.js";
 import type { IndexHead, SectionKind } from "./index-head.js";
@@ -34,7 +34,7 @@ export interface CarriedPiece {
 
 /**
  * Pieces of a new index that an older one determines, each checked against its hash. Pieces of equal hash
- * carry over at once; with the new `kept` section also the records of kept frames, and with the new `map`
+ * carry over at once; with the new `kept` section also the records of kept frames and the ids of their sectors, and with the new `map`
  * the hashes of unchanged pages. Call it again when `kept`, and again when `map` is complete; rows of
  * sections that are in `next.sections` are left out.
  * @throws {AppError} ERR_INDEX_INVALID when the new `kept` or `map` section is damaged
@@ -45,7 +45,8 @@ export function carryOverPieces(old: OldIndex, next: NewIndex): readonly Carried
   const kept = keptFrames(old, next);
   if (kept !== undefined) {
     const known = keptRecords(old, kept.bits);
-    carryKnown(next, "frames", known, (piece) => piece.end <= known.length, carried);
+    carryKnown(next, "frames", known, () => true, carried);
+    carryKnown(next, "ids", keptIds(old, kept), () => true, carried);
     const pages = unchangedPages(old, next, kept);
     const oldPages = old.sections.get("pages");
     if (pages !== undefined && oldPages !== undefined) {
@@ -123,6 +124,25 @@ function keptRecords(old: OldIndex, kept: Bitfield): Uint8Array {
   for (const { first, count } of kept.runs()) {
     known.set(frames.subarray(first * FRAME_RECORD_BYTES, (first + count) * FRAME_RECORD_BYTES), at);
     at += count * FRAME_RECORD_BYTES;
+  }
+  return known;
+}
+
+/** Part A of the new `ids` section: the old ids of the kept frames' sectors; empty when the old index has none. */
+function keptIds(old: OldIndex, { bits, oldFrames }: Kept): Uint8Array {
+  const ids = old.sections.get("ids");
+  if (ids === undefined) return new Uint8Array(0);
+  const parts = [...bits.runs()].map(({ first, count }) =>
+    ids.subarray(
+      oldFrames.firstSector(first) * SECTOR_ID_BYTES,
+      oldFrames.firstSector(first + count) * SECTOR_ID_BYTES,
+    ),
+  );
+  const known = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    known.set(part, at);
+    at += part.length;
   }
   return known;
 }

@@ -15,6 +15,7 @@ export {
   PAGE_SECTORS,
   RAW_HASH_BYTES,
   SECTOR_BYTES,
+  SECTOR_ID_BYTES,
 } from "./constants.js";
 export { containerSegments } from "./container.js";
 export {

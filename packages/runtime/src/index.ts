@@ -2,6 +2,7 @@ export { Type } from "./config-type.js";
 export { createLogger, type LoggerOptions } from "./create-logger.js";
 export { createMetrics, type PrometheusMetrics } from "./create-metrics.js";
 export { cryptoRandom } from "./crypto-random.js";
+export { expandVariables } from "./expand-variables.js";
 export { type LoadConfigOptions, type LoadedConfig, loadConfig } from "./load-config.js";
 export { onShutdown, type ShutdownOptions } from "./on-shutdown.js";
 export { formatListen, type ListenAddress, parseListen } from "./parse-listen.js";

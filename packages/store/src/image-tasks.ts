@@ -7,6 +7,7 @@ import type {
   DeltaFramesTask,
   FingerprintSetup,
 } from "./delta/delta-tasks.js";
+import type { HostFrames, HostFramesTask } from "./host/host-frame-tasks.js";
 
 /** What the worker threads of packing, verifying and unpacking share; goes to each once. */
 export interface WorkerSetup {
@@ -116,6 +117,8 @@ export interface ImageTasks {
   readonly delta: { readonly task: DeltaFramesTask; readonly result: DeltaFrames };
   /** Applies frames of a delta. */
   readonly apply: { readonly task: ApplyTask; readonly result: AppliedFrames };
+  /** Makes frames out of blocks of host files. */
+  readonly host: { readonly task: HostFramesTask; readonly result: HostFrames };
 }
 
 export type ImageTaskName = keyof ImageTasks;

@@ -4,6 +4,7 @@ import { PAGE_BYTES } from "@ckmesh/image";
 import { createCodec, type FrameCodec } from "./codec.js";
 import { DeltaWork } from "./delta/delta-work.js";
 import { checkFrames, FrameReader, hashFrames } from "./frame-reader.js";
+import { HostFrameMaker } from "./host/host-frame-maker.js";
 import { PAGES_PER_TASK, type WorkerReply, type WorkerRequest, type WorkerSetup } from "./image-tasks.js";
 import { packFrames } from "./pack-frames.js";
 import { rebuildPages } from "./rebuild-pages.js";
@@ -19,6 +20,7 @@ const deltas = new DeltaWork(setup, codec);
 const repackers = new Map<number, FrameCodec>();
 let reader: FrameReader | undefined;
 let pages: Uint8Array | undefined;
+let hostFrames: HostFrameMaker | undefined;
 
 function frameReader(): FrameReader {
   if (setup.pack === undefined) throw new Error("unreachable: no pack to read");
@@ -60,6 +62,9 @@ async function perform(request: WorkerRequest): Promise<unknown> {
       return await deltas.pack(request.task);
     case "apply":
       return await deltas.apply(request.task);
+    case "host":
+      hostFrames ??= new HostFrameMaker();
+      return await hostFrames.make(request.task);
   }
 }
 

@@ -8,6 +8,9 @@ export { type DiskBase, type DiskPaths, openDiskBase } from "./disk-base.js";
 export type { UnpackFormat } from "./disk-layout.js";
 export { countDiskBytes, estimateDiskBytes } from "./disk-space.js";
 export { fileError } from "./file-error.js";
+export { HostFrameSource } from "./host/host-frames.js";
+export type { HostIndexState } from "./host/host-messages.js";
+export { HostIndex } from "./host-index.js";
 export {
   type ImageRecord,
   NO_WASTE,
@@ -29,6 +32,7 @@ export { RowTable } from "./row-table.js";
 export { restorePack, shedPack } from "./shed-pack.js";
 export { fileErrorCode, storeError } from "./store-error.js";
 export { versionPaths } from "./store-layout.js";
+export { storedSourceBytes } from "./stored-source-bytes.js";
 export {
   imageFolder,
   listImages,
@@ -36,7 +40,6 @@ export {
   readRecord,
   type StoredVersion,
 } from "./stored-versions.js";
-export { storedSourceBytes } from "./stored-source-bytes.js";
 export { type UnpackOptions, type UnpackResult, unpackImage } from "./unpack-image.js";
 export { type VerifyOptions, type VerifyResult, verifyImage } from "./verify-image.js";
 export { VersionFiles } from "./version-files.js";

@@ -47,6 +47,8 @@ export interface PackOptions extends WorkOptions {
   readonly previous?: string;
   /** 1 to 12, default 3. */
   readonly level?: number;
+  /** Lets clients take sectors from files of their host (section `ids`); default: as `previous`, else false. */
+  readonly trim?: boolean;
   /** Ed25519 private keys. */
   readonly signers?: readonly KeyObject[];
   /** Unix seconds; default: now. */
@@ -175,7 +177,10 @@ async function packDisk(
     );
     try {
       const writer = new FrameWriter(workers, pack, index);
-      const packed = await packSectors(workers, writer, shape, previous, settings);
+      const packed = await packSectors(workers, writer, shape, previous, {
+        ...settings,
+        trim: settings.trim ?? previous?.index.head.sections.some(({ kind }) => kind === "ids") ?? false,
+      });
       const after = await file.stat({ bigint: true });
       if (before.mtimeNs !== after.mtimeNs || before.size !== after.size) throw changed(settings.diskPath);
       return packed;
@@ -218,6 +223,7 @@ function assemble(
     ["map", packed.map],
     ["pages", packed.pages],
   ]);
+  if (packed.ids !== undefined) sections.set("ids", packed.ids);
   if (packed.kept !== undefined) sections.set("kept", packed.kept.toBytes());
   return buildIndex(head, sections, settings.signers ?? []);
 }

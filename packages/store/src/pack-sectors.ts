@@ -28,6 +28,8 @@ export interface PackedSectors {
   readonly frames: Uint8Array;
   readonly map: Uint8Array;
   readonly pages: Uint8Array;
+  /** The section `ids`, if it was asked for. */
+  readonly ids?: Uint8Array;
   /** Frames of the previous version that were kept; undefined without one. */
   readonly kept?: Bitfield;
   readonly keptBytes: number;
@@ -35,6 +37,11 @@ export interface PackedSectors {
   readonly sectors: number;
   /** Disk sectors that are not all zero. */
   readonly usedSectors: number;
+}
+
+export interface SectorsOptions extends WorkOptions {
+  /** Makes the section `ids`. */
+  readonly trim: boolean;
 }
 
 /**
@@ -46,7 +53,7 @@ export async function packSectors(
   writer: FrameWriter,
   shape: DiskShape,
   previous: PreviousVersion | undefined,
-  options: WorkOptions,
+  options: SectorsOptions,
 ): Promise<PackedSectors> {
   const scan = new DiskScan(workers, shape);
   const expected = Math.min(MAX_EXPECTED_SECTORS, diskSectors(shape) + (previous?.frames.sectors ?? 0));
@@ -66,7 +73,7 @@ async function packFirst(
   scan: DiskScan,
   table: SectorTable,
   writer: FrameWriter,
-  options: WorkOptions,
+  options: SectorsOptions,
 ): Promise<PackedSectors> {
   const map = new SectorMapWriter();
   const pages = new Uint8Array(diskPages(scan.shape) * HASH_BYTES);
@@ -83,9 +90,10 @@ async function packFirst(
     }
     report(options, "pack", scan, stretch);
   });
+  const ids = options.trim ? { ids: table.ids(table.count, (number) => number) } : {};
   table.release();
   const pack = await writer.finish();
-  return { ...pack, map: map.finish(), pages, keptBytes: 0, sectors: table.count, usedSectors };
+  return { ...pack, ...ids, map: map.finish(), pages, keptBytes: 0, sectors: table.count, usedSectors };
 }
 
 async function packUpdate(
@@ -93,7 +101,7 @@ async function packUpdate(
   table: SectorTable,
   writer: FrameWriter,
   previous: PreviousVersion,
-  options: WorkOptions,
+  options: SectorsOptions,
 ): Promise<PackedSectors> {
   await previous.hashSectors(table, options);
   const oldSectors = table.count;
@@ -117,13 +125,17 @@ async function packUpdate(
   const numbers = numberKept(previous, kept, table.count);
   const renumbered = renumber(scan, draft.finish(), numbers);
   await packNew(scan, table, writer, renumbered, numbers.final, options);
+  const { map, sectors } = renumbered;
+  const ids = options.trim
+    ? { ids: table.ids(sectors, (number) => numbers.final[number] ?? UNNUMBERED) }
+    : {};
   table.release();
   const pack = await writer.finish();
   let keptBytes = 0;
   for (const { first, count } of kept.runs()) {
     keptBytes += previous.frames.offset(first + count) - previous.frames.offset(first);
   }
-  return { ...pack, map: renumbered.map, pages, kept, keptBytes, sectors: renumbered.sectors, usedSectors };
+  return { ...pack, ...ids, map, pages, kept, keptBytes, sectors, usedSectors };
 }
 
 /** Final numbers of sectors by their number in the table. */

@@ -1,3 +1,5 @@
+import { SECTOR_ID_BYTES } from "@ckmesh/image";
+
 /** Entries of one block of hash storage. */
 const BLOCK_ENTRIES = 65_536;
 /** Words kept of a hash: 16 bytes, so that nobody can make two sectors pass for equal. */
@@ -43,6 +45,23 @@ export class SectorTable {
   append(hashes: Uint32Array, entry: number): void {
     const slot = this.#slot(hashes, entry * STRIDE);
     this.#add(hashes, entry * STRIDE, this.#slots[slot] === EMPTY ? slot : -1);
+  }
+
+  /**
+   * The section `ids` of `sectors` sectors: the first 6 bytes of each hash, at the place that `placeOf` gives to
+   * its number; numbers with a place beyond are left out.
+   */
+  ids(sectors: number, placeOf: (number: number) => number): Uint8Array {
+    const ids = new Uint8Array(sectors * SECTOR_ID_BYTES);
+    for (let number = 0; number < this.#count; number += 1) {
+      const place = placeOf(number);
+      const block = this.#blocks[Math.floor(number / BLOCK_ENTRIES)];
+      if (place >= sectors || block === undefined) continue;
+      const start = (number % BLOCK_ENTRIES) * WORDS * 4;
+      const hash = new Uint8Array(block.buffer, block.byteOffset + start, SECTOR_ID_BYTES);
+      ids.set(hash, place * SECTOR_ID_BYTES);
+    }
+    return ids;
   }
 
   /** Frees the memory; nothing is found any more, `count` stays. */

@@ -12,7 +12,7 @@ import { openIndex } from "../src/open-index.js";
 import { packImage } from "../src/pack-image.js";
 import { testDisk, testFolder } from "./test-disk.js";
 
-const KINDS = ["container", "frames", "kept", "map", "pages"] as const;
+const KINDS = ["container", "frames", "kept", "map", "pages", "ids"] as const;
 
 async function sectionsOf(
   index: IndexFile,
@@ -56,7 +56,7 @@ describe("carryOverPieces", () => {
     for (let sector = 0; sector * 4096 < disk.length; sector += 1)
       disk.writeUInt32LE(sector + 1, sector * 4096);
     await writeFile(diskPath, disk);
-    const one = await packImage({ diskPath, name: "Win", outDir: folder });
+    const one = await packImage({ diskPath, name: "Win", outDir: folder, trim: true });
     testDisk(40, 3).copy(disk, disk.length - 40 * 4096);
     await writeFile(diskPath, disk);
     const two = await packImage({ diskPath, name: "Win", outDir: folder, previous: one.indexPath });
@@ -65,6 +65,7 @@ describe("carryOverPieces", () => {
     expect(first.get("container")).toBe((await next.section("container")).length);
     const withKept = await carry(old, next, two.indexPath, ["kept"]);
     expect(withKept.get("frames") ?? 0).toBeGreaterThanOrEqual(65_536);
+    expect(withKept.get("ids")).toBe(2 * 65_536);
   });
 
   it("yields all pages of a disk that did not change, once kept and map are here", async () => {

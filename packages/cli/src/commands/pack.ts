@@ -24,6 +24,7 @@ export const pack: Action = async ({ output, signal }, options) => {
     ...(version === undefined ? {} : { version }),
     ...(previous === undefined ? {} : { previous }),
     ...(level === undefined ? {} : { level }),
+    ...(options.flag("trim") && { trim: true }),
     signal,
     onProgress: workProgress(output),
   });

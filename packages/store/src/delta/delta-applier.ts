@@ -3,13 +3,13 @@ import { type DeltaRefs, FRAME_BYTES, type FrameTable, RAW_HASH_BYTES } from "@c
 import { createCodec, type FrameCodec } from "../codec.js";
 import { CodecGarbage } from "../codec-garbage.js";
 import type { FrameReader } from "../frame-reader.js";
+import { levelOf, type UsableCodec } from "../usable-codecs.js";
 import { BaseSectors } from "./base-sectors.js";
 import {
   type AppliedFrames,
   type ApplyFailure,
   type ApplyTask,
   DELTA_FRAMES_PER_TASK,
-  type UsableCodec,
 } from "./delta-tasks.js";
 import type { DictionaryDecoder } from "./dictionary-decoder.js";
 
@@ -133,11 +133,6 @@ export class DeltaApplier {
     this.#proveRaw(k, raw);
     throw misfit(k, frame, "does not pack into");
   }
-}
-
-/** The level that makes this frame of the target again; undefined: none does here. */
-export function levelOf(codecs: readonly UsableCodec[], frame: number): number | undefined {
-  return codecs.findLast(({ firstFrame }) => firstFrame <= frame)?.level;
 }
 
 function misfit(k: number, frame: number, problem: string): AppError {

@@ -1,4 +1,5 @@
 import type { FingerprintPlan, PackFacts } from "@ckmesh/image";
+import type { UsableCodec } from "../usable-codecs.js";
 
 /** The fingerprints of a base, which threads fill in together. */
 export interface FingerprintSetup {
@@ -65,10 +66,4 @@ export interface ApplySetup {
   readonly targetHead: PackFacts;
   /** Codecs of the target as this machine can use them, by rising first frame. */
   readonly codecs: readonly UsableCodec[];
-}
-
-export interface UsableCodec {
-  readonly firstFrame: number;
-  /** Level to pack with; absent: the frames cannot be made again here. */
-  readonly level?: number;
 }

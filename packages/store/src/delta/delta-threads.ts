@@ -5,16 +5,14 @@ import {
   DeltaRefs,
   type FrameTable,
   type IndexHead,
-  MAX_LEVEL,
   type SignedHead,
 } from "@ckmesh/image";
 import { shareCopy } from "../buffer-pool.js";
-import { codecFingerprint } from "../codec.js";
 import type { PackSetup } from "../image-tasks.js";
 import { ImageWorkers } from "../image-workers.js";
 import { packFacts } from "../pack-file.js";
-import { levelOf } from "./delta-applier.js";
-import type { AppliedFrames, ApplyTask, UsableCodec } from "./delta-tasks.js";
+import { levelOf, type UsableCodec, usableCodecs } from "../usable-codecs.js";
+import type { AppliedFrames, ApplyTask } from "./delta-tasks.js";
 
 /** What a delta is applied with. The packs stay open while it is. */
 export interface DeltaThreadsParts {
@@ -87,23 +85,4 @@ export class DeltaThreads {
   async close(): Promise<void> {
     await this.#workers.close();
   }
-}
-
-/** What this machine's codec makes, by level: of each it is found out once. */
-const FINGERPRINTS = new Map<number, Uint8Array>();
-
-function ownFingerprint(level: number): Uint8Array {
-  const known = FINGERPRINTS.get(level) ?? codecFingerprint(level);
-  FINGERPRINTS.set(level, known);
-  return known;
-}
-
-/** The codecs of a version, with the level where this machine makes the same frames. */
-function usableCodecs({ codecs }: Pick<IndexHead, "codecs">): readonly UsableCodec[] {
-  return codecs.map(({ name, level, fingerprint, firstFrame }) => {
-    const isKnown = name === "zstd" && level >= 1 && level <= MAX_LEVEL;
-    return isKnown && Buffer.compare(ownFingerprint(level), fingerprint) === 0
-      ? { firstFrame, level }
-      : { firstFrame };
-  });
 }

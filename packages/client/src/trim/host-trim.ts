@@ -1,0 +1,134 @@
+import { join } from "node:path";
+import { Bitfield, type Clock, describeError, isAppError, type Logger } from "@ckmesh/core";
+import { HostFrameSource, HostIndex, type HostIndexState, type VersionFiles } from "@ckmesh/store";
+import type { LocalPlan } from "../local-plan.js";
+import { wait } from "../wait.js";
+
+/** Files change with updates of the host, which come at night or once a week. */
+const RESCAN_MS = 24 * 3_600_000;
+
+/** Settings of the trim from host files. */
+export interface TrimSettings {
+  /** Absolute; none lies in another. */
+  readonly folders: readonly string[];
+  /** Images without it. */
+  readonly off: readonly string[];
+  /** How long an image waits for the very first look through the folders, ms. */
+  readonly waitMs: number;
+}
+
+export interface TrimStatus {
+  readonly scanning: boolean;
+  /** Files of the host whose content is known, and their 4-KiB blocks. */
+  readonly files: number;
+  readonly blocks: number;
+  /** Why the last look through the folders failed. */
+  readonly problem?: string;
+}
+
+export interface HostTrimOptions {
+  readonly settings: TrimSettings;
+  readonly storeDir: string;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/**
+ * Frames out of files of the host: looks through its folders at the start and once a day, and says which frames of
+ * a version they seem to hold. Nothing depends on it: when it fails, frames come from elsewhere.
+ */
+export class HostTrim {
+  readonly #options: HostTrimOptions;
+  readonly #index: HostIndex;
+  #state: HostIndexState = { files: 0, blocks: 0, isComplete: false };
+  #isScanning = true;
+  #problem: string | undefined;
+  #scan: Promise<void>;
+  #cancelScan: (() => void) | undefined;
+  #isClosed = false;
+
+  constructor(options: HostTrimOptions) {
+    this.#options = options;
+    this.#index = new HostIndex(join(options.storeDir, "host"));
+    this.#scan = this.#look();
+  }
+
+  isOnFor(image: string): boolean {
+    return !this.#options.settings.off.includes(image);
+  }
+
+  status(): TrimStatus {
+    const { files, blocks } = this.#state;
+    return {
+      scanning: this.#isScanning,
+      files,
+      blocks,
+      ...(this.#problem !== undefined && { problem: this.#problem }),
+    };
+  }
+
+  /**
+   * Which of the missing frames the host seems to hold. Its table of frames and its ids must be here. Waits for
+   * the very first look through the folders, for as long as is configured.
+   */
+  async plan(files: VersionFiles, missing: Bitfield, signal: AbortSignal): Promise<LocalPlan> {
+    const { logger } = this.#options;
+    const { name, version } = files.signed.head;
+    try {
+      await this.#firstScan(signal);
+      const source = new HostFrameSource(files, this.#index);
+      const rows = await source.find(missing);
+      logger.info({ image: name, version, frames: rows.count }, "frames found in files of the host");
+      return { rows, copy: (stop, onStored) => source.copy(rows, stop, onStored) };
+    } catch (err) {
+      if (!isAppError(err)) throw err;
+      if (!signal.aborted) logger.warn({ err, image: name, version }, "files of the host not searched");
+      return { rows: new Bitfield(missing.length), copy: async () => {} };
+    }
+  }
+
+  /** Ends a look; what it has found stays. Safe to call twice. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#cancelScan?.();
+    await this.#index.close();
+    await this.#scan;
+  }
+
+  async #firstScan(signal: AbortSignal): Promise<void> {
+    const { settings, clock } = this.#options;
+    this.#state = await this.#index.state();
+    if (this.#state.isComplete || !this.#isScanning) return;
+    const ended = new AbortController();
+    try {
+      const waited = wait(clock, settings.waitMs, AbortSignal.any([signal, ended.signal]));
+      await Promise.race([this.#scan, waited]);
+    } finally {
+      ended.abort();
+    }
+  }
+
+  async #look(): Promise<void> {
+    const { settings, storeDir, clock, logger } = this.#options;
+    this.#isScanning = true;
+    const start = clock.now();
+    try {
+      this.#state = await this.#index.state();
+      const found = await this.#index.scan({ folders: settings.folders, excluded: [storeDir] });
+      this.#state = found;
+      this.#problem = undefined;
+      const { files, hashedBytes, skipped, isComplete } = found;
+      const ms = Math.round(clock.now() - start);
+      logger.info({ files, hashedBytes, skipped, isComplete, ms }, "folders of the host looked through");
+    } catch (err) {
+      this.#problem = describeError(err);
+      if (!this.#isClosed) logger.warn({ err }, "folders of the host not looked through");
+    } finally {
+      this.#isScanning = false;
+    }
+    if (this.#isClosed) return;
+    this.#cancelScan = clock.after(RESCAN_MS, () => {
+      this.#scan = this.#look();
+    });
+  }
+}

@@ -1,0 +1,99 @@
+import { Worker } from "node:worker_threads";
+import { AppError, ERROR_CODES } from "@ckmesh/core";
+import type { HostCallName, HostCalls, HostIndexState, HostReply } from "./host/host-messages.js";
+import type { HostScanResult, HostScanTask } from "./host/host-scan.js";
+import type { HostPlaces, HostSearchTask } from "./host/host-search.js";
+
+/** Its arrays are outside of it; 1 M files take about 60 MB in the whole process. */
+const OLD_GENERATION_MB = 256;
+
+/**
+ * Which 4-KiB blocks lie in which files of the host: a folder with a database of the files and sorted runs of
+ * blocks, in the hands of one thread of low priority. All of it can be made again, and all of it is hints.
+ */
+export class HostIndex {
+  readonly #worker: Worker;
+  /** How to fail the calls that are not answered yet. */
+  readonly #waiting = new Map<number, (err: AppError) => void>();
+  #calls = 0;
+  #failure: AppError | undefined;
+  #closing: Promise<void> | undefined;
+
+  /** @param folder its own; nothing else may lie there, and no other process may have it open */
+  constructor(folder: string) {
+    // Always from dist: Node cannot load TypeScript in a thread.
+    this.#worker = new Worker(new URL("../dist/host-worker.js", import.meta.url), {
+      workerData: { folder },
+      execArgv: [],
+      resourceLimits: { maxOldGenerationSizeMb: OLD_GENERATION_MB },
+    });
+    this.#worker.once("error", (cause) => {
+      this.#fail(new AppError("ERR_INTERNAL", "the thread of the host index died", { cause }));
+    });
+    this.#worker.once("exit", () => this.#fail(new AppError("ERR_ABORTED", "the host index is closed")));
+  }
+
+  /** @throws {AppError} ERR_STORE_FULL, ERR_INTERNAL */
+  async state(): Promise<HostIndexState> {
+    return await this.#call("state", null);
+  }
+
+  /**
+   * Looks through folders; one at a time.
+   * @throws {AppError} ERR_STORE_FULL, ERR_CONFIG_INVALID when its folder may not be written; ERR_INTERNAL
+   */
+  async scan(task: HostScanTask): Promise<HostScanResult> {
+    return await this.#call("scan", task);
+  }
+
+  /**
+   * Frames all of whose sectors seem to lie on the host, also while it scans.
+   * @throws {AppError} ERR_STORE_FULL, ERR_STORE_CORRUPT, ERR_INTERNAL
+   */
+  async search(task: HostSearchTask): Promise<HostPlaces> {
+    return await this.#call("search", task);
+  }
+
+  /** Ends a scan; what it has found so far stays. Safe to call twice. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await this.#call("close", null);
+    } finally {
+      await this.#worker.terminate();
+    }
+  }
+
+  async #call<K extends HostCallName>(name: K, task: HostCalls[K]["task"]): Promise<HostCalls[K]["result"]> {
+    if (this.#failure !== undefined) throw this.#failure;
+    this.#calls += 1;
+    const call = this.#calls;
+    return await new Promise<HostCalls[K]["result"]>((resolve, reject) => {
+      this.#waiting.set(call, reject);
+      const answered = (reply: HostReply<HostCalls[K]["result"]>): void => {
+        if (reply.call !== call) return;
+        this.#worker.off("message", answered);
+        this.#waiting.delete(call);
+        if (reply.type === "done") resolve(reply.result);
+        else reject(revive(reply));
+      };
+      this.#worker.on("message", answered);
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+      this.#worker.postMessage({ call, name, task });
+    });
+  }
+
+  #fail(err: AppError): void {
+    this.#failure ??= err;
+    for (const reject of this.#waiting.values()) reject(this.#failure);
+    this.#waiting.clear();
+  }
+}
+
+function revive({ code, message }: Extract<HostReply<never>, { type: "failed" }>): AppError {
+  return new AppError(ERROR_CODES.find((known) => known === code) ?? "ERR_INTERNAL", message);
+}

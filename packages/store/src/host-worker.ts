@@ -1,0 +1,47 @@
+import { parentPort, workerData } from "node:worker_threads";
+import { describeError, isAppError } from "@ckmesh/core";
+import type { HostReply, HostRequest } from "./host/host-messages.js";
+import { HostThread } from "./host/host-thread.js";
+import { storeError } from "./store-error.js";
+
+// The one thread of a HostIndex: answers each request when it is done, in any order.
+const setup: { readonly folder: string } = workerData;
+const opened = HostThread.open(setup.folder);
+opened.catch(() => {}); // each request fails with it
+let scanning: Promise<unknown> = Promise.resolve();
+
+async function perform(request: HostRequest): Promise<unknown> {
+  const thread = await opened;
+  switch (request.name) {
+    case "state":
+      return thread.state;
+    case "scan": {
+      const scan = thread.scan(request.task);
+      scanning = scan.catch(() => {}); // its request fails with it
+      return await scan;
+    }
+    case "search":
+      return await thread.search(request.task);
+    case "close":
+      thread.stop();
+      await scanning;
+      await thread.close();
+      return null;
+  }
+}
+
+async function answer(request: HostRequest): Promise<void> {
+  const { call } = request;
+  let reply: HostReply<unknown>;
+  try {
+    reply = { call, type: "done", result: await perform(request) };
+  } catch (thrown) {
+    const err = storeError(thrown, setup.folder);
+    const code = isAppError(err) ? err.code : "ERR_INTERNAL";
+    reply = { call, type: "failed", code, message: describeError(err) };
+  }
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+  parentPort?.postMessage(reply);
+}
+
+parentPort?.on("message", (request: HostRequest) => void answer(request));

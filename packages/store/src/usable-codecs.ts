@@ -1,0 +1,33 @@
+import { type IndexHead, MAX_LEVEL } from "@ckmesh/image";
+import { codecFingerprint } from "./codec.js";
+
+/** A codec of a version as this machine can use it. */
+export interface UsableCodec {
+  readonly firstFrame: number;
+  /** Level to pack with; absent: the frames cannot be made again here. */
+  readonly level?: number;
+}
+
+/** What this machine's codec makes, by level: of each it is found out once. */
+const FINGERPRINTS = new Map<number, Uint8Array>();
+
+/** The codecs of a version, with the level where this machine makes the same frames. */
+export function usableCodecs({ codecs }: Pick<IndexHead, "codecs">): readonly UsableCodec[] {
+  return codecs.map(({ name, level, fingerprint, firstFrame }) => {
+    const isKnown = name === "zstd" && level >= 1 && level <= MAX_LEVEL;
+    return isKnown && Buffer.compare(ownFingerprint(level), fingerprint) === 0
+      ? { firstFrame, level }
+      : { firstFrame };
+  });
+}
+
+/** The level that makes a frame of the version; undefined: none here does. */
+export function levelOf(codecs: readonly UsableCodec[], frame: number): number | undefined {
+  return codecs.findLast(({ firstFrame }) => firstFrame <= frame)?.level;
+}
+
+function ownFingerprint(level: number): Uint8Array {
+  const known = FINGERPRINTS.get(level) ?? codecFingerprint(level);
+  FINGERPRINTS.set(level, known);
+  return known;
+}
