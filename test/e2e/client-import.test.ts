@@ -10,6 +10,8 @@ import { useTempFolder } from "./temp-folder.js";
 
 const tempFolder = useTempFolder();
 
+const summaryOf = (run: Finished | undefined): unknown => (run === undefined ? run : jsonLines(run).at(-1));
+
 it("client import hands a folder to the running client, says what is missing, and export gives the pair back", async () => {
   const folder = tempFolder();
   const [disk, usb, back, store] = ["disk", "usb", "back", "store"].map((name) => join(folder, name));
@@ -46,7 +48,6 @@ it("client import hands a folder to the running client, says what is missing, an
   });
   const [cut, good, exported, empty] = (await steps) ?? [];
   expect(cut).toMatchObject({ exitCode: 0 });
-  const summaryOf = (run: Finished | undefined): unknown => (run === undefined ? run : jsonLines(run).at(-1));
   expect(summaryOf(cut)).toMatchObject({ running: true, pairs: [{ image: "A", result: "incomplete" }] });
   expect(summaryOf(good)).toMatchObject({ running: true, pairs: [{ version: 1, result: "complete" }] });
   expect(exported?.exitCode).toBe(0);

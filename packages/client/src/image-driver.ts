@@ -10,6 +10,7 @@ import { checkVersionRule, type Offer } from "./image-offer.js";
 import { ImageState } from "./image-state.js";
 import { ImageVersions } from "./image-versions.js";
 import { notReleased, otherPublication, rollbackTarget, unknownVersion } from "./rollback-target.js";
+import { ActivationAlarm } from "./rollout/activation-alarm.js";
 import { clearanceStatus } from "./rollout/clearance-status.js";
 import { ImageControl } from "./rollout/image-control.js";
 import type { OutcomeNews } from "./rollout/outcome-reporter.js";
@@ -21,8 +22,6 @@ import type { VersionDriver } from "./version-driver.js";
 
 /** When the origin's files turn out to be others, its head is looked at after this, up to twice as long. */
 const STALE_CHECK_MS = 2000;
-/** Timers reach no further than 2^31 ms. */
-const MAX_TIMER_MS = 86_400_000;
 
 const UNFINISHED: ReadonlySet<VersionState> = new Set(["available", "proposed", "fetching"]);
 
@@ -36,6 +35,7 @@ export class ImageDriver {
   readonly #state: ImageState;
   readonly #control: ImageControl;
   readonly #choice: VersionChoice;
+  readonly #alarm: ActivationAlarm;
   #lastError: StatusError | undefined;
   #isBarred = false;
   /** One change of the image at a time. */
@@ -43,7 +43,6 @@ export class ImageDriver {
   /** On its way from verified to active: `staged` on the way is no end. */
   #activating: VersionDriver | undefined;
   #cancelCheck: (() => void) | undefined;
-  #cancelWake: (() => void) | undefined;
 
   private constructor(name: string, context: ClientContext, record: ImageRecord, control: ImageControl) {
     this.name = name;
@@ -65,6 +64,7 @@ export class ImageDriver {
         },
       },
     });
+    this.#alarm = new ActivationAlarm(context.clock, () => this.#inBackground(() => this.#advance()));
     const versions = (): ImageVersions["records"] => this.#versions.records;
     this.#state = new ImageState({ ...context, name, logger: this.#logger, record, versions });
     this.#choice = new VersionChoice({
@@ -248,7 +248,7 @@ export class ImageDriver {
     this.#abort.abort();
     this.#state.stop();
     this.#cancelCheck?.();
-    this.#cancelWake?.();
+    this.#alarm.stop();
     await this.#versions.close();
     await this.#turns.ended();
     await this.#state.close();
@@ -303,17 +303,9 @@ export class ImageDriver {
     this.#wakeInTime();
   }
 
-  /** Wakes when the version that waits for its time may become active. */
   #wakeInTime(): void {
-    this.#cancelWake?.();
-    this.#cancelWake = undefined;
-    const clearance = this.newest === undefined ? undefined : this.#control.clearanceOf(this.newest.version);
-    if (clearance?.type !== "prefetch" || this.#abort.signal.aborted) return;
-    const { clock } = this.#context;
-    const waitMs = Math.max(0, clearance.activateAt * 1000 - clock.wall());
-    this.#cancelWake = clock.after(Math.min(waitMs, MAX_TIMER_MS), () => {
-      this.#inBackground(() => this.#advance());
-    });
+    if (this.#abort.signal.aborted) return;
+    this.#alarm.set(this.newest === undefined ? undefined : this.#control.clearanceOf(this.newest.version));
   }
 
   #report(version: number, outcome: OutcomeNews["outcome"], code?: string): void {

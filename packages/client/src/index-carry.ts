@@ -1,4 +1,4 @@
-import { Bitfield, equalBytes, type Run } from "@ckmesh/core";
+import { Bitfield, describeError, equalBytes, type Logger, type Run } from "@ckmesh/core";
 import { carryOverPieces, type OldIndex, PieceHashes, type Section, type SectionKind } from "@ckmesh/image";
 import type { VersionFiles } from "@ckmesh/store";
 
@@ -17,8 +17,22 @@ export class IndexCarry {
     this.#old = old;
   }
 
-  /** Reads the old index; `previous` must be complete. */
-  static async create(files: VersionFiles, previous: VersionFiles): Promise<IndexCarry> {
+  /** Undefined when there is nothing to take, or the old index cannot be read. `previous` must be complete. */
+  static async attempt(
+    files: VersionFiles,
+    previous: VersionFiles | undefined,
+    logger: Logger,
+  ): Promise<IndexCarry | undefined> {
+    if (previous === undefined || files.frames !== undefined) return undefined;
+    try {
+      return await IndexCarry.#create(files, previous);
+    } catch (err) {
+      logger.warn({ reason: describeError(err) }, "nothing taken from the older index");
+      return undefined;
+    }
+  }
+
+  static async #create(files: VersionFiles, previous: VersionFiles): Promise<IndexCarry> {
     const { head, id } = previous.signed;
     const hashes = await readSection(previous, "hashes");
     if (hashes === undefined) throw new Error("unreachable: a complete index has hashes");

@@ -1,17 +1,14 @@
-import { join } from "node:path";
-import { type AppError, describeError, isAppError, type Logger } from "@ckmesh/core";
+import { type AppError, isAppError, type Logger } from "@ckmesh/core";
 import { decodeHead, type SignedHead } from "@ckmesh/image";
 import {
   type DiskPaths,
   NO_SOURCE_BYTES,
   packKey,
-  restorePack,
   type ShedPack,
   shedPack,
   type VersionFiles,
   type VersionRecord,
   type VersionState,
-  versionPaths,
 } from "@ckmesh/store";
 import { Backoff } from "@ckmesh/swarm";
 import { callsForCheck } from "./access-lost.js";
@@ -21,9 +18,10 @@ import type { ClientContext } from "./client-context.js";
 import { IndexCarry } from "./index-carry.js";
 import { neededBytes } from "./needed-bytes.js";
 import { OriginRows } from "./origin-rows.js";
+import { regainPack } from "./regain-pack.js";
 import { SpaceNeed } from "./space-need.js";
 import type { StagedPair } from "./staging/staged-pair.js";
-import { StagedSource } from "./staging/staged-source.js";
+import { VersionStaging } from "./staging/version-staging.js";
 import type { StatusError, VersionStatus } from "./status.js";
 import { VersionTransfer } from "./version-transfer.js";
 import { Waste } from "./waste.js";
@@ -65,6 +63,7 @@ export class VersionDriver {
   readonly #logger: Logger;
   readonly #waste: Waste;
   readonly #counts: ByteCounts;
+  readonly #staging: VersionStaging;
   readonly #abort = new AbortController();
   readonly #backoff: Backoff;
   #state: VersionState;
@@ -73,11 +72,6 @@ export class VersionDriver {
   #error: StatusError | undefined;
   #files: VersionFiles | undefined;
   #transfer: VersionTransfer | undefined;
-  /** Given by a person, whatever lies in the pre-stage folder. */
-  #handed: StagedPair | undefined;
-  #staged: StagedSource | undefined;
-  /** Not begun: its pair is being copied to the pre-stage folder. */
-  #awaitsPair = false;
   #busy: Promise<void> = Promise.resolve();
   #cancelRetry: (() => void) | undefined;
   #isFailed = false;
@@ -90,6 +84,11 @@ export class VersionDriver {
     const { record, context } = options;
     this.signed = decodeHead(options.headBlock);
     this.#logger = context.logger.child({ image: this.signed.head.name, version: this.signed.head.version });
+    this.#staging = new VersionStaging({
+      signed: this.signed,
+      folder: context.staging,
+      logger: this.#logger,
+    });
     this.#waste = new Waste(record.wasted);
     this.#counts = new ByteCounts(context.metrics, this.#logger, record.wasted);
     this.#backoff = new Backoff(RETRY_MIN_MS, RETRY_MAX_MS, context.random);
@@ -152,8 +151,7 @@ export class VersionDriver {
       isFramesIndex: this.#options.record.isFramesIndex,
       wasted: this.#waste.bytes,
       ...(this.#disk !== undefined && { disk: this.#disk }),
-      ...(this.isShed && { packShed: true }),
-      ...(this.#disk === undefined && this.#space?.isNeeded === true && { spaceNeeded: this.#space.now }),
+      ...(this.#shed !== undefined && { shed: this.#shed }),
       ...(this.#error !== undefined && { error: this.#error }),
     };
   }
@@ -182,23 +180,22 @@ export class VersionDriver {
 
   /** Takes what is in a pair outside of the store, too; one under way begins anew with it. */
   async import(pair: StagedPair): Promise<void> {
-    this.#handed = pair;
+    this.#staging.hand(pair);
     await this.pause();
     await this.start();
   }
 
   /** A pair may have come to the pre-stage folder since this version was begun, or have been put right there. */
   async lookAtStaging(): Promise<void> {
-    if (this.#awaitsPair) await this.start();
-    if (this.#transfer === undefined || this.isComplete || this.#handed !== undefined) return;
-    const pair = await this.#options.context.staging?.pairOf(this.signed);
-    if (pair === undefined || pair === "busy" || pair.changedAt === this.#staged?.pair.changedAt) return;
+    if (this.#staging.awaitsPair) await this.start();
+    if (this.#transfer === undefined || this.isComplete || !(await this.#staging.hasNews())) return;
     await this.pause();
     await this.start();
   }
 
   status(): VersionStatus {
     const files = this.#files;
+    const { importing } = this.#staging;
     return {
       version: this.version,
       id: this.signed.idHex,
@@ -215,7 +212,9 @@ export class VersionDriver {
       },
       peers: this.#transfer?.swarm.links ?? 0,
       ...(this.#disk !== undefined && { disk: this.#disk }),
-      ...(this.#staged?.isBusy === true && !this.isComplete && { importing: this.#staged.pair.packPath }),
+      ...(this.isShed && { packShed: true }),
+      ...(this.#disk === undefined && this.#space?.isNeeded === true && { spaceNeeded: this.#space.now }),
+      ...(importing !== undefined && !this.isComplete && { importing }),
       ...(this.#error !== undefined && { error: this.#error }),
     };
   }
@@ -254,20 +253,20 @@ export class VersionDriver {
 
   /** Makes the pack again, from the disk: it is a source of frames then, whole or in part, and serves nobody yet. */
   async regain(): Promise<void> {
-    const { context } = this.#options;
-    const { name, version } = this.signed.head;
-    const { materialize: format } = context.settings;
-    if (this.#shed === undefined || this.#disk === undefined || format === "off") return;
-    const folder = context.store.folder(name);
-    const paths = versionPaths(folder, name, version);
-    await context.store.requireSpace(this.signed.head.pack.length, `${name} version ${version}, made again`);
-    await restorePack(paths, { path: join(folder, this.#disk), format }, { signal: this.#abort.signal });
-    const files = await context.store.openVersion(name, this.#options.headBlock);
+    const { context, headBlock } = this.#options;
+    if (this.#shed === undefined || this.#disk === undefined) return;
+    const options = {
+      context,
+      headBlock,
+      disk: this.#disk,
+      logger: this.#logger,
+      signal: this.#abort.signal,
+    };
+    const files = await regainPack(options);
+    if (files === undefined) return;
     this.#files = files;
     this.#shed = undefined;
     context.openPacks.set(this.#packKey(), files);
-    if (files.have.isFull) await files.finish({ signal: this.#abort.signal });
-    else this.#logger.warn({ missing: files.have.length - files.have.count }, "pack not whole again");
     await context.store.noteFrames(files);
     this.#options.onChanged();
   }
@@ -310,19 +309,12 @@ export class VersionDriver {
       }
       await this.#requireSpace(files);
       this.setState("fetching");
-      const pair = this.#handed ?? (await context.staging?.pairOf(this.signed));
-      this.#awaitsPair = pair === "busy";
-      if (pair === "busy") {
-        this.#logger.info({}, "waits for the pre-stage folder: the pair is being copied there");
+      if (!(await this.#staging.begin(files))) {
         this.#startIn(STAGING_MS);
         return;
       }
-      if (pair !== undefined) {
-        this.#staged = new StagedSource({ pair, files, logger: this.#logger });
-        await this.#staged.takeIndex();
-        this.#countBytes();
-      }
-      const carry = await this.#carryOver(files);
+      this.#countBytes();
+      const carry = await IndexCarry.attempt(files, this.#options.previous(), this.#logger);
       this.#startTransfer(files, carry);
     } catch (err) {
       this.#fault(asAppError(err));
@@ -338,7 +330,7 @@ export class VersionDriver {
       swarms: this.#whyNoSwarm() === undefined,
       previous: this.#options.previous(),
       indexCarry,
-      staged: this.#staged,
+      staged: this.#staging.source,
       waste: this.#waste,
       logger: this.#logger,
       onProgress: () => {
@@ -388,17 +380,6 @@ export class VersionDriver {
     this.#options.onVerified();
   }
 
-  async #carryOver(files: VersionFiles): Promise<IndexCarry | undefined> {
-    const previous = this.#options.previous();
-    if (previous === undefined || files.frames !== undefined) return undefined;
-    try {
-      return await IndexCarry.create(files, previous);
-    } catch (err) {
-      this.#logger.warn({ reason: describeError(err) }, "nothing taken from the older index");
-      return undefined;
-    }
-  }
-
   #originRows(files: VersionFiles): OriginRows {
     const { context, aliasEtag, record } = this.#options;
     return new OriginRows({
@@ -441,7 +422,7 @@ export class VersionDriver {
     const transfer = this.#transfer;
     this.#transfer = undefined;
     await transfer?.close();
-    this.#staged = undefined;
+    this.#staging.end();
   }
 
   /** The work stopped: tried again after a pause, unless only the publisher can help. */

@@ -120,7 +120,7 @@ export async function startTestOrigin(options: TestOriginOptions = {}): Promise<
 
 /** Asks again until it is so, for at most 5 s. */
 export async function eventually(isSo: () => boolean | Promise<boolean>): Promise<void> {
-  const end = performance.now() + 5000;
+  const end = performance.now() + 90_000;
   while (!(await isSo())) {
     if (performance.now() > end) throw new Error(`never: ${isSo.toString()}`);
     await new Promise((done) => setTimeout(done, 10)); // oxlint-disable-line no-await-in-loop

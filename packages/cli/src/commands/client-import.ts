@@ -101,15 +101,17 @@ function outcome(pair: ImportedPair, status: VersionStatus | undefined): Importe
 /** The answer of a client, which may be another version of this program. */
 function parseImported(value: unknown): readonly ImportedPair[] {
   const answer = new Fields({ pairs: value }, "answer", "ERR_INTERNAL");
-  return answer.list("pairs", MAX_PAIRS).map((each) => {
-    const f = new Fields(each, "pair", "ERR_INTERNAL");
-    return {
-      image: f.string("image", MAX_TEXT),
-      version: f.int("version", 1, Number.MAX_SAFE_INTEGER),
-      result: f.oneOf("result", ["begun", "here", "refused"]),
-      ...(f.has("error") && { error: parseStatusError(f.map("error")) }),
-    };
-  });
+  return answer.list("pairs", MAX_PAIRS).map(parsePair);
+}
+
+function parsePair(value: unknown): ImportedPair {
+  const f = new Fields(value, "pair", "ERR_INTERNAL");
+  return {
+    image: f.string("image", MAX_TEXT),
+    version: f.int("version", 1, Number.MAX_SAFE_INTEGER),
+    result: f.oneOf("result", ["begun", "here", "refused"]),
+    ...(f.has("error") && { error: parseStatusError(f.map("error")) }),
+  };
 }
 
 function pairText({ image, version, result, missingBytes, error }: ImportedPair): string {

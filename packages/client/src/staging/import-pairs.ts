@@ -51,10 +51,10 @@ export async function importIntoStore(
 async function importPair(
   store: ImageStore,
   pair: StagedPair,
-  { clock, logger, onProgress, signal }: ImportOptions,
+  { logger, onProgress, signal }: ImportOptions,
 ): Promise<Pick<ImportedPair, "result" | "missingBytes">> {
   const { signed, headBlock } = pair;
-  const { name, version } = signed.head;
+  const { name } = signed.head;
   const stored = await store.versions(name);
   if (isHere(signed, stored, await store.loadRecord(name))) return { result: "here" };
   const files = await store.openVersion(name, headBlock);

@@ -72,7 +72,7 @@ describe("the pre-stage folder", () => {
     await put(PACK, 60, "Other_1.ckm.index");
     await put(INDEX, 60, "Win_3.from_1.ckm.index");
     expect(await listStaged(folder)).toMatchObject([
-      { image: "Other", version: 1, problem: { code: "ERR_INDEX_INVALID" } },
+      { image: "Other", version: 1, problem: { code: "ERR_FORMAT_UNSUPPORTED" } },
       { image: "Win", version: 2, problem: { code: "ERR_INDEX_INVALID" } },
     ]);
     expect(await staging().pairs()).toEqual([]);

@@ -14,6 +14,10 @@ import { eventually, temporaryFolder } from "../origin-fixture.js";
 
 const WAIT_MS = 600_000;
 
+function names(jobs: ReturnType<typeof deltaJobs>): readonly string[] {
+  return jobs.map(({ version, from }) => `${version} from ${from}`);
+}
+
 describe("the deltas that are made", () => {
   const made = new Set<string>();
   const image = {
@@ -23,8 +27,6 @@ describe("the deltas that are made", () => {
     awaited: [{ version: 5, from: 3 }],
     isSettled: (version: number, from: number) => made.has(`${version} from ${from}`),
   };
-  const names = (jobs: ReturnType<typeof deltaJobs>): readonly string[] =>
-    jobs.map(({ version, from }) => `${version} from ${from}`);
 
   it("are those that an alias waits for, then those to the newest, first from what clients have", () => {
     expect(names(deltaJobs(image))).toEqual(["5 from 3", "6 from 3", "6 from 5", "6 from 2"]);
@@ -97,6 +99,11 @@ const makeFiles: Make = async ({ basePath, targetPath, outDir }) => {
   return { packPath };
 };
 
+const onFullDisk: Make = async (order, signal) => {
+  await makeFiles(order, signal);
+  throw new AppError("ERR_STORE_FULL", "no space left");
+};
+
 const stuck: Make = async (_order, signal) =>
   await new Promise((_resolve, reject) => {
     const stop = (): void => reject(new AppError("ERR_ABORTED", "stopped"));
@@ -106,13 +113,23 @@ const stuck: Make = async (_order, signal) =>
 
 function publishedVersion(version: number, publishedAt: number): PublishedVersion {
   const file = (fileName: string, path: string) => ({
-    ...{ path, size: 1, mtimeMs: 1, ino: version },
-    ...{ fileName, etag: `"${version}"`, lastModified: 1 },
+    path,
+    size: 1,
+    mtimeMs: 1,
+    ino: version,
+    fileName,
+    etag: `"${version}"`,
+    lastModified: 1,
   });
-  const names = { pack: `win_${version}.ckm`, index: `win_${version}.ckm.index` };
   return {
-    ...{ name: "win", version, id: `id${version}`, isOpaque: false, createdAt: 1, publishedAt },
-    ...{ pack: file(names.pack, names.pack), index: file(names.index, String(version)) },
+    name: "win",
+    version,
+    id: `id${version}`,
+    isOpaque: false,
+    createdAt: 1,
+    publishedAt,
+    pack: file(`win_${version}.ckm`, "pack"),
+    index: file(`win_${version}.ckm.index`, String(version)),
   };
 }
 
@@ -191,11 +208,7 @@ describe("the alias of an image", () => {
 
 describe("a delta that cannot be made", () => {
   it("for want of space leaves nothing, holds nothing up, and is tried again ten minutes later", async () => {
-    const full: Make = async (order) => {
-      await makeFiles(order, AbortSignal.abort());
-      throw new AppError("ERR_STORE_FULL", "no space left");
-    };
-    const { publish, alias, clock, root, state, orders } = await startMaking({ make: full });
+    const { publish, alias, clock, root, state, orders } = await startMaking({ make: onFullDisk });
     await publish(1);
     await publish(2);
     await eventually(() => alias() === 2);
