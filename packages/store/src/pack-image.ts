@@ -169,7 +169,7 @@ async function packDisk(
   const file = await openDisk(settings.diskPath);
   try {
     const before = await file.stat({ bigint: true });
-    const shape = { size: disk.size, gridOffset: 0 };
+    const shape = { size: disk.size, gridOffset: disk.gridOffset };
     const { extents } = DiskExtents.decode(disk.container, disk.size);
     const workers = new ImageWorkers(
       { level: settings.level, disk: { fd: file.fd, shape, extents: extents.arrays } },
@@ -208,7 +208,7 @@ function assemble(
     ...(old === undefined ? {} : { previous: { version: old.head.version, id: old.signed.id } }),
     createdAt: settings.createdAt ?? Math.floor(Date.now() / 1000),
     requires: [],
-    disk: { size: disk.size, format: disk.format, gridOffset: 0 },
+    disk: { size: disk.size, format: disk.format, gridOffset: disk.gridOffset },
     codecs:
       old === undefined || packed.kept === undefined
         ? [{ ...own, firstFrame: 0 }]
