@@ -28,13 +28,27 @@ export interface DiskFile {
 
 const MAX_TABLE_ENTRIES = 2 ** 22;
 const READ_BYTES = 2 ** 20;
-/** Formats that would be packed as if they were disks; by their first bytes. */
-const FOREIGN = new Map([
-  ["vhdxfile", "VHDX"],
-  ["QFI\u00fb", "qcow2"],
-  ["KDMV", "VMDK"],
-  ["# Disk DescriptorFile", "VMDK descriptor"],
+/** A format of disk files that is packed as what `qemu-img` makes of it. */
+export interface ForeignFormat {
+  readonly name: string;
+  /** What qemu-img calls it. */
+  readonly driver: "vhdx" | "qcow2" | "vmdk";
+}
+
+/** By their first bytes; they would be packed as if they were disks. */
+const FOREIGN = new Map<string, ForeignFormat>([
+  ["vhdxfile", { name: "VHDX", driver: "vhdx" }],
+  ["QFI\u00fb", { name: "qcow2", driver: "qcow2" }],
+  ["KDMV", { name: "VMDK", driver: "vmdk" }],
+  ["# Disk DescriptorFile", { name: "VMDK descriptor", driver: "vmdk" }],
 ]);
+
+/** What another program has to read; undefined for all that `describeDiskFile` takes, or refuses as damaged. */
+export async function foreignFormat(source: ByteSource): Promise<ForeignFormat | undefined> {
+  const start = Buffer.from(await source.read(0, Math.min(32, source.length))).toString("latin1");
+  for (const [magic, format] of FOREIGN) if (start.startsWith(magic)) return format;
+  return undefined;
+}
 
 /**
  * Recognises raw disks and fixed and dynamic VHDs and describes them; of their disks it reads the partition
@@ -62,8 +76,9 @@ async function readDiskStart(source: ByteSource, { container, size }: DiskLayout
 async function describeLayout(source: ByteSource): Promise<DiskLayout> {
   if (source.length === 0) throw invalid("it is empty");
   if (source.length > MAX_DISK_BYTES) throw invalid("it is larger than 64 TiB");
+  const foreign = await foreignFormat(source);
+  if (foreign !== undefined) throw unsupported(`it is a ${foreign.name} file`);
   const start = await source.read(0, Math.min(VHD_FOOTER_BYTES, source.length));
-  refuseForeign(start);
   if (source.length < VHD_FOOTER_BYTES * 2) return describeRaw(source.length);
   const footer = parseVhdFooter(await source.read(source.length - VHD_FOOTER_BYTES, VHD_FOOTER_BYTES));
   const copy = parseVhdFooter(start);
@@ -163,15 +178,6 @@ async function copyGap(
 
 function checkSize(size: number): void {
   if (size < 1 || size > MAX_DISK_BYTES) throw invalid(`its VHD footer says ${size} bytes`);
-}
-
-function refuseForeign(start: Uint8Array): void {
-  const text = Buffer.from(start.subarray(0, 32)).toString("latin1");
-  for (const [magic, format] of FOREIGN) {
-    if (text.startsWith(magic)) {
-      throw unsupported(`it is a ${format} file; convert it first: qemu-img convert -O raw FILE disk.raw`);
-    }
-  }
 }
 
 function invalid(problem: string): AppError {

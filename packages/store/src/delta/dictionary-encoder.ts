@@ -1,5 +1,6 @@
-import { compressUsingDict, createCCtx, init } from "@bokuweb/zstd-wasm";
+import { compressUsingDict, createCCtx } from "@bokuweb/zstd-wasm";
 import { checkedDictionary } from "../codec.js";
+import { loadZstd } from "./zstd-wasm.js";
 
 /**
  * Packs frames with dictionaries, each of which is used once. zstd as WebAssembly: it keeps its tables from frame to
@@ -19,7 +20,7 @@ export class DictionaryEncoder {
 
   /** @param level 1 to 12 */
   static async create(level: number): Promise<DictionaryEncoder> {
-    await init();
+    await loadZstd();
     return new DictionaryEncoder(level);
   }
 

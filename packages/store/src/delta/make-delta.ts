@@ -18,7 +18,7 @@ import { openIndex } from "../open-index.js";
 import { runOrdered } from "../ordered-tasks.js";
 import { openPack, type PackFile } from "../pack-file.js";
 import { throwIfStopped, type WorkOptions } from "../progress.js";
-import { refuseExisting } from "../refuse-existing.js";
+import { refuseExistingPair } from "../refuse-existing.js";
 import { TemporaryFile } from "../temporary-file.js";
 import { DELTA_FRAMES_PER_TASK, DELTA_LEVEL, type DeltaFrames } from "./delta-tasks.js";
 
@@ -76,8 +76,7 @@ export async function makeDelta(options: DeltaOptions): Promise<DeltaResult> {
   const folder = options.outDir ?? dirname(options.targetPath);
   const packPath = join(folder, deltaPackFileName(name, version, base.head.version));
   const indexPath = join(folder, deltaIndexFileName(name, version, base.head.version));
-  await refuseExisting(packPath, EXISTS_ADVICE);
-  await refuseExisting(indexPath, EXISTS_ADVICE);
+  await refuseExistingPair(packPath, indexPath, EXISTS_ADVICE);
   const basePack = await openPack(packOf(options.basePath), base);
   try {
     const targetPack = await openPack(packOf(options.targetPath), target);
