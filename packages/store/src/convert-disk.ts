@@ -50,11 +50,16 @@ async function convert(
   );
   await refuseOtherFiles(info, source);
   const bytesTotal = field(info, "virtual-size");
-  await qemuImg(["convert", "-p", "-f", format.driver, "-O", "raw", source, to], format, options, (percent) => {
-    if (typeof bytesTotal !== "number") return;
-    const bytesDone = Math.floor((bytesTotal * percent) / 100);
-    options.onProgress?.({ phase: "convert", bytesDone, bytesTotal });
-  });
+  await qemuImg(
+    ["convert", "-p", "-f", format.driver, "-O", "raw", source, to],
+    format,
+    options,
+    (percent) => {
+      if (typeof bytesTotal !== "number") return;
+      const bytesDone = Math.floor((bytesTotal * percent) / 100);
+      options.onProgress?.({ phase: "convert", bytesDone, bytesTotal });
+    },
+  );
   const after = await stat(source, { bigint: true });
   if (before.mtimeNs !== after.mtimeNs || before.size !== after.size) {
     throw new AppError(

@@ -3,7 +3,13 @@ import { FrameReader } from "../frame-reader.js";
 import type { FramesTask, WorkerSetup } from "../image-tasks.js";
 import { DeltaApplier } from "./delta-applier.js";
 import { DeltaMaker } from "./delta-maker.js";
-import { type AppliedFrames, type ApplyTask, DELTA_LEVEL, type DeltaFrames, type DeltaFramesTask } from "./delta-tasks.js";
+import {
+  type AppliedFrames,
+  type ApplyTask,
+  DELTA_LEVEL,
+  type DeltaFrames,
+  type DeltaFramesTask,
+} from "./delta-tasks.js";
 import { DictionaryDecoder } from "./dictionary-decoder.js";
 import { DictionaryEncoder } from "./dictionary-encoder.js";
 
