@@ -7,7 +7,7 @@ import { resolve } from "node:path";
 import { build, type Plugin } from "esbuild";
 
 const OUT = "packages/cli/bundle";
-/** They bring native code, which they find beside themselves. */
+/** They bring native code or WebAssembly, which they find beside themselves. */
 const EXTERNAL = ["@bokuweb/zstd-wasm", "@toondepauw/node-zstd", "level"];
 
 /** What undici's own index does for its client, and nothing else: `fetch` and its kin take a tenth of a client's start. */

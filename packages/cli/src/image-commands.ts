@@ -11,7 +11,7 @@ export function addImageCommands(program: Command): void {
         "Packs a raw or VHD disk into a pack and its index. With --previous, frames that did not change stay " +
           "byte for byte those of the older version, so that clients fetch only what is new.",
       )
-      .argument("<DISK>", "raw disk, fixed or dynamic VHD")
+      .argument("<DISK>", "raw disk, fixed or dynamic VHD; with qemu-img also VHDX, qcow2, VMDK")
       .requiredOption("--name <NAME>", "image name")
       .requiredOption("--out <DIR>", "folder for the pair; it may be an origin's --root")
       .option("--version <N>", "version number; default: one more than --previous, else 1")

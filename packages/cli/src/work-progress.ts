@@ -3,7 +3,8 @@ import type { Output } from "./output.js";
 
 /** Phases as commands name them; docs/json-output.md lists them. */
 const PHASES: Readonly<Record<Progress["phase"], string>> = {
-  previous: "previous",
+  convert: "converting",
+  previous: "reading the previous version",
   pack: "packing",
   compress: "compressing",
   index: "indexing",

@@ -2,6 +2,7 @@ import { AppError } from "@ckmesh/core";
 import type { ByteSource } from "./byte-source.js";
 import { MAX_DISK_BYTES } from "./constants.js";
 import { ContainerWriter } from "./container.js";
+import { DiskExtents } from "./disk-extents.js";
 import type { DiskFormat } from "./index-head.js";
 import {
   parseVhdFooter,
@@ -12,35 +13,72 @@ import {
   VHD_UNUSED_BLOCK,
   type VhdFooter,
 } from "./vhd.js";
+import { volumeGridOffset } from "./volume-grid.js";
 
 /** What a disk file is, and the recipe that rebuilds it around its disk. */
 export interface DiskFile {
   readonly format: DiskFormat;
   /** Bytes of the virtual disk. */
   readonly size: number;
+  /** Offset in the disk modulo 4096 at which sectors begin: where its largest volume has its clusters. */
+  readonly gridOffset: number;
   /** The `container` section; also says where the disk's bytes lie in the file. */
   readonly container: Uint8Array;
 }
 
 const MAX_TABLE_ENTRIES = 2 ** 22;
 const READ_BYTES = 2 ** 20;
-/** Formats that would be packed as if they were disks; by their first bytes. */
-const FOREIGN = new Map([
-  ["vhdxfile", "VHDX"],
-  ["QFI\u00fb", "qcow2"],
-  ["KDMV", "VMDK"],
-  ["# Disk DescriptorFile", "VMDK descriptor"],
+/** A format of disk files that is packed as what `qemu-img` makes of it. */
+export interface ForeignFormat {
+  readonly name: string;
+  /** What qemu-img calls it. */
+  readonly driver: "vhdx" | "qcow2" | "vmdk";
+}
+
+/** By their first bytes; they would be packed as if they were disks. */
+const FOREIGN = new Map<string, ForeignFormat>([
+  ["vhdxfile", { name: "VHDX", driver: "vhdx" }],
+  ["QFI\u00fb", { name: "qcow2", driver: "qcow2" }],
+  ["KDMV", { name: "VMDK", driver: "vmdk" }],
+  ["# Disk DescriptorFile", { name: "VMDK descriptor", driver: "vmdk" }],
 ]);
 
+/** What another program has to read; undefined for all that `describeDiskFile` takes, or refuses as damaged. */
+export async function foreignFormat(source: ByteSource): Promise<ForeignFormat | undefined> {
+  const start = Buffer.from(await source.read(0, Math.min(32, source.length))).toString("latin1");
+  for (const [magic, format] of FOREIGN) if (start.startsWith(magic)) return format;
+  return undefined;
+}
+
 /**
- * Recognises raw disks and fixed and dynamic VHDs and describes them without reading their disks.
+ * Recognises raw disks and fixed and dynamic VHDs and describes them; of their disks it reads the partition
+ * table alone.
  * @throws {AppError} ERR_DISK_INVALID, ERR_FORMAT_UNSUPPORTED
  */
 export async function describeDiskFile(source: ByteSource): Promise<DiskFile> {
+  const layout = await describeLayout(source);
+  const start = await readDiskStart(source, layout);
+  return { ...layout, gridOffset: volumeGridOffset(start, layout.size) };
+}
+
+type DiskLayout = Omit<DiskFile, "gridOffset">;
+
+async function readDiskStart(source: ByteSource, { container, size }: DiskLayout): Promise<Uint8Array> {
+  const start = new Uint8Array(Math.min(size, VHD_SECTOR_BYTES));
+  const stretches: [number, number, number][] = [];
+  DiskExtents.decode(container, size).extents.forEach(0, start.length, (...stretch) => {
+    stretches.push(stretch);
+  });
+  for (const [to, from, length] of stretches) start.set(await source.read(from, length), to);
+  return start;
+}
+
+async function describeLayout(source: ByteSource): Promise<DiskLayout> {
   if (source.length === 0) throw invalid("it is empty");
   if (source.length > MAX_DISK_BYTES) throw invalid("it is larger than 64 TiB");
+  const foreign = await foreignFormat(source);
+  if (foreign !== undefined) throw unsupported(`it is a ${foreign.name} file`);
   const start = await source.read(0, Math.min(VHD_FOOTER_BYTES, source.length));
-  refuseForeign(start);
   if (source.length < VHD_FOOTER_BYTES * 2) return describeRaw(source.length);
   const footer = parseVhdFooter(await source.read(source.length - VHD_FOOTER_BYTES, VHD_FOOTER_BYTES));
   const copy = parseVhdFooter(start);
@@ -63,13 +101,13 @@ export async function describeDiskFile(source: ByteSource): Promise<DiskFile> {
   }
 }
 
-function describeRaw(length: number): DiskFile {
+function describeRaw(length: number): DiskLayout {
   const container = new ContainerWriter();
   container.disk(0, length);
   return { format: "raw", size: length, container: container.finish() };
 }
 
-async function describeFixed(source: ByteSource, footer: VhdFooter): Promise<DiskFile> {
+async function describeFixed(source: ByteSource, footer: VhdFooter): Promise<DiskLayout> {
   const room = source.length - VHD_FOOTER_BYTES;
   if (footer.size > room)
     throw invalid(`its VHD footer says ${footer.size} bytes, the file has ${room}: it is truncated`);
@@ -80,7 +118,7 @@ async function describeFixed(source: ByteSource, footer: VhdFooter): Promise<Dis
   return { format: "vhd-fixed", size: footer.size, container: container.finish() };
 }
 
-async function describeDynamic(source: ByteSource, footer: VhdFooter): Promise<DiskFile> {
+async function describeDynamic(source: ByteSource, footer: VhdFooter): Promise<DiskLayout> {
   checkSize(footer.size);
   const table = await readBlockTable(source, footer);
   const { blockBytes, entries } = table;
@@ -140,15 +178,6 @@ async function copyGap(
 
 function checkSize(size: number): void {
   if (size < 1 || size > MAX_DISK_BYTES) throw invalid(`its VHD footer says ${size} bytes`);
-}
-
-function refuseForeign(start: Uint8Array): void {
-  const text = Buffer.from(start.subarray(0, 32)).toString("latin1");
-  for (const [magic, format] of FOREIGN) {
-    if (text.startsWith(magic)) {
-      throw unsupported(`it is a ${format} file; convert it first: qemu-img convert -O raw FILE disk.raw`);
-    }
-  }
 }
 
 function invalid(problem: string): AppError {

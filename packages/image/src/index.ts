@@ -59,16 +59,15 @@ export {
   MAX_DICTIONARY_SECTORS,
 } from "./delta/delta-refs.js";
 export {
-  BUCKET_BYTES,
   type FingerprintPlan,
   FingerprintTable,
   planFingerprints,
 } from "./delta/fingerprint-table.js";
-export { FINGERPRINT_BYTES, FingerprintList } from "./delta/fingerprints.js";
+export { FingerprintList } from "./delta/fingerprints.js";
 export { framesMissingFrom } from "./delta/missing-frames.js";
 export { ReferenceSearch } from "./delta/reference-search.js";
 export { DiskExtents, type ExtentArrays } from "./disk-extents.js";
-export { type DiskFile, describeDiskFile } from "./disk-file.js";
+export { type DiskFile, describeDiskFile, type ForeignFormat, foreignFormat } from "./disk-file.js";
 export { type DiskShape, diskPages, diskSectors, gridPad, pageBytes } from "./disk-grid.js";
 export { FrameTable, writeFrameRecord } from "./frame-table.js";
 export { hasIndexMagic } from "./head-block.js";

@@ -5,7 +5,8 @@ import { CodecGarbage } from "./codec-garbage.js";
 
 /**
  * Packs and unpacks frames. The only place that knows the compressor, so that Node's own zstd (≥ 22.15) can
- * take its place; frames of deltas are unpacked by `DictionaryDecoder`. Dictionaries (deltas) are raw content that begins with 8 zero bytes: one that begins
+ * take its place; frames of deltas are packed and unpacked by `DictionaryEncoder` and `DictionaryDecoder`.
+ * Dictionaries are raw content that begins with 8 zero bytes: one that begins
  * 37 A4 30 EC would abort the process.
  */
 export interface FrameCodec {
@@ -16,8 +17,6 @@ export interface FrameCodec {
    * @throws {AppError} ERR_PACK_INVALID for anything but one well-formed frame of that length
    */
   unpack(packed: Uint8Array, rawLength: number): Uint8Array;
-  /** The frame packed with a dictionary, even when that makes it no smaller. */
-  packWith(raw: Uint8Array, dictionary: Uint8Array): Uint8Array;
 }
 
 /** Zero bytes at the start of each dictionary. */
@@ -34,8 +33,6 @@ export function createCodec(level: number): FrameCodec {
       return packed.length < raw.length ? packed : raw;
     },
     unpack: (packed, rawLength) => unpackFrame(decoder, garbage, packed, rawLength),
-    packWith: (raw, dictionary) =>
-      new Encoder(level, checkedDictionary(dictionary)).encodeSync(asBuffer(raw)),
   };
 }
 

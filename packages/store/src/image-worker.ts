@@ -15,7 +15,7 @@ import { storeError } from "./store-error.js";
 // One thread of an ImageWorkers pool: one request at a time, one reply to each.
 const setup: WorkerSetup = workerData;
 const codec = createCodec(setup.level);
-const deltas = new DeltaWork(setup, codec);
+const deltas = new DeltaWork(setup);
 /** By level. */
 const repackers = new Map<number, FrameCodec>();
 let reader: FrameReader | undefined;

@@ -21,6 +21,7 @@ import {
   type SectionKind,
 } from "@ckmesh/image";
 import { codecFingerprint } from "./codec.js";
+import { withPlainDisk } from "./convert-disk.js";
 import { fileError } from "./file-error.js";
 import { fileSource } from "./file-io.js";
 import { FrameWriter } from "./frame-writer.js";
@@ -36,7 +37,7 @@ const LARGE_DISK_BYTES = 20e9;
 const EXISTS_ADVICE = "a version never changes: choose another --version, or remove the old pair";
 
 export interface PackOptions extends WorkOptions {
-  /** Raw disk, fixed or dynamic VHD. */
+  /** Raw disk, fixed or dynamic VHD; VHDX, qcow2 and VMDK by way of `qemu-img`, packed as raw disks. */
   readonly diskPath: string;
   readonly name: string;
   /** An existing folder; the pair gets its names there. */
@@ -98,17 +99,19 @@ export async function packImage(options: PackOptions): Promise<PackResult> {
     const indexPath = join(options.outDir, indexFileName(name, version));
     await refuseExisting(packPath, EXISTS_ADVICE);
     await refuseExisting(indexPath, EXISTS_ADVICE);
-    const pack = await TemporaryFile.create(packPath);
-    try {
-      const index = await TemporaryFile.create(indexPath);
+    return await withPlainDisk(options.diskPath, packPath, options, async (diskPath) => {
+      const pack = await TemporaryFile.create(packPath);
       try {
-        return await packPair({ ...options, name, version, level }, previous, pack, index);
+        const index = await TemporaryFile.create(indexPath);
+        try {
+          return await packPair({ ...options, diskPath, name, version, level }, previous, pack, index);
+        } finally {
+          await index.discard();
+        }
       } finally {
-        await index.discard();
+        await pack.discard();
       }
-    } finally {
-      await pack.discard();
-    }
+    });
   } finally {
     await previous?.close();
   }
@@ -169,7 +172,7 @@ async function packDisk(
   const file = await openDisk(settings.diskPath);
   try {
     const before = await file.stat({ bigint: true });
-    const shape = { size: disk.size, gridOffset: 0 };
+    const shape = { size: disk.size, gridOffset: disk.gridOffset };
     const { extents } = DiskExtents.decode(disk.container, disk.size);
     const workers = new ImageWorkers(
       { level: settings.level, disk: { fd: file.fd, shape, extents: extents.arrays } },
@@ -208,7 +211,7 @@ function assemble(
     ...(old === undefined ? {} : { previous: { version: old.head.version, id: old.signed.id } }),
     createdAt: settings.createdAt ?? Math.floor(Date.now() / 1000),
     requires: [],
-    disk: { size: disk.size, format: disk.format, gridOffset: 0 },
+    disk: { size: disk.size, format: disk.format, gridOffset: disk.gridOffset },
     codecs:
       old === undefined || packed.kept === undefined
         ? [{ ...own, firstFrame: 0 }]

@@ -3,6 +3,7 @@ import { AppError } from "@ckmesh/core";
 /** How far a long piece of work is. Bytes are those of the phase. */
 export interface Progress {
   readonly phase:
+    | "convert"
     | "previous"
     | "pack"
     | "compress"

@@ -61,6 +61,11 @@ export class TemporaryFile {
     }
   }
 
+  /** Where it lies until it is complete. */
+  get temporaryPath(): string {
+    return this.#temporary;
+  }
+
   get fd(): number {
     return this.#handle.fd;
   }

@@ -1,4 +1,4 @@
-import { copyFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { makeDelta, packImage, verifyDelta } from "../src/index.js";
@@ -100,6 +100,20 @@ describe("makeDelta", () => {
     const foreign = makeDelta({ basePath: first.indexPath, targetPath: other.indexPath });
     await expect(foreign).rejects.toThrow(code("ERR_USAGE"));
     await delta(versions);
+    await expect(delta(versions)).rejects.toThrow(code("ERR_IMAGE_EXISTS"));
+  });
+
+  it("replaces a pack without its index, which a kill between two renames leaves, but no foreign file", async () => {
+    const disk = randomDisk(64);
+    const versions = await pack(disk, patched(disk));
+    const made = await delta(versions);
+    const bytes = await readFile(made.packPath);
+    await rm(made.indexPath);
+    await damage(made.packPath, 100);
+    await delta(versions);
+    expect((await readFile(made.packPath)).equals(bytes)).toBe(true);
+    await rm(made.indexPath);
+    await writeFile(made.packPath, "not ours");
     await expect(delta(versions)).rejects.toThrow(code("ERR_IMAGE_EXISTS"));
   });
 

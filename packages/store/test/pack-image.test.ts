@@ -44,6 +44,28 @@ describe("packImage", () => {
     });
   });
 
+  it("puts sectors on the grid of a volume that begins at sector 63, in updates too", async () => {
+    const folder = await testFolder();
+    const start = Buffer.alloc(63 * 512);
+    start.write("80000000070000003f000000", 446, "hex"); // active, NTFS, first sector 63
+    start.writeUInt32LE(1600, 446 + 12);
+    start.writeUInt16BE(0x55aa, 510);
+    const clusters = testDisk(200);
+    const disk = Buffer.concat([start, clusters, Buffer.alloc(512 * 3, "tail")]);
+    const first = await pack(folder, disk);
+    expect((await openIndex(first.indexPath)).head.disk?.gridOffset).toBe(3584);
+    const moved = Buffer.concat([
+      start,
+      clusters.subarray(4096),
+      clusters.subarray(0, 4096),
+      disk.subarray(-1536),
+    ]);
+    const second = await pack(folder, moved, { previous: folder });
+    expect(second).toMatchObject({ keptFrames: first.frames, newBytes: 64 });
+    expect((await unpacked(folder, second.indexPath)).equals(moved)).toBe(true);
+    await expect(verifyImage(second.indexPath)).resolves.toBeDefined();
+  });
+
   it("stores equal sectors once and zero sectors not at all", async () => {
     const folder = await testFolder();
     const sector = Buffer.alloc(4096, "equal");

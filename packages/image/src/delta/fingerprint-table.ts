@@ -1,4 +1,5 @@
 import { SECTOR_BYTES } from "../constants.js";
+import { FINGERPRINT_BYTES, type FingerprintList } from "./fingerprints.js";
 
 /** Unique sectors of the base that one entry points to: a bucket of 16 KiB. */
 export const BUCKET_SECTORS = 4;
@@ -42,6 +43,8 @@ export function planFingerprints(baseSectors: number): FingerprintPlan {
 export class FingerprintTable {
   readonly plan: FingerprintPlan;
   readonly #slots: Uint32Array;
+  /** Kept so that what was read for it is read. */
+  #sum = 0;
 
   /** @param slots 2^`slotBits` shared words, zero at first */
   constructor(plan: FingerprintPlan, slots: Uint32Array) {
@@ -49,25 +52,54 @@ export class FingerprintTable {
     this.#slots = slots;
   }
 
-  /** May be called from several threads at a time. */
-  add(hash: number, bucket: number): void {
+  /**
+   * Adds the fingerprints of a piece of the base. May be called from several threads at a time.
+   * @param firstByte where the piece begins in the unique sectors of the base
+   */
+  add({ hashes, starts, length }: FingerprintList, firstByte: number): void {
     const { slotBits, checkBits } = this.plan;
-    const slot = hash >>> (32 - slotBits);
-    const entry = (((bucket + 1) << checkBits) | checkOf(hash, checkBits)) >>> 0;
-    let held = Atomics.load(this.#slots, slot);
-    while (entry > held) {
-      const found = Atomics.compareExchange(this.#slots, slot, held, entry);
-      if (found === held) return;
-      held = found;
+    this.#bringIn(hashes, length);
+    for (let i = 0; i < length; i += 1) {
+      const hash = hashes[i] ?? 0;
+      // The middle of the bytes under it, which may lie across two buckets.
+      const middle = firstByte + (starts[i] ?? 0) + FINGERPRINT_BYTES / 2;
+      const bucket = Math.floor(middle / BUCKET_BYTES);
+      const slot = hash >>> (32 - slotBits);
+      const entry = (((bucket + 1) << checkBits) | checkOf(hash, checkBits)) >>> 0;
+      let held = Atomics.load(this.#slots, slot);
+      while (entry > held) {
+        const found = Atomics.compareExchange(this.#slots, slot, held, entry);
+        if (found === held) break;
+        held = found;
+      }
     }
   }
 
-  /** The bucket of a fingerprint; -1 when it is not there. Now and then a wrong one: a hint, no proof. */
-  find(hash: number): number {
+  /**
+   * Writes the buckets of those fingerprints that the base has to `buckets`; now and then a wrong one: hints, no
+   * proof.
+   * @returns how many
+   */
+  find({ hashes, length }: FingerprintList, buckets: Uint32Array): number {
     const { slotBits, checkBits } = this.plan;
-    const entry = this.#slots[hash >>> (32 - slotBits)] ?? 0;
-    if (entry === 0 || checkOf(entry, checkBits) !== checkOf(hash, checkBits)) return -1;
-    return (entry >>> checkBits) - 1;
+    this.#bringIn(hashes, length);
+    let count = 0;
+    for (let i = 0; i < length; i += 1) {
+      const hash = hashes[i] ?? 0;
+      const entry = this.#slots[hash >>> (32 - slotBits)] ?? 0;
+      if (entry === 0 || checkOf(entry, checkBits) !== checkOf(hash, checkBits)) continue;
+      buckets[count] = (entry >>> checkBits) - 1;
+      count += 1;
+    }
+    return count;
+  }
+
+  /** Reads all slots in a loop that does nothing else: the processor waits for many of them at a time. */
+  #bringIn(hashes: Uint32Array, length: number): void {
+    const shift = 32 - this.plan.slotBits;
+    let sum = 0;
+    for (let i = 0; i < length; i += 1) sum ^= this.#slots[(hashes[i] ?? 0) >>> shift] ?? 0;
+    this.#sum = sum;
   }
 }
 

@@ -29,13 +29,7 @@ export class ReferenceSearch {
    */
   find(raw: Uint8Array): readonly Run[] {
     this.#list.scan(raw, this.#table.plan.sampleBits);
-    let count = 0;
-    for (let i = 0; i < this.#list.length; i += 1) {
-      const bucket = this.#table.find(this.#list.hashes[i] ?? 0);
-      if (bucket < 0) continue;
-      this.#hits[count] = bucket;
-      count += 1;
-    }
+    const count = this.#table.find(this.#list, this.#hits);
     return this.#toRuns(mostVoted(this.#hits.subarray(0, count).toSorted()));
   }
 

@@ -1,7 +1,5 @@
 import { sha256 } from "@ckmesh/core";
 import {
-  BUCKET_BYTES,
-  FINGERPRINT_BYTES,
   FingerprintList,
   FingerprintTable,
   FRAME_BYTES,
@@ -10,8 +8,6 @@ import {
   SECTOR_BYTES,
   writeFrameRecord,
 } from "@ckmesh/image";
-import type { FrameCodec } from "../codec.js";
-import { CodecGarbage } from "../codec-garbage.js";
 import type { FrameReader } from "../frame-reader.js";
 import type { FramesTask } from "../image-tasks.js";
 import { BaseSectors } from "./base-sectors.js";
@@ -21,6 +17,7 @@ import {
   type DeltaFramesTask,
   type FingerprintSetup,
 } from "./delta-tasks.js";
+import type { DictionaryEncoder } from "./dictionary-encoder.js";
 
 /** A delta frame, with its record, that is longer than this share of the plain frame is left out. */
 const MAX_SHARE = 0.9;
@@ -29,21 +26,25 @@ const MAX_SHARE = 0.9;
 export class DeltaMaker {
   readonly #target: FrameReader;
   readonly #base: FrameReader;
-  readonly #codec: FrameCodec;
+  readonly #encoder: DictionaryEncoder;
   readonly #table: FingerprintTable;
   readonly #list = new FingerprintList(FRAME_BYTES);
   readonly #search: ReferenceSearch;
   readonly #sectors: BaseSectors;
-  readonly #garbage = new CodecGarbage();
   // Reused: what outlives a few frames is collected late, and holds its memory until then.
   readonly #raw = new Uint8Array(DELTA_FRAMES_PER_TASK * FRAME_BYTES);
   readonly #packed = new Uint8Array(DELTA_FRAMES_PER_TASK * FRAME_BYTES);
   readonly #records = new Uint8Array(DELTA_FRAMES_PER_TASK * FRAME_RECORD_BYTES);
 
-  constructor(target: FrameReader, base: FrameReader, codec: FrameCodec, { plan, slots }: FingerprintSetup) {
+  constructor(
+    target: FrameReader,
+    base: FrameReader,
+    encoder: DictionaryEncoder,
+    { plan, slots }: FingerprintSetup,
+  ) {
     this.#target = target;
     this.#base = base;
-    this.#codec = codec;
+    this.#encoder = encoder;
     this.#table = new FingerprintTable(plan, slots);
     this.#search = new ReferenceSearch(this.#table, base.table.sectors);
     this.#sectors = new BaseSectors(base);
@@ -54,12 +55,8 @@ export class DeltaMaker {
     const frames = Uint32Array.from({ length: count }, (_, i) => first + i);
     await this.#base.read(frames, true, (frame, raw) => {
       const start = this.#base.table.firstSector(frame) * SECTOR_BYTES;
-      this.#list.scan(raw, this.#table.plan.sampleBits);
-      for (let i = 0; i < this.#list.length; i += 1) {
-        // The middle of the bytes under it, which may lie across two buckets.
-        const middle = start + (this.#list.ends[i] ?? 0) - FINGERPRINT_BYTES / 2;
-        this.#table.add(this.#list.hashes[i] ?? 0, Math.floor(middle / BUCKET_BYTES));
-      }
+      this.#list.scanBase(raw, this.#table.plan.sampleBits);
+      this.#table.add(this.#list, this.#base.table.firstSector(frame) * SECTOR_BYTES);
     });
   }
 
@@ -76,8 +73,7 @@ export class DeltaMaker {
       const raw = this.#raw.subarray(i * FRAME_BYTES, i * FRAME_BYTES + table.rawLength(frame));
       const runs = this.#search.find(raw);
       if (runs.length === 0) continue;
-      const packed = this.#codec.packWith(raw, await this.#sectors.dictionary(runs));
-      this.#garbage.add();
+      const packed = this.#encoder.pack(raw, await this.#sectors.dictionary(runs));
       if (packed.length + FRAME_RECORD_BYTES > MAX_SHARE * table.packedLength(frame)) continue;
       this.#packed.set(packed, length);
       length += packed.length;

@@ -1,44 +1,50 @@
 import { DeltaRefs, FrameTable } from "@ckmesh/image";
-import type { FrameCodec } from "../codec.js";
 import { FrameReader } from "../frame-reader.js";
 import type { FramesTask, WorkerSetup } from "../image-tasks.js";
 import { DeltaApplier } from "./delta-applier.js";
 import { DeltaMaker } from "./delta-maker.js";
-import type { AppliedFrames, ApplyTask, DeltaFrames, DeltaFramesTask } from "./delta-tasks.js";
+import {
+  type AppliedFrames,
+  type ApplyTask,
+  DELTA_LEVEL,
+  type DeltaFrames,
+  type DeltaFramesTask,
+} from "./delta-tasks.js";
 import { DictionaryDecoder } from "./dictionary-decoder.js";
+import { DictionaryEncoder } from "./dictionary-encoder.js";
 
 /** What a worker thread does for deltas; makes its parts when the first task needs them. */
 export class DeltaWork {
   readonly #setup: WorkerSetup;
-  readonly #codec: FrameCodec;
   #maker: DeltaMaker | undefined;
   #applier: DeltaApplier | undefined;
 
-  constructor(setup: WorkerSetup, codec: FrameCodec) {
+  constructor(setup: WorkerSetup) {
     this.#setup = setup;
-    this.#codec = codec;
   }
 
   async fingerprint(task: FramesTask): Promise<void> {
-    await this.#openMaker().fingerprint(task);
+    await (await this.#openMaker()).fingerprint(task);
   }
 
   async pack(task: DeltaFramesTask): Promise<DeltaFrames> {
-    return await this.#openMaker().pack(task);
+    return await (await this.#openMaker()).pack(task);
   }
 
   async apply(task: ApplyTask): Promise<AppliedFrames> {
     return await (await this.#openApplier()).apply(task);
   }
 
-  #openMaker(): DeltaMaker {
+  async #openMaker(): Promise<DeltaMaker> {
+    if (this.#maker !== undefined) return this.#maker;
     const { pack, base, fingerprints } = this.#setup;
     if (pack === undefined || base === undefined || fingerprints === undefined)
       throw new Error("unreachable: no delta to make");
-    this.#maker ??= new DeltaMaker(
-      new FrameReader(pack, this.#codec),
-      new FrameReader(base, this.#codec),
-      this.#codec,
+    const decoder = await DictionaryDecoder.create();
+    this.#maker = new DeltaMaker(
+      new FrameReader(pack, decoder),
+      new FrameReader(base, decoder),
+      await DictionaryEncoder.create(DELTA_LEVEL),
       fingerprints,
     );
     return this.#maker;

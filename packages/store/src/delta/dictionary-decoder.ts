@@ -1,5 +1,6 @@
-import { createDCtx, decompressUsingDict, init } from "@bokuweb/zstd-wasm";
+import { createDCtx, decompressUsingDict } from "@bokuweb/zstd-wasm";
 import { checkedDictionary, type FrameCodec, unpackChecked } from "../codec.js";
+import { loadZstd } from "./zstd-wasm.js";
 
 /**
  * Unpacks the frames of a base and those of a delta, each of which has a dictionary of its own. zstd as WebAssembly:
@@ -16,7 +17,7 @@ export class DictionaryDecoder implements Pick<FrameCodec, "unpack"> {
   }
 
   static async create(): Promise<DictionaryDecoder> {
-    await init();
+    await loadZstd();
     return new DictionaryDecoder();
   }
 

@@ -8,22 +8,22 @@ import {
   deltaPackFileName,
   encodePackHeader,
   framesMissingFrom,
+  HASH_BYTES,
   type IndexFile,
   PACK_HEADER_BYTES,
   planFingerprints,
 } from "@ckmesh/image";
-import { codecFingerprint } from "../codec.js";
 import { ImageWorkers } from "../image-workers.js";
 import { openIndex } from "../open-index.js";
 import { runOrdered } from "../ordered-tasks.js";
 import { openPack, type PackFile } from "../pack-file.js";
 import { throwIfStopped, type WorkOptions } from "../progress.js";
-import { refuseExisting } from "../refuse-existing.js";
+import { refuseExistingPair } from "../refuse-existing.js";
 import { TemporaryFile } from "../temporary-file.js";
-import { DELTA_FRAMES_PER_TASK, type DeltaFrames } from "./delta-tasks.js";
+import { DELTA_FRAMES_PER_TASK, DELTA_LEVEL, type DeltaFrames } from "./delta-tasks.js";
 
-/** Level of delta frames: 9 makes them 4 % smaller and takes four times as long. */
-const LEVEL = 3;
+/** Nobody makes delta frames again. */
+const NO_FINGERPRINT = new Uint8Array(HASH_BYTES);
 /** Frames of the base that one task fingerprints. */
 const BASE_FRAMES_PER_TASK = 64;
 const EXISTS_ADVICE = "remove the old pair if it is to be made again";
@@ -76,8 +76,7 @@ export async function makeDelta(options: DeltaOptions): Promise<DeltaResult> {
   const folder = options.outDir ?? dirname(options.targetPath);
   const packPath = join(folder, deltaPackFileName(name, version, base.head.version));
   const indexPath = join(folder, deltaIndexFileName(name, version, base.head.version));
-  await refuseExisting(packPath, EXISTS_ADVICE);
-  await refuseExisting(indexPath, EXISTS_ADVICE);
+  await refuseExistingPair(packPath, indexPath, EXISTS_ADVICE);
   const basePack = await openPack(packOf(options.basePath), base);
   try {
     const targetPack = await openPack(packOf(options.targetPath), target);
@@ -142,7 +141,7 @@ async function makePair(options: DeltaOptions, parts: Parts): Promise<DeltaResul
       target: { version: to.version, id: target.signed.id },
       createdAt: options.createdAt ?? Math.floor(Date.now() / 1000),
       requires: [],
-      codecs: [{ name: "zstd", level: LEVEL, fingerprint: codecFingerprint(LEVEL), firstFrame: 0 }],
+      codecs: [{ name: "zstd", level: DELTA_LEVEL, fingerprint: NO_FINGERPRINT, firstFrame: 0 }],
       pack: { length: made.length, sha256: made.sha256 },
       counts: { frames: made.count, sectors: made.sectors, kept: 0 },
       secret: options.secret ?? randomBytes(32),
@@ -205,7 +204,7 @@ async function packFrames(
   const slots = new Uint32Array(new SharedArrayBuffer(4 * 2 ** plan.slotBits));
   const workers = new ImageWorkers(
     {
-      level: LEVEL,
+      level: DELTA_LEVEL,
       pack: targetPack.setup,
       base: basePack.setup,
       fingerprints: { plan, slots },
