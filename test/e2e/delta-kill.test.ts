@@ -93,5 +93,4 @@ it.each([
     });
     await eventually(() => readdirSync(work).length === 0);
   },
-  SLOW_MS,
 );
