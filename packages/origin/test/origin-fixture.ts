@@ -118,9 +118,9 @@ export async function startTestOrigin(options: TestOriginOptions = {}): Promise<
   };
 }
 
-/** Asks again until it is so, for at most 5 s. */
-export async function eventually(isSo: () => boolean | Promise<boolean>): Promise<void> {
-  const end = performance.now() + 90_000;
+/** Asks again until it is so, for at most 5 s, or what else is said. */
+export async function eventually(isSo: () => boolean | Promise<boolean>, withinMs = 5000): Promise<void> {
+  const end = performance.now() + withinMs;
   while (!(await isSo())) {
     if (performance.now() > end) throw new Error(`never: ${isSo.toString()}`);
     await new Promise((done) => setTimeout(done, 10)); // oxlint-disable-line no-await-in-loop

@@ -5,8 +5,9 @@ import { AppError, describeError, Fields, isAppError } from "@ckmesh/core";
 import { framesMissingFrom } from "@ckmesh/image";
 import { type DeltaOptions, makeDelta, openIndex, verifyDelta } from "@ckmesh/store";
 
-// A process for one piece of work (`delta-process.ts`). First of all, so that its threads inherit it.
-setPriority(constants.priority.PRIORITY_LOW);
+// A process for one piece of work (`delta-process.ts`). First of all, so that its threads inherit it. Not the lowest
+// priority: aliases wait for this, and where an origin is busy all day it would never end.
+setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 
 /** Threads take memory, and clients want the processors. */
 const THREADS = Math.min(2, availableParallelism());
