@@ -1,5 +1,5 @@
 import { mkdirSync, rmSync } from "node:fs";
-import { setPriority } from "node:os";
+import { getPriority, setPriority } from "node:os";
 import { join } from "node:path";
 import { setImmediate, setTimeout } from "node:timers/promises";
 import { BlockRuns } from "./block-runs.js";
@@ -27,7 +27,8 @@ export class HostThread {
   }
 
   static async open(folder: string): Promise<HostThread> {
-    if (process.platform === "linux") setPriority(NICE);
+    // Never back up: that is a right of its own.
+    if (process.platform === "linux") setPriority(Math.max(NICE, getPriority()));
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const blocks = join(folder, "blocks");
     let files = await HostFiles.open(join(folder, "files"));
