@@ -201,6 +201,7 @@ export abstract class RowFiles<H extends RowsHead = RowsHead> {
     const isResumed = await this.pair.openPartial(this.#options.headBlock, this.table.packHeaderLength);
     this.notes = await this.openNotes();
     if (isResumed) await this.#resume();
+    else await this.#learn();
     this.saved.start();
   }
 
@@ -215,6 +216,7 @@ export abstract class RowFiles<H extends RowsHead = RowsHead> {
 
   /** As `read`, but in memory of just that size: the table keeps it. */
   protected async readKept(run: Run): Promise<Uint8Array> {
+    if (run.count === 0) return new Uint8Array(0);
     const { file, offset, length } = this.table.locate(run);
     return await this.pair.file(file).read(offset, length);
   }
@@ -282,7 +284,7 @@ export abstract class RowFiles<H extends RowsHead = RowsHead> {
     }
   }
 
-  /** Reads the sections that say more about the others, as soon as all their rows are held. */
+  /** Reads the sections that say more about the others, as soon as all their rows are held; they may have none. */
   async #learn(): Promise<void> {
     const step = this.#learnAfter(this.#learning);
     // The next learner waits for this one, and does not fail with it.

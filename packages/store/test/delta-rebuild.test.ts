@@ -200,6 +200,14 @@ describe("DeltaRebuild", () => {
     await expect(rebuild.apply(ks)).resolves.toMatchObject({ stored: [], badDelta: [], badBase: [] });
   });
 
+  it("has nothing to do for a delta without frames, which has no rows at all", async () => {
+    const folder = await testFolder();
+    await delta(await pack(randomDisk(16), randomDisk(32).subarray(16 * 4096), folder));
+    const rebuild = await rebuildOf(await open(folder));
+    expect(rebuild.frames).toBe(0);
+    await expect(rebuild.apply(Uint32Array.of(0))).resolves.toMatchObject({ stored: [], badDelta: [] });
+  });
+
   it("refuses other versions with ERR_INDEX_INVALID", async () => {
     const opened = await open(await copyMade());
     const turned = DeltaRebuild.open({ ...opened, base: opened.target, target: opened.base });
