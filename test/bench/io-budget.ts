@@ -8,7 +8,7 @@ import { seededRandom } from "@ckmesh/core";
 
 /*
  * What making the disk of an update reads and writes, by /proc/self/io (Linux), with and without a base:
- *   npx tsx --conditions=ckmesh-src scripts/io-budget.ts FOLDER [MIB]
+ *   npx tsx --conditions=ckmesh-src test/bench/io-budget.ts FOLDER [MIB]
  * FOLDER lies on the file system to be measured; on one that clones files the two rows differ. Needs `pnpm build`.
  * Bytes are those that went to the storage layer (`write_bytes`) and through calls (`rchar`).
  */
