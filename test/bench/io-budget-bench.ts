@@ -1,14 +1,14 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { readFileSync } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
-import { packImage, unpackImage } from "@ckmesh/store";
 import { seededRandom } from "@ckmesh/core";
+import { packImage, unpackImage } from "@ckmesh/store";
 
 /*
  * What making the disk of an update reads and writes, by /proc/self/io (Linux), with and without a base:
- *   npx tsx --conditions=ckmesh-src test/bench/io-budget.ts FOLDER [MIB]
+ *   npx tsx --conditions=ckmesh-src test/bench/io-budget-bench.ts FOLDER [MIB]
  * FOLDER lies on the file system to be measured; on one that clones files the two rows differ. Needs `pnpm build`.
  * Bytes are those that went to the storage layer (`write_bytes`) and through calls (`rchar`).
  */
