@@ -1,9 +1,14 @@
 import { defineConfig } from "vitest/config";
 
+/** They build networks of namespaces (test/lab). */
+const LAB_TESTS = "test/e2e/lab-*.test.ts";
+
 // Sources, not dist: no stale build. Only worker threads run from dist (Node cannot load .ts there).
 export default defineConfig({
   ssr: { resolve: { conditions: ["ckmesh-src"] } },
   test: {
+    // One by default on two cores, and then everything takes more than 20 minutes there.
+    maxWorkers: 2,
     projects: [
       {
         extends: true,
@@ -11,8 +16,6 @@ export default defineConfig({
           name: "unit",
           include: ["packages/*/test/**/*.test.ts"],
           testTimeout: 20_000,
-          // One by default on two cores, and then everything takes more than 20 minutes there.
-          maxWorkers: 2,
           sequence: { groupOrder: 0 },
         },
       },
@@ -23,8 +26,7 @@ export default defineConfig({
           include: ["test/integration/**/*.test.ts"],
           testTimeout: 60_000,
           hookTimeout: 60_000,
-          // Whole programs, and times that count: one file at a time.
-          fileParallelism: false,
+          // Whole programs: they wait more than they compute, so two files go well side by side.
           sequence: { groupOrder: 1 },
         },
       },
@@ -33,9 +35,20 @@ export default defineConfig({
         test: {
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
+          exclude: [LAB_TESTS],
           testTimeout: 180_000,
           hookTimeout: 180_000,
-          fileParallelism: false,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "lab",
+          include: [LAB_TESTS],
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          // Rates are measured: two labs leave half of two cores idle, two of the other files need not.
           sequence: { groupOrder: 2 },
         },
       },

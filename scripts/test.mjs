@@ -22,7 +22,10 @@ if (process.env.CI === "true" && process.getuid?.() === 0) {
   if (status !== 0) fail("install-test-packages", status);
 }
 // Without them the tests that need them say so and are skipped.
-if (process.env.CI === "true") run("bash", ["scripts/install-node-majors"]);
+if (process.env.CI === "true") {
+  run("bash", ["scripts/install-node-majors"]);
+  run("bash", ["scripts/make-test-corpus"]);
+}
 for (const step of ["format:check", "lint", "build", "layers", "knip"]) {
   status = pnpm("run", step);
   if (status !== 0) fail(step, status);

@@ -1,7 +1,7 @@
-// state.mjs ROOT V SCALE_MIB: writes the mutable part of a machine, the same every run:
-// logs (v2 = rotated + appended), hive-like binary stores of 4-KiB cells (v2 = 2 % of
-// cells rewritten, 3 % appended), a page file (v2 = half of the pages rewritten),
-// user documents that do not compress (v2 = a few new ones, one removed).
+// state.mjs ROOT V SCALE_MIB: writes the mutable part of a machine, the same every run. Each version
+// after the first has logs rotated or appended, 2 % of the cells of hive-like binary stores rewritten
+// and 3 % appended, half of the pages of a page file rewritten, and of the user documents, which do
+// not compress, one removed and two new.
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
@@ -45,21 +45,22 @@ function log(n, seed) {
   }
   return s;
 }
-function cells(n, seed, edit) {
+function cells(n, seed, edits) {
   // half structured, half dense
   const b = Buffer.alloc(n * 4096);
-  const r = prng(seed),
-    e = prng(seed + 77);
+  const r = prng(seed);
+  const e = Array.from({ length: edits }, (_, k) => prng(seed + 77 + k * 1009));
   for (let c = 0; c < n; c++) {
-    const changed = edit && e() % 50 === 0,
-      rr = changed ? prng(seed ^ (c * 7919 + 13)) : r;
+    const last = e.map((next) => next() % 50 === 0).lastIndexOf(true),
+      changed = last !== -1,
+      rr = changed ? prng(seed ^ (c * 7919 + 13 + last * 104729)) : r;
     if (changed) for (let k = 0; k < 64; k++) r();
     b.write("hbin", c * 4096);
     b.writeUInt32LE(c, c * 4096 + 4);
     for (let k = 0; k < 64; k++) {
       const o = c * 4096 + 16 + k * 60;
       b.write("nk\u0020Value" + (rr() % 4096), o);
-      b.writeUInt32LE(e.length, o + 24);
+      b.writeUInt32LE(0, o + 24);
       b.writeUInt32LE(rr(), o + 32);
     }
   }
@@ -73,39 +74,41 @@ for (let i = 0; i < 4; i++) {
     put(`var/log/app${i}.log`, log(size, 100 + i));
     put(`var/log/app${i}.log.1`, log(size, 90 + i));
   } else if (i < 2) {
-    put(`var/log/app${i}.log`, log(size, 100 + i) + log(size >> 2, 200 + i));
+    const more = Array.from({ length: v - 1 }, (_, k) => log(size >> 2, 100 * (k + 2) + i));
+    put(`var/log/app${i}.log`, log(size, 100 + i) + more.join(""));
     put(`var/log/app${i}.log.1`, log(size, 90 + i));
   } else {
-    put(`var/log/app${i}.log`, log(size >> 1, 200 + i));
-    put(`var/log/app${i}.log.1`, log(size, 100 + i));
+    put(`var/log/app${i}.log`, log(size >> 1, 100 * v + i));
+    put(`var/log/app${i}.log.1`, log(v === 2 ? size : size >> 1, 100 * (v - 1) + i));
   }
 }
 for (let i = 0; i < 3; i++) {
   const n = Math.round(160 * unit),
-    base = cells(n, 300 + i, v === 2);
-  put(
-    `var/lib/state/hive${i}`,
-    v === 1 ? base : Buffer.concat([base, cells(Math.max(1, Math.round(n * 0.03)), 400 + i)]),
-  );
+    more = Math.max(1, Math.round(n * 0.03));
+  const added = Array.from({ length: v - 1 }, (_, k) => cells(more, 400 + 100 * k + i, 0));
+  put(`var/lib/state/hive${i}`, Buffer.concat([cells(n, 300 + i, v - 1), ...added]));
 }
 {
   const n = Math.round(256 * unit),
     r = prng(9),
+    later = Array.from({ length: Math.max(0, v - 2) }, (_, k) => prng(1009 * (k + 3))),
     out = [];
   for (let i = 0; i < n; i++) {
     const keep = r() & 1,
       dense = r() & 1;
-    out.push(dense ? noise(4096, 5000 + i + (v === 2 && !keep ? 100000 : 0)) : Buffer.alloc(4096));
+    // The version that wrote the page last.
+    let by = v > 1 && !keep ? 2 : 1;
+    for (const [k, next] of later.entries()) if (next() & 1) by = k + 3;
+    out.push(dense ? noise(4096, 5000 + i + (by - 1) * 100000) : Buffer.alloc(4096));
   }
   put("pagefile.sys", Buffer.concat(out));
 }
 for (let i = 0; i < 12; i++) {
-  if (v === 2 && i === 3) continue;
+  if (i >= 3 && i <= v + 1 && v > 1) continue;
   put(
     `home/user/Documents/photo${i}.jpg`,
     noise(Math.round(((40 + i * 37) * K * unit) / 4 + i * 131), 700 + i),
   );
 }
-if (v === 2)
-  for (let i = 20; i < 22; i++)
-    put(`home/user/Documents/photo${i}.jpg`, noise(Math.round((150 * K * unit) / 4 + 77), 700 + i));
+for (let i = 20; i < 16 + 2 * (v + 1); i++)
+  put(`home/user/Documents/photo${i}.jpg`, noise(Math.round((150 * K * unit) / 4 + 77), 700 + i));

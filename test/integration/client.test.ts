@@ -53,6 +53,8 @@ describe("client against a stock web server", () => {
     expect(await fixture.isIdentical("a", 2)).toBe(true);
     expect(countedBytes(version)).toBe(version.needed);
     expect(version.bytes.previous).toBeGreaterThan(version.needed * 0.8);
+    // Nor is fetched what follows from the older index.
+    expect(version.wasted.duplicate).toBe(0);
   });
 
   it("splits the WAN between clients that begin together", async () => {

@@ -25,8 +25,10 @@ export async function kerberosModule(): Promise<KerberosModule> {
   mkdirSync(FOLDER, { recursive: true });
   writeFileSync(`${FOLDER}package.json`, `{"private": true}\n`);
   const flags = ["--no-audit", "--no-fund", "--no-save", "--foreground-scripts", "--prefix", FOLDER];
+  // Test files run side by side: one builds it, and the others wait for that.
+  const install = [`${FOLDER}lock`, "npm", "install", PACKAGE, ...flags];
   try {
-    await mustRun("npm", ["install", PACKAGE, ...flags], { timeoutMs: BUILD_TIMEOUT_MS });
+    await mustRun("flock", install, { timeoutMs: BUILD_TIMEOUT_MS });
   } catch (err) {
     return missing(err instanceof Error ? err.message.slice(0, 500) : String(err));
   }

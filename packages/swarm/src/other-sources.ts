@@ -8,6 +8,7 @@ export class OtherSources {
   readonly #table: RowTable;
   readonly #picker: RequestPicker;
   readonly #promises: PromiseGossip;
+  #planned: Bitfield | undefined;
 
   constructor(table: RowTable, picker: RequestPicker, promises: PromiseGossip) {
     this.#table = table;
@@ -17,12 +18,20 @@ export class OtherSources {
 
   /** Local data is about to deliver these. */
   planLocal(rows: Bitfield): void {
-    for (const run of rows.runs()) this.#table.move(run, "free", "local");
+    this.#planned = rows;
+    this.#expect(rows);
     this.#promises.planLocal(rows);
+  }
+
+  /** Rows of the index became wanted, and perhaps planned before that: they are not to be fetched either. */
+  unlocked(): void {
+    if (this.#planned !== undefined) this.#expect(this.#planned);
+    this.#picker.offerAllOf();
   }
 
   /** All plans are over: what did not come is to be had elsewhere. */
   localDone(): void {
+    this.#planned = undefined;
     this.#promises.endLocal();
     const all = { first: 0, count: this.#table.rows };
     if (this.#table.move(all, "local", "free") > 0) this.#picker.offerAllOf();
@@ -34,5 +43,9 @@ export class OtherSources {
       if (isAsked) this.#table.move(run, "free", "elsewhere");
       else if (this.#table.move(run, "elsewhere", "free") > 0) this.#picker.freed(run);
     }
+  }
+
+  #expect(rows: Bitfield): void {
+    for (const run of rows.runs()) this.#table.move(run, "free", "local");
   }
 }

@@ -294,6 +294,6 @@ export class SwarmMachine {
       this.#parts.promises.came(fresh, now);
       this.#parts.wan.verified(now);
     }
-    if (this.#parts.table.unlock()) this.#parts.picker.offerAllOf();
+    if (this.#parts.table.unlock()) this.#parts.others.unlocked();
   }
 }

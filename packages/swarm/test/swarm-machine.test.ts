@@ -72,6 +72,23 @@ describe("SwarmMachine", () => {
     expect(opened).toEqual([{ type: "fetch", fetch: 1, rows: { first: 0, count: 1 }, span: 0 }]);
   });
 
+  it("fetches no piece of the index that was planned before the hashes had come, until that plan ends", () => {
+    const sections = [1, 3].map((count) => ({ lengths: new Uint32Array(count).fill(100), wanted: true }));
+    const m = machine({ rows: 10, sections, swarming: false, gate: false });
+    const local = new Bitfield(10);
+    local.addRun({ first: 2, count: 2 });
+    m.step({ type: "local-plan", rows: local }, 0);
+    const fetches = (event: SwarmEvent): unknown[] =>
+      m.step(event, 1).flatMap((e) => (e.type === "fetch" ? [e.rows] : []));
+    expect(fetches({ type: "origin-gate", open: true })).toEqual([{ first: 0, count: 1 }]);
+    m.step({ type: "stored", runs: [{ first: 0, count: 1 }], source: "origin" }, 1);
+    expect(fetches({ type: "fetch-ended", fetch: 1, result: "done" })).toEqual([{ first: 1, count: 1 }]);
+    m.step({ type: "stored", runs: [{ first: 1, count: 1 }], source: "origin" }, 1);
+    expect(fetches({ type: "fetch-ended", fetch: 2, result: "done" })).toEqual([]);
+    m.step({ type: "stored", runs: [{ first: 2, count: 1 }], source: "local" }, 1);
+    expect(fetches({ type: "local-done" })).toEqual([{ first: 3, count: 1 }]);
+  });
+
   it("promises a peer the rows that local data will deliver, and what came of it when that ends", () => {
     const m = machine({ have: indexOf(5) });
     const local = new Bitfield(5);

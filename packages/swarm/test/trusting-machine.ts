@@ -8,7 +8,9 @@ export const SELF = "80".repeat(32);
  * @param over `gate` false: it begins with the WAN closed
  */
 export function trustingMachine(
-  over: Partial<Pick<SwarmConfig, "rows" | "have" | "swarming">> & { readonly gate?: boolean } = {},
+  over: Partial<Pick<SwarmConfig, "rows" | "have" | "swarming" | "sections">> & {
+    readonly gate?: boolean;
+  } = {},
 ): SwarmMachine {
   const { gate = true, rows = 5, ...config } = over;
   const machine = new SwarmMachine(
