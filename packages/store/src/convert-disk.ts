@@ -69,11 +69,12 @@ async function convert(
   }
 }
 
+function refuse(problem: string): never {
+  throw new AppError("ERR_FORMAT_UNSUPPORTED", `the disk file cannot be packed: ${problem}`);
+}
+
 /** A disk may name other files, anywhere, as parts of it: whoever made it could have them packed. */
 async function refuseOtherFiles(info: unknown, source: string): Promise<void> {
-  const refuse = (problem: string): never => {
-    throw new AppError("ERR_FORMAT_UNSUPPORTED", `the disk file cannot be packed: ${problem}`);
-  };
   if (field(info, "backing-filename") !== undefined) {
     refuse("it holds only what changed against another disk; merge them first: qemu-img convert");
   }
@@ -102,7 +103,7 @@ async function qemuImg(
   onPercent?: (percent: number) => void,
 ): Promise<string> {
   throwIfStopped(options.signal);
-  return await new Promise((done, fail) => {
+  return await new Promise<string>((done, fail) => {
     const child = spawn(QEMU_IMG, args, {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, LC_ALL: "C" },
@@ -135,7 +136,7 @@ function whatFailed(
   signal: AbortSignal | undefined,
   startError: Error | undefined,
   complaint: string,
-): unknown {
+): Error {
   if (signal?.aborted === true) return new AppError("ERR_ABORTED", "the work was stopped before its end");
   if (fileErrorCode(startError) === "ENOENT") {
     return new AppError(

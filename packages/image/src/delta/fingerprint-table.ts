@@ -3,7 +3,7 @@ import { FINGERPRINT_BYTES, type FingerprintList } from "./fingerprints.js";
 
 /** Unique sectors of the base that one entry points to: a bucket of 16 KiB. */
 export const BUCKET_SECTORS = 4;
-export const BUCKET_BYTES = BUCKET_SECTORS * SECTOR_BYTES;
+const BUCKET_BYTES = BUCKET_SECTORS * SECTOR_BYTES;
 /** One fingerprint per 128 bytes of a base, while there is room: 0.1 % more bytes than with 64, for half the table. */
 const MIN_SAMPLE_BITS = 7;
 const MAX_SAMPLE_BITS = 16;
@@ -43,8 +43,8 @@ export function planFingerprints(baseSectors: number): FingerprintPlan {
 export class FingerprintTable {
   readonly plan: FingerprintPlan;
   readonly #slots: Uint32Array;
-  /** Kept so that what was read for it is read. */
-  #sum = 0;
+  /** What `#bringIn` read: kept, or the engine would leave the reading out. */
+  brought = 0;
 
   /** @param slots 2^`slotBits` shared words, zero at first */
   constructor(plan: FingerprintPlan, slots: Uint32Array) {
@@ -99,7 +99,7 @@ export class FingerprintTable {
     const shift = 32 - this.plan.slotBits;
     let sum = 0;
     for (let i = 0; i < length; i += 1) sum ^= this.#slots[(hashes[i] ?? 0) >>> shift] ?? 0;
-    this.#sum = sum;
+    this.brought = sum;
   }
 }
 
