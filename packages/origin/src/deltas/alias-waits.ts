@@ -23,6 +23,8 @@ export interface AliasWaitsOptions {
 export class AliasWaits {
   readonly #options: AliasWaitsOptions;
   readonly #timers = new Map<AliasWait, () => void>();
+  /** Never rejects. Each save is of all that is so then, so that the last one is enough. */
+  #saving: Promise<void> = Promise.resolve();
 
   constructor(options: AliasWaitsOptions) {
     this.#options = options;
@@ -66,9 +68,10 @@ export class AliasWaits {
   }
 
   /** What still waits goes on waiting with the next start. */
-  close(): void {
+  async close(): Promise<void> {
     for (const cancel of this.#timers.values()) cancel();
     this.#timers.clear();
+    await this.#saving;
   }
 
   #start(wait: AliasWait): void {
@@ -87,7 +90,7 @@ export class AliasWaits {
     this.#timers.get(wait)?.();
     this.#timers.delete(wait);
     // Where that cannot be saved, the wait ends by its own time.
-    void records.setWaits(records.waits.filter((each) => each !== wait));
+    this.#saving = records.setWaits(records.waits.filter((each) => each !== wait));
     const { name, version } = wait;
     const hasMoved = catalogue.endDeltaWait(name, version);
     logger.info({ image: name, version, reason, hasMoved }, "alias waits no longer");

@@ -113,8 +113,8 @@ export class OriginDeltas {
   }
 
   async close(): Promise<void> {
-    this.#waits.close();
     await Promise.all([this.#gate.close(), this.#maker?.close()]);
+    await this.#waits.close();
   }
 }
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { AppError } from "@ckmesh/core";
 import { createLogger } from "@ckmesh/runtime";
 import { VirtualClock } from "@ckmesh/testkit";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { Catalogue, type PublishedVersion } from "../../src/catalogue.js";
 import { AliasWaits } from "../../src/deltas/alias-waits.js";
 import { deltaJobs } from "../../src/deltas/delta-jobs.js";
@@ -79,6 +79,11 @@ async function startMaking(options: { readonly state?: string; readonly make?: M
     clock,
     logger,
   });
+  const close = async (): Promise<void> => {
+    await maker.close();
+    await waits.close();
+  };
+  onTestFinished(close);
   const publish = async (version: number, seenAt = clock.wall() + 1): Promise<void> => {
     const published = publishedVersion(version, clock.wall());
     await waits.begin(published, seenAt);
@@ -86,7 +91,21 @@ async function startMaking(options: { readonly state?: string; readonly make?: M
     maker.review();
   };
   const alias = (): number | undefined => catalogue.newest("win")?.version;
-  return { state, root, clock, catalogue, records, waits, maker, moved, orders, placed, publish, alias };
+  return {
+    state,
+    root,
+    clock,
+    catalogue,
+    records,
+    waits,
+    maker,
+    close,
+    moved,
+    orders,
+    placed,
+    publish,
+    alias,
+  };
 }
 
 type Make = (order: DeltaOrder, signal: AbortSignal) => Promise<{ readonly packPath: string } | undefined>;
@@ -147,7 +166,7 @@ describe("the alias of an image", () => {
   });
 
   it("moves when the wait is over, and to a version above that waits no longer", async () => {
-    const { publish, alias, clock, moved, maker } = await startMaking({ make: stuck });
+    const { publish, alias, clock, moved } = await startMaking({ make: stuck });
     await publish(1);
     await publish(2);
     clock.advance(WAIT_MS / 2);
@@ -158,7 +177,6 @@ describe("the alias of an image", () => {
     expect(alias()).toBe(2);
     clock.advance(WAIT_MS / 2);
     expect([alias(), moved]).toEqual([3, [2, 3]]);
-    await maker.close();
   });
 
   it("moves at once when there is nothing to save", async () => {
@@ -177,7 +195,7 @@ describe("the alias of an image", () => {
   });
 
   it("does not wait at a version that is withdrawn or gone meanwhile", async () => {
-    const { publish, alias, catalogue, maker } = await startMaking({ make: stuck });
+    const { publish, alias, catalogue } = await startMaking({ make: stuck });
     await publish(1);
     await publish(2);
     expect(catalogue.setWithdrawn("win", new Set([1]))).toBe(true);
@@ -185,22 +203,19 @@ describe("the alias of an image", () => {
     catalogue.setWithdrawn("win", new Set());
     expect(catalogue.remove("win", 1)).toBe(true);
     expect(alias()).toBe(2);
-    await maker.close();
   });
 
   it("goes on waiting after a restart, for the rest of the time", async () => {
     const first = await startMaking({ make: stuck });
     await first.publish(1);
     await first.publish(2);
-    await first.maker.close();
-    first.waits.close();
+    await first.close();
     const second = await startMaking({ state: first.state, make: stuck });
     second.clock.advance(1000);
     for (const version of [1, 2]) second.catalogue.publish(publishedVersion(version, 1));
     expect(second.alias()).toBe(1);
     second.clock.advance(WAIT_MS - 1000);
     expect([second.alias(), second.orders]).toEqual([2, []]);
-    await second.maker.close();
     const file = join(first.state, "deltas.json");
     await eventually(() => readFileSync(file, "utf8").includes('"waits":[]'));
   });
@@ -234,7 +249,7 @@ describe("deltas", () => {
     let isStuck = true;
     const make: Make = async (order, signal) =>
       isStuck && order.basePath === "1" ? await stuck(order, signal) : await makeFiles(order, signal);
-    const { publish, waits, orders, placed, maker, clock } = await startMaking({ make });
+    const { publish, waits, orders, placed, clock } = await startMaking({ make });
     // Nobody has the first two yet: nothing waits.
     await publish(1, clock.wall());
     await publish(2, clock.wall());
@@ -245,7 +260,6 @@ describe("deltas", () => {
     waits.settle("win", 3, 2, "served");
     await eventually(() => placed.has("win_3.from_1"));
     expect(orders).toEqual(["2 from 1", "3 from 2", "3 from 1"]);
-    await maker.close();
   });
 
   it("are not made again when somebody has removed them", async () => {
@@ -253,7 +267,7 @@ describe("deltas", () => {
     await first.publish(1);
     await first.publish(2);
     await eventually(() => first.records.ended("win_2.from_1") === "made");
-    await first.maker.close();
+    await first.close();
     const second = await startMaking({ state: first.state });
     for (const version of [1, 2]) second.catalogue.publish(publishedVersion(version, 1));
     second.maker.review();
