@@ -166,7 +166,7 @@ describe("the alias of an image", () => {
   });
 
   it("moves when the wait is over, and to a version above that waits no longer", async () => {
-    const { publish, alias, clock, moved, maker } = await startMaking({ make: stuck });
+    const { publish, alias, clock, moved } = await startMaking({ make: stuck });
     await publish(1);
     await publish(2);
     clock.advance(WAIT_MS / 2);
@@ -195,7 +195,7 @@ describe("the alias of an image", () => {
   });
 
   it("does not wait at a version that is withdrawn or gone meanwhile", async () => {
-    const { publish, alias, catalogue, maker } = await startMaking({ make: stuck });
+    const { publish, alias, catalogue } = await startMaking({ make: stuck });
     await publish(1);
     await publish(2);
     expect(catalogue.setWithdrawn("win", new Set([1]))).toBe(true);
@@ -249,7 +249,7 @@ describe("deltas", () => {
     let isStuck = true;
     const make: Make = async (order, signal) =>
       isStuck && order.basePath === "1" ? await stuck(order, signal) : await makeFiles(order, signal);
-    const { publish, waits, orders, placed, maker, clock } = await startMaking({ make });
+    const { publish, waits, orders, placed, clock } = await startMaking({ make });
     // Nobody has the first two yet: nothing waits.
     await publish(1, clock.wall());
     await publish(2, clock.wall());
