@@ -1,10 +1,10 @@
+import { generateKeyPairSync } from "node:crypto";
 import { cp, open, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ClientConfig } from "@ckmesh/client";
 import { toHex } from "@ckmesh/core";
 import { publicKeyBytes } from "@ckmesh/image";
 import { openIndex } from "@ckmesh/store";
-import { generateKeyPairSync } from "node:crypto";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { countedBytes, Fixture, reached, versionOf } from "./client-fixture.js";
 import { nameImpossibleSectors, packElsewhere, swapFrames } from "./forged-index.js";

@@ -55,12 +55,9 @@ export async function nameImpossibleSectors(packPath: string): Promise<void> {
 export async function packElsewhere(packPath: string): Promise<void> {
   const { pack, index, head } = await readPair(packPath, decodeHead);
   const codecs = head.codecs.map((codec) => ({ ...codec, fingerprint: sha256(codec.fingerprint) }));
-  const sections = new Map(head.sections.map(({ kind }) => [kind, section(index, head, kind)] as const));
-  const kept = [...sections].filter(([kind]) => kind !== "hashes") as [
-    Exclude<SectionKind, "hashes">,
-    Uint8Array,
-  ][];
-  const built = buildIndex({ ...head, codecs }, new Map(kept), []);
+  const sections = new Map<Exclude<SectionKind, "hashes">, Uint8Array>();
+  for (const { kind } of head.sections) if (kind !== "hashes") sections.set(kind, section(index, head, kind));
+  const built = buildIndex({ ...head, codecs }, sections, []);
   await writePair(packPath, pack.subarray(PACK_HEADER_BYTES), built);
 }
 

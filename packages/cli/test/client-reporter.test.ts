@@ -69,7 +69,7 @@ describe("statusLines", () => {
     expect(statusLines(someStatus(version))).toEqual([
       "Win11  active none, policy auto",
       "  version 1  fetching  peers 100 B, origin 400 B  wasted 1.5 kB  2 peers  no space (ERR_STORE_FULL)",
-      "1 images, 0 active; client running, next check 2026-01-01T00:00:00.000Z",
+      "1 image, 0 active; client running, next check 2026-01-01T00:00:00.000Z",
     ]);
   });
 

@@ -177,8 +177,8 @@ export class VersionTransfer {
     this.#delta?.planned(plan.rows);
     return {
       ...plan,
-      copy: async (signal, onStored) => {
-        await plan.copy(signal, onStored);
+      copy: async (ended, onStored) => {
+        await plan.copy(ended, onStored);
         this.#delta?.localDone();
       },
     };

@@ -1,5 +1,5 @@
-export { type DeriveSource, startDeriving } from "./derive-source.js";
 export { startUpdating, type UpdateSource } from "./delta-source.js";
+export { type DeriveSource, startDeriving } from "./derive-source.js";
 export { startCold } from "./donor-source.js";
 export { EventLog } from "./event-log.js";
 export { type SimImage, simImage } from "./sim-image.js";

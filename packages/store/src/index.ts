@@ -42,7 +42,7 @@ export {
   type StoredVersion,
 } from "./stored-versions.js";
 export { type UnpackOptions, type UnpackResult, unpackImage } from "./unpack-image.js";
-export { type VerifyOptions, type VerifyResult, verifyImage } from "./verify-image.js";
 export { canPackFor } from "./usable-codecs.js";
+export { type VerifyOptions, type VerifyResult, verifyImage } from "./verify-image.js";
 export { VersionFiles } from "./version-files.js";
 export { syncFolder, writeAtomic } from "./write-atomic.js";
