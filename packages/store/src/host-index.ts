@@ -4,7 +4,7 @@ import type { HostCallName, HostCalls, HostIndexState, HostReply } from "./host/
 import type { HostScanResult, HostScanTask } from "./host/host-scan.js";
 import type { HostPlaces, HostSearchTask } from "./host/host-search.js";
 
-/** Its arrays are outside of it; 1 M files take about 60 MB in the whole process. */
+/** A limit, not a need: typed arrays and the database lie outside of it. */
 const OLD_GENERATION_MB = 256;
 
 /**
