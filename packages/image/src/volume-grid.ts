@@ -7,11 +7,11 @@ const MBR_ENTRIES_AT = 446;
 const MBR_ENTRY_BYTES = 16;
 const MBR_ENTRIES = 4;
 /** First bytes of a volume that begins at byte 0; its boot code would pass for partition entries. */
-const VOLUME_NAMES = ["NTFS    ", "MSDOS5.0", "MSWIN4.1", "mkfs.fat", "EXFAT   "];
+const VOLUME_NAMES = new Set(["NTFS    ", "MSDOS5.0", "MSWIN4.1", "mkfs.fat", "EXFAT   "]);
 const VOLUME_NAME_AT = 3;
 /** Types of entries that are no volumes: extended partitions, and the whole disk of a GUID partition table. */
 const EMPTY = 0;
-const CONTAINERS = [0x05, 0x0f, 0x85];
+const CONTAINERS = new Set([0x05, 0x0f, 0x85]);
 const GUID_TABLE = 0xee;
 
 /**
@@ -28,7 +28,7 @@ const GUID_TABLE = 0xee;
 export function volumeGridOffset(start: Uint8Array, size: number): number {
   const bytes = Buffer.from(start.buffer, start.byteOffset, start.byteLength);
   if (bytes.length < TABLE_SECTOR_BYTES || bytes.readUInt16BE(TABLE_SECTOR_BYTES - 2) !== 0x55aa) return 0;
-  if (VOLUME_NAMES.includes(bytes.toString("latin1", VOLUME_NAME_AT, VOLUME_NAME_AT + 8))) return 0;
+  if (VOLUME_NAMES.has(bytes.toString("latin1", VOLUME_NAME_AT, VOLUME_NAME_AT + 8))) return 0;
   let [largestFirst, largestCount] = [0, 0];
   for (let i = 0; i < MBR_ENTRIES; i += 1) {
     const at = MBR_ENTRIES_AT + i * MBR_ENTRY_BYTES;
@@ -37,7 +37,7 @@ export function volumeGridOffset(start: Uint8Array, size: number): number {
     // Bit 7 of the status is "active", the others are zero: anything else is no partition table.
     if ((status & 0x7f) !== 0) return 0;
     if (type === GUID_TABLE) return 0;
-    if (type === EMPTY || CONTAINERS.includes(type) || count <= largestCount) continue;
+    if (type === EMPTY || CONTAINERS.has(type) || count <= largestCount) continue;
     if (first === 0 || (first + count) * TABLE_SECTOR_BYTES > size) return 0;
     [largestFirst, largestCount] = [first, count];
   }

@@ -43,8 +43,6 @@ export function planFingerprints(baseSectors: number): FingerprintPlan {
 export class FingerprintTable {
   readonly plan: FingerprintPlan;
   readonly #slots: Uint32Array;
-  /** Kept so that what was read for it is read. */
-  #sum = 0;
 
   /** @param slots 2^`slotBits` shared words, zero at first */
   constructor(plan: FingerprintPlan, slots: Uint32Array) {
@@ -58,7 +56,6 @@ export class FingerprintTable {
    */
   add({ hashes, starts, length }: FingerprintList, firstByte: number): void {
     const { slotBits, checkBits } = this.plan;
-    this.#bringIn(hashes, length);
     for (let i = 0; i < length; i += 1) {
       const hash = hashes[i] ?? 0;
       // The middle of the bytes under it, which may lie across two buckets.
@@ -82,7 +79,6 @@ export class FingerprintTable {
    */
   find({ hashes, length }: FingerprintList, buckets: Uint32Array): number {
     const { slotBits, checkBits } = this.plan;
-    this.#bringIn(hashes, length);
     let count = 0;
     for (let i = 0; i < length; i += 1) {
       const hash = hashes[i] ?? 0;
@@ -92,14 +88,6 @@ export class FingerprintTable {
       count += 1;
     }
     return count;
-  }
-
-  /** Reads all slots in a loop that does nothing else: the processor waits for many of them at a time. */
-  #bringIn(hashes: Uint32Array, length: number): void {
-    const shift = 32 - this.plan.slotBits;
-    let sum = 0;
-    for (let i = 0; i < length; i += 1) sum ^= this.#slots[(hashes[i] ?? 0) >>> shift] ?? 0;
-    this.#sum = sum;
   }
 }
 

@@ -54,7 +54,6 @@ export class DeltaMaker {
   async fingerprint({ first, count }: FramesTask): Promise<void> {
     const frames = Uint32Array.from({ length: count }, (_, i) => first + i);
     await this.#base.read(frames, true, (frame, raw) => {
-      const start = this.#base.table.firstSector(frame) * SECTOR_BYTES;
       this.#list.scanBase(raw, this.#table.plan.sampleBits);
       this.#table.add(this.#list, this.#base.table.firstSector(frame) * SECTOR_BYTES);
     });
