@@ -69,17 +69,14 @@ async function convert(
   }
 }
 
-function refuse(problem: string): never {
-  throw new AppError("ERR_FORMAT_UNSUPPORTED", `the disk file cannot be packed: ${problem}`);
-}
-
 /** A disk may name other files, anywhere, as parts of it: whoever made it could have them packed. */
 async function refuseOtherFiles(info: unknown, source: string): Promise<void> {
   if (field(info, "backing-filename") !== undefined) {
-    refuse("it holds only what changed against another disk; merge them first: qemu-img convert");
+    throw unsupported("it holds only what changed against another disk; merge them first: qemu-img convert");
   }
   const details = field(field(info, "format-specific"), "data");
-  if (field(details, "data-file") !== undefined) refuse("its data lies in another file; convert it first");
+  if (field(details, "data-file") !== undefined)
+    throw unsupported("its data lies in another file; convert it first");
   const extents = field(details, "extents");
   for (const extent of Array.isArray(extents) ? extents : []) {
     const name = field(extent, "filename");
@@ -87,8 +84,12 @@ async function refuseOtherFiles(info: unknown, source: string): Promise<void> {
     const path = await realpath(resolve(dirname(source), name)).catch((err: unknown) => {
       throw fileError(err, name);
     });
-    if (dirname(path) !== dirname(source)) refuse(`a part of it, ${name}, lies in another folder`);
+    if (dirname(path) !== dirname(source)) throw unsupported(`a part of it, ${name}, lies in another folder`);
   }
+}
+
+function unsupported(problem: string): AppError {
+  return new AppError("ERR_FORMAT_UNSUPPORTED", `the disk file cannot be packed: ${problem}`);
 }
 
 function field(value: unknown, name: string): unknown {

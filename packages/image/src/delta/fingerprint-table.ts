@@ -3,7 +3,7 @@ import { FINGERPRINT_BYTES, type FingerprintList } from "./fingerprints.js";
 
 /** Unique sectors of the base that one entry points to: a bucket of 16 KiB. */
 export const BUCKET_SECTORS = 4;
-const BUCKET_BYTES = BUCKET_SECTORS * SECTOR_BYTES;
+export const BUCKET_BYTES = BUCKET_SECTORS * SECTOR_BYTES;
 /** One fingerprint per 128 bytes of a base, while there is room: 0.1 % more bytes than with 64, for half the table. */
 const MIN_SAMPLE_BITS = 7;
 const MAX_SAMPLE_BITS = 16;
@@ -43,8 +43,6 @@ export function planFingerprints(baseSectors: number): FingerprintPlan {
 export class FingerprintTable {
   readonly plan: FingerprintPlan;
   readonly #slots: Uint32Array;
-  /** What `#bringIn` read: kept, or the engine would leave the reading out. */
-  brought = 0;
 
   /** @param slots 2^`slotBits` shared words, zero at first */
   constructor(plan: FingerprintPlan, slots: Uint32Array) {
@@ -58,7 +56,6 @@ export class FingerprintTable {
    */
   add({ hashes, starts, length }: FingerprintList, firstByte: number): void {
     const { slotBits, checkBits } = this.plan;
-    this.#bringIn(hashes, length);
     for (let i = 0; i < length; i += 1) {
       const hash = hashes[i] ?? 0;
       // The middle of the bytes under it, which may lie across two buckets.
@@ -82,7 +79,6 @@ export class FingerprintTable {
    */
   find({ hashes, length }: FingerprintList, buckets: Uint32Array): number {
     const { slotBits, checkBits } = this.plan;
-    this.#bringIn(hashes, length);
     let count = 0;
     for (let i = 0; i < length; i += 1) {
       const hash = hashes[i] ?? 0;
@@ -92,14 +88,6 @@ export class FingerprintTable {
       count += 1;
     }
     return count;
-  }
-
-  /** Reads all slots in a loop that does nothing else: the processor waits for many of them at a time. */
-  #bringIn(hashes: Uint32Array, length: number): void {
-    const shift = 32 - this.plan.slotBits;
-    let sum = 0;
-    for (let i = 0; i < length; i += 1) sum ^= this.#slots[(hashes[i] ?? 0) >>> shift] ?? 0;
-    this.brought = sum;
   }
 }
 
