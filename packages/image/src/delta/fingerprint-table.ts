@@ -3,7 +3,7 @@ import { FINGERPRINT_BYTES, type FingerprintList } from "./fingerprints.js";
 
 /** Unique sectors of the base that one entry points to: a bucket of 16 KiB. */
 export const BUCKET_SECTORS = 4;
-export const BUCKET_BYTES = BUCKET_SECTORS * SECTOR_BYTES;
+const BUCKET_BYTES = BUCKET_SECTORS * SECTOR_BYTES;
 /** One fingerprint per 128 bytes of a base, while there is room: 0.1 % more bytes than with 64, for half the table. */
 const MIN_SAMPLE_BITS = 7;
 const MAX_SAMPLE_BITS = 16;
