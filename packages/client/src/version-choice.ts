@@ -106,10 +106,7 @@ export class VersionChoice {
     const { active } = this.#record;
     if (active === undefined) return [];
     const { control, settings } = this.#options;
-    // A superseded one that is not complete: its pack could not be made again from its disk.
-    const older = this.newestFirst().filter(
-      (v) => (v.isComplete || v.state === "superseded") && v.version < active,
-    );
+    const older = this.newestFirst().filter((v) => (v.isComplete || isLost(v)) && v.version < active);
     const good = older.filter((v) => v.isComplete && !control.isWithdrawn(v.version));
     const kept = new Set(good.slice(0, settings.keep));
     return older.filter((v) => !kept.has(v));
@@ -127,4 +124,9 @@ export class VersionChoice {
   get #record(): ImageRecord {
     return this.#options.record();
   }
+}
+
+/** It is not complete, and not for want of being opened: its pack could not be made again from its disk. */
+function isLost({ state, files }: VersionDriver): boolean {
+  return state === "superseded" && files?.isComplete === false;
 }
