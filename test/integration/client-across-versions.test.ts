@@ -4,8 +4,8 @@ import { noMetrics, seededRandom, silentLogger, toHex } from "@ckmesh/core";
 import { systemClock } from "@ckmesh/runtime";
 import { openIndex } from "@ckmesh/store";
 import { startTracker, type Tracker } from "@ckmesh/tracker";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { countedBytes, Fixture, versionOf } from "./client-fixture.js";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { countedBytes, Fixture, reached, versionOf } from "./client-fixture.js";
 
 /** What a head takes on the WAN. */
 const HEAD_BYTES = 4096;
@@ -153,13 +153,4 @@ async function readIndex(fixture: Fixture, version: number) {
   const index = await openIndex(join(fixture.dir, "www", `Win11_${version}.ckm.index`));
   const sectionBytes = index.head.sections.reduce((sum, { length }) => sum + length, 0);
   return { frames: await index.frames(), sectionBytes };
-}
-
-async function reached(clients: readonly RunningClient[], version: number): Promise<void> {
-  await vi.waitFor(
-    () => {
-      for (const client of clients) expect(versionOf(client.status(), version).state).toBe("active");
-    },
-    { timeout: 60_000, interval: 50 },
-  );
 }

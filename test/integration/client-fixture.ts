@@ -12,7 +12,8 @@ import {
 } from "@ckmesh/client";
 import { noMetrics, seededRandom, silentLogger } from "@ckmesh/core";
 import { createLogger, systemClock } from "@ckmesh/runtime";
-import { indexOpaquePack, packImage } from "@ckmesh/store";
+import { indexOpaquePack, makeDelta, packImage } from "@ckmesh/store";
+import { expect, vi } from "vitest";
 import { StaticOrigin } from "./static-origin.js";
 
 const MIB = 1024 * 1024;
@@ -36,12 +37,20 @@ export class Fixture {
 
   /**
    * Packs a disk of `mib` MiB that only the seed decides, and publishes it. `changed` frames differ from version to
-   * version in one sector, `renewed` ones in every byte.
+   * version in one sector, `renewed` ones in every byte, `edited` ones in an eighth of every sector. `deltas` are
+   * made from these versions.
    */
   async publish(
     version: number,
     mib: number,
-    options: { changed?: number; renewed?: number; name?: string; signer?: KeyObject } = {},
+    options: {
+      changed?: number;
+      renewed?: number;
+      edited?: number;
+      deltas?: readonly number[];
+      name?: string;
+      signer?: KeyObject;
+    } = {},
   ): Promise<void> {
     const name = options.name ?? "Win11";
     const disk = join(this.dir, "disk.img");
@@ -51,6 +60,9 @@ export class Fixture {
     const random = seededRandom(version);
     for (let at = 0; at < (options.renewed ?? 0) * 65_536; at += 4)
       bytes.writeUInt32LE(Math.floor(random.next() * 2 ** 32), at);
+    for (let sector = 0; sector < (options.edited ?? 0) * 16; sector++)
+      for (let at = 2048; at < 2560; at += 4)
+        bytes.writeUInt32LE(Math.floor(random.next() * 2 ** 32), sector * 4096 + at);
     await writeFile(disk, bytes);
     const www = join(this.dir, "www");
     await packImage({
@@ -61,7 +73,22 @@ export class Fixture {
       ...(options.signer !== undefined && { signers: [options.signer] }),
       ...(version > 1 && { previous: join(www, `${name}_${version - 1}.ckm.index`) }),
     });
+    for (const from of options.deltas ?? []) await this.makeDelta(from, version, options);
     this.origin.publish(name, version);
+  }
+
+  /** Makes the delta between two published versions. */
+  async makeDelta(
+    from: number,
+    version: number,
+    { name = "Win11", signer }: { name?: string; signer?: KeyObject } = {},
+  ): Promise<void> {
+    const www = join(this.dir, "www");
+    await makeDelta({
+      basePath: join(www, `${name}_${from}.ckm.index`),
+      targetPath: join(www, `${name}_${version}.ckm.index`),
+      ...(signer !== undefined && { signers: [signer] }),
+    });
   }
 
   /** A `.ckm` of another program with an index of its own, as the origin publishes it. */
@@ -154,6 +181,16 @@ export function versionOf(status: ClientStatus, version: number, name = "Win11")
 /** The sum that must be `needed`: each row counted once. */
 export function countedBytes({ bytes }: VersionStatus): number {
   return bytes.previous + bytes.delta + bytes.host + bytes.peers + bytes.origin;
+}
+
+/** Waits until a version is the active one of all these clients. */
+export async function reached(clients: readonly RunningClient[], version: number): Promise<void> {
+  await vi.waitFor(
+    () => {
+      for (const client of clients) expect(versionOf(client.status(), version).state).toBe("active");
+    },
+    { timeout: 60_000, interval: 50 },
+  );
 }
 
 async function digest(path: string): Promise<string> {

@@ -18,8 +18,10 @@ import {
 } from "@ckmesh/store";
 import { callLocalApi } from "./call-local-api.js";
 import type { ControlRequest } from "./control-request.js";
+import { DeltaTally } from "./delta-tally.js";
+import { neededBytes } from "./needed-bytes.js";
 import { rollbackTarget, unknownVersion } from "./rollback-target.js";
-import type { ClientStatus, ImageStatus, VersionStatus } from "./status.js";
+import { type ClientStatus, type ImageStatus, NO_RATE, type VersionStatus } from "./status.js";
 
 export interface ControlDeps {
   readonly logger: Logger;
@@ -83,7 +85,7 @@ async function offlineVersion(
   const { rows } = new RowLayout(head);
   const paths = versionPaths(imageFolder(dir, name), name, stored.version);
   const held = await storedSourceBytes(paths, head);
-  const sections = head.sections.reduce((sum, s) => sum + s.length, 0);
+  const deltas = new DeltaTally(known?.deltas);
   return {
     version: stored.version,
     id: idHex,
@@ -91,10 +93,10 @@ async function offlineVersion(
     swarming: "no client runs",
     haveRows: stored.isComplete ? rows : held.rows,
     rows,
-    needed: sections + head.pack.length - (head.disk === undefined ? 0 : 64),
-    bytes: held.bytes ?? NO_SOURCE_BYTES,
+    needed: neededBytes(head) + deltas.needed,
+    bytes: deltas.add(held.bytes ?? NO_SOURCE_BYTES),
     wasted: known?.wasted ?? NO_WASTE,
-    rate: { peers: 0, origin: 0 },
+    rate: NO_RATE,
     peers: 0,
     ...(known?.disk !== undefined && { disk: known.disk }),
     ...(known?.shed !== undefined && !stored.isComplete && { packShed: true }),

@@ -53,7 +53,7 @@ export class ImageDriver {
       name,
       context,
       logger: this.#logger,
-      previous: (below) => this.#choice.newestComplete(below),
+      older: (below) => this.#choice.complete(below),
       events: {
         verified: (driver) => this.#inBackground(() => this.#verified(driver)),
         stale: () => this.#checkSoon(),

@@ -26,8 +26,8 @@ export interface ImageVersionsOptions {
   readonly context: ClientContext;
   readonly logger: Logger;
   readonly events: VersionEvents;
-  /** The newest complete version below that one, if any. */
-  readonly previous: (below: number) => VersionFiles | undefined;
+  /** Complete versions below that one, newest first. */
+  readonly older: (below: number) => readonly VersionFiles[];
 }
 
 /** The versions of one image that this machine knows: how they come to be here, rest and go. */
@@ -143,13 +143,16 @@ export class ImageVersions {
   }
 
   #add(record: VersionRecord, headBlock: Uint8Array, etag: string | undefined): VersionDriver {
-    const { context, events, previous } = this.#options;
+    const { context, events, older } = this.#options;
     const driver = new VersionDriver({
       context,
       record,
       headBlock,
       ...(etag !== undefined && { aliasEtag: etag }),
-      previous: () => previous(record.version),
+      older: () => older(record.version),
+      onDamaged: (files, runs) => {
+        for (const other of this.#drivers.values()) if (other.files === files) other.recheck(runs);
+      },
       base: () => {
         const image = { name: this.#options.name, version: record.version };
         return nearestDisk(context.store.folder(image.name), image, this.#drivers.values());

@@ -67,6 +67,8 @@ export interface ControlStatus {
   readonly problem?: StatusError;
 }
 
+export const NO_RATE: VersionStatus["rate"] = { peers: 0, origin: 0 };
+
 export interface VersionStatus {
   readonly version: number;
   /** Version id, hex. */

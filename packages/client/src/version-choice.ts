@@ -42,8 +42,11 @@ export class VersionChoice {
     );
   }
 
-  newestComplete(below: number): VersionFiles | undefined {
-    return this.newestFirst().find((driver) => driver.isComplete && driver.version < below)?.files;
+  /** Versions below that one of which everything is here, newest first. */
+  complete(below: number): readonly VersionFiles[] {
+    return this.newestFirst().flatMap(({ isComplete, version, files }) =>
+      isComplete && version < below && files !== undefined ? [files] : [],
+    );
   }
 
   /** The newest version below that has its disk only, unless a newer one has its pack. */

@@ -1,4 +1,4 @@
-import { type AppError, isAppError, type Logger } from "@ckmesh/core";
+import { type AppError, isAppError, type Logger, type Run } from "@ckmesh/core";
 import { decodeHead, type SignedHead } from "@ckmesh/image";
 import {
   type DiskPaths,
@@ -15,6 +15,7 @@ import { callsForCheck } from "./access-lost.js";
 import { asAppError } from "./as-app-error.js";
 import { ByteCounts } from "./byte-counts.js";
 import type { ClientContext } from "./client-context.js";
+import { DeltaTally } from "./delta-tally.js";
 import { IndexCarry } from "./index-carry.js";
 import { neededBytes } from "./needed-bytes.js";
 import { OriginRows } from "./origin-rows.js";
@@ -22,7 +23,7 @@ import { regainPack } from "./regain-pack.js";
 import { SpaceNeed } from "./space-need.js";
 import type { StagedPair } from "./staging/staged-pair.js";
 import { VersionStaging } from "./staging/version-staging.js";
-import type { StatusError, VersionStatus } from "./status.js";
+import { NO_RATE, type StatusError, type VersionStatus } from "./status.js";
 import { VersionTransfer } from "./version-transfer.js";
 import { Waste } from "./waste.js";
 
@@ -39,8 +40,10 @@ export interface VersionDriverOptions {
   readonly record: VersionRecord;
   readonly headBlock: Uint8Array;
   readonly aliasEtag?: string;
-  /** The newest complete version of the image, if any. */
-  readonly previous: () => VersionFiles | undefined;
+  /** Complete older versions of the image, newest first. */
+  readonly older: () => readonly VersionFiles[];
+  /** Frames of one of them seem to be damaged. */
+  readonly onDamaged: (older: VersionFiles, runs: readonly Run[]) => void;
   /** The disk that the new one may be a clone of. */
   readonly base: () => DiskPaths | undefined;
   /** Every byte is proven and the pack has its final name. */
@@ -64,6 +67,7 @@ export class VersionDriver {
   readonly #waste: Waste;
   readonly #counts: ByteCounts;
   readonly #staging: VersionStaging;
+  readonly #tally: DeltaTally;
   readonly #abort = new AbortController();
   readonly #backoff: Backoff;
   #state: VersionState;
@@ -90,6 +94,7 @@ export class VersionDriver {
       logger: this.#logger,
     });
     this.#waste = new Waste(record.wasted);
+    this.#tally = new DeltaTally(record.deltas);
     this.#counts = new ByteCounts(context.metrics, this.#logger, record.wasted);
     this.#backoff = new Backoff(RETRY_MIN_MS, RETRY_MAX_MS, context.random);
     this.#state = record.state;
@@ -150,6 +155,7 @@ export class VersionDriver {
       isPrivate: this.#options.record.isPrivate,
       isFramesIndex: this.#options.record.isFramesIndex,
       wasted: this.#waste.bytes,
+      ...this.#tally.record,
       ...(this.#disk !== undefined && { disk: this.#disk }),
       ...(this.#shed !== undefined && { shed: this.#shed }),
       ...(this.#error !== undefined && { error: this.#error }),
@@ -203,13 +209,10 @@ export class VersionDriver {
       swarming: this.#whyNoSwarm() ?? true,
       haveRows: files?.have.count ?? this.#shed?.rows ?? 0,
       rows: files?.table.layout.rows ?? 0,
-      needed: neededBytes(this.signed.head),
-      bytes: files?.bytes ?? this.#shed?.bytes ?? NO_SOURCE_BYTES,
+      needed: neededBytes(this.signed.head) + this.#tally.needed,
+      bytes: this.#tally.add(files?.bytes ?? this.#shed?.bytes ?? NO_SOURCE_BYTES),
       wasted: this.#waste.bytes,
-      rate: {
-        peers: this.#transfer?.peersRate ?? 0,
-        origin: this.#transfer?.swarm.originRate.rate ?? 0,
-      },
+      rate: this.#transfer?.rate ?? NO_RATE,
       peers: this.#transfer?.swarm.links ?? 0,
       ...(this.#disk !== undefined && { disk: this.#disk }),
       ...(this.isShed && { packShed: true }),
@@ -226,6 +229,14 @@ export class VersionDriver {
   async admit(isAdmitted: boolean): Promise<void> {
     this.#isBarred = !isAdmitted;
     if (!isAdmitted) await this.pause();
+  }
+
+  /** Looks whether rows are damaged, as it seems; those that are come again. */
+  recheck(runs: readonly Run[]): void {
+    this.#then(async () => {
+      const lost = await this.#files?.recheck(runs);
+      if (lost !== undefined && lost.length > 0) this.#transfer?.swarm.step({ type: "lost", runs: lost });
+    });
   }
 
   /** Stops transfers; the files stay open as a source for other versions. `start` goes on. */
@@ -314,7 +325,7 @@ export class VersionDriver {
         return;
       }
       this.#countBytes();
-      const carry = await IndexCarry.attempt(files, this.#options.previous(), this.#logger);
+      const carry = await IndexCarry.attempt(files, this.#options.older()[0], this.#logger);
       this.#startTransfer(files, carry);
     } catch (err) {
       this.#fault(asAppError(err));
@@ -323,14 +334,22 @@ export class VersionDriver {
 
   #startTransfer(files: VersionFiles, indexCarry: IndexCarry | undefined): void {
     if (this.#abort.signal.aborted) return;
+    const { context, aliasEtag, record } = this.#options;
     const transfer = new VersionTransfer({
-      context: this.#options.context,
+      context,
       files,
-      rows: this.#originRows(files),
+      rows: new OriginRows({
+        origin: context.origin,
+        files,
+        logger: this.#logger,
+        ...(aliasEtag !== undefined && { aliasEtag }),
+        isFramesIndex: record.isFramesIndex,
+      }),
       swarms: this.#whyNoSwarm() === undefined,
-      previous: this.#options.previous(),
+      older: this.#options.older(),
       indexCarry,
       staged: this.#staging.source,
+      tally: this.#tally,
       waste: this.#waste,
       logger: this.#logger,
       onProgress: () => {
@@ -338,9 +357,8 @@ export class VersionDriver {
         this.#watchSpace(files);
       },
       onDonated: () => this.#countBytes(),
-      onComplete: () => {
-        if (!files.isComplete) this.#then(() => this.#finish(files));
-      },
+      onDamaged: this.#options.onDamaged,
+      onComplete: () => this.#then(() => this.#finish(files)),
       onFault: (err) => this.#stopFor(err),
       onOriginError: (err) => {
         this.#logger.warn({ err }, "rows not fetched at the origin");
@@ -369,26 +387,14 @@ export class VersionDriver {
       this.#transfer.swarm.step({ type: "lost", runs: [...files.have.runs(false)] });
       return;
     }
-    await this.#transfer?.closeDonor();
+    await this.#transfer?.finishBeside();
     this.#error = undefined;
     this.#backoff.succeed();
-    const { bytes } = files;
-    this.#logger.info({ bytes, wasted: this.#waste.bytes }, "version verified");
+    this.#logger.info({ bytes: files.bytes, wasted: this.#waste.bytes }, "version verified");
     if (this.#state === "fetching") this.setState("verified");
     else this.#options.onChanged();
     await this.#options.context.store.noteFrames(files);
     this.#options.onVerified();
-  }
-
-  #originRows(files: VersionFiles): OriginRows {
-    const { context, aliasEtag, record } = this.#options;
-    return new OriginRows({
-      origin: context.origin,
-      files,
-      logger: this.#logger,
-      ...(aliasEtag !== undefined && { aliasEtag }),
-      isFramesIndex: record.isFramesIndex,
-    });
   }
 
   /** @throws {AppError} ERR_STORE_FULL when what is missing does not fit any more */
@@ -418,7 +424,7 @@ export class VersionDriver {
   }
 
   async #stopTransfer(): Promise<void> {
-    await this.#transfer?.closeDonor();
+    await this.#transfer?.closeBeside();
     const transfer = this.#transfer;
     this.#transfer = undefined;
     await transfer?.close();
@@ -454,7 +460,7 @@ export class VersionDriver {
   #countBytes(): void {
     const bytes = this.#files?.bytes;
     if (bytes === undefined) return;
-    this.#counts.look(bytes, this.#waste.bytes, this.#transfer === undefined);
+    this.#counts.look(this.#tally.add(bytes), this.#waste.bytes, this.#transfer === undefined);
   }
 
   #whyNoSwarm(): string | undefined {

@@ -64,6 +64,8 @@ export interface VersionSwarmOptions {
   readonly isWanOpen?: boolean;
   /** Sections of the index that are wanted; undefined: all. */
   readonly sections?: ReadonlySet<SectionKind>;
+  /** True if the row comes without the WAN at this moment, from a source beside this swarm. */
+  readonly comesBeside?: (row: number) => boolean;
   /** Rows that came, from wherever. */
   readonly onHeld?: (runs: readonly Run[]) => void;
   /** Peers were asked for rows, or will not deliver them. */
@@ -121,6 +123,7 @@ export class VersionSwarm {
         have: files.have.clone(),
         swarming: options.join !== undefined,
         tellsAsked: options.onAsked !== undefined,
+        ...(options.comesBeside !== undefined && { comesBeside: options.comesBeside }),
         allowLoopback: options.allowLoopback,
         peerPort: options.peerPort,
         random: options.random,
@@ -190,7 +193,12 @@ export class VersionSwarm {
     return this.#machine.isOffered(row);
   }
 
-  /** Frames that the swarm of the previous version may bring (`isSure`: will): not claimed meanwhile. */
+  /** Addresses of connected peers that take connections. */
+  get peers(): readonly PeerAddress[] {
+    return this.#machine.peers();
+  }
+
+  /** Frames that a source beside the swarm, as that of the previous version, may bring (`isSure`: will): not claimed meanwhile. */
   donate(rows: Bitfield | "all", isSure: boolean): void {
     this.#local.donate(rows === "all" ? this.#local.allFrames() : rows, isSure);
   }

@@ -1,13 +1,16 @@
-import { type AppError, Bitfield, type Logger } from "@ckmesh/core";
-import { deriveSwarmKeys } from "@ckmesh/image";
-import type { VersionFiles } from "@ckmesh/store";
+import { type AppError, Bitfield, type Logger, type Run } from "@ckmesh/core";
+import { canPackFor, type VersionFiles } from "@ckmesh/store";
 import type { ClientContext } from "./client-context.js";
 import { combinePlans, type LocalPlanner } from "./combine-plans.js";
+import type { DeltaTally } from "./delta-tally.js";
+import { DeltaVersion } from "./delta-version.js";
 import { DonorVersion, needsDonor } from "./donor-version.js";
 import type { IndexCarry } from "./index-carry.js";
 import { type LocalPlan, planLocal } from "./local-plan.js";
 import type { OriginRows } from "./origin-rows.js";
+import { joinSwarm, listSwarm, swarmBasics } from "./peer-swarm.js";
 import type { StagedSource } from "./staging/staged-source.js";
+import { NO_RATE, type VersionStatus } from "./status.js";
 import { VersionSwarm } from "./version-swarm.js";
 import type { Waste } from "./waste.js";
 
@@ -18,8 +21,10 @@ export interface VersionTransferOptions {
   readonly rows: OriginRows;
   /** False: the origin only, no peers. */
   readonly swarms: boolean;
-  /** The newest complete version of the image, if any. */
-  readonly previous: VersionFiles | undefined;
+  /** Complete older versions of the image, newest first. */
+  readonly older: readonly VersionFiles[];
+  /** Counts what comes of deltas. */
+  readonly tally: DeltaTally;
   /** Pieces of the index that may follow from an older one. */
   readonly indexCarry: IndexCarry | undefined;
   /** A pair of this version outside of the store. */
@@ -30,6 +35,8 @@ export interface VersionTransferOptions {
   readonly onProgress: () => void;
   /** Rows came from the swarm of the previous version. */
   readonly onDonated: () => void;
+  /** Frames of an older version seem to be damaged. */
+  readonly onDamaged: (older: VersionFiles, runs: readonly Run[]) => void;
   /** Every row is held. */
   readonly onComplete: () => void;
   /** The work cannot go on: full disk, senseless index. */
@@ -39,96 +46,114 @@ export interface VersionTransferOptions {
 }
 
 /**
- * What moves the rows of one version: its swarm, entered in the directory so that peers are found, and the swarm
- * of the previous version beside it where that helps.
+ * What moves the rows of one version: its swarm, entered in the directory so that peers are found, and beside it,
+ * where that helps, a delta or, where there is none, the swarm of the previous version.
  */
 export class VersionTransfer {
   readonly swarm: VersionSwarm;
   readonly #options: VersionTransferOptions;
+  #delta: DeltaVersion | undefined;
   #donor: DonorVersion | undefined;
+  /** No source beside the swarm is wanted any more. */
+  #isOver = false;
   #leave: (() => void) | undefined;
 
   constructor(options: VersionTransferOptions) {
     this.#options = options;
-    const { context, files, rows, swarms, previous, indexCarry, waste, logger } = options;
-    const { peers, clock, random } = context;
+    const { context, files, rows, swarms, older, indexCarry, waste, logger } = options;
     this.swarm = new VersionSwarm({
+      ...swarmBasics(context),
       files,
       rows,
       wan: context.wan,
       waste,
-      peerId: peers.identity.peerIdHex,
-      peerClass: peers.peerClass,
-      peerPort: peers.port,
-      allowLoopback: peers.allowLoopback,
-      identity: peers.identity,
-      ...(swarms && {
-        join: (onPeer) =>
-          peers.transport.addSwarm({
-            versionId: files.signed.id,
-            ...swarmKeysOf(files),
-            layout: {
-              rows: files.table.layout.rows,
-              rowsLength: (first, length) => files.table.rowsIn(first, length),
-            },
-            onPeer: (link) => {
-              peers.met(link);
-              onPeer(link);
-            },
-          }),
-      }),
-      clock,
-      random,
+      ...(swarms && { join: joinSwarm(context, files) }),
       logger,
       indexCarry,
-      holdsOlder: !files.isComplete && previous !== undefined,
-      onHeld: (runs) => this.#donor?.held(runs),
-      onAsked: (asked, isAsked) => this.#donor?.asked(asked, isAsked),
+      holdsOlder: !files.isComplete && older.length > 0,
+      onHeld: (runs) => {
+        this.#delta?.held(runs);
+        this.#donor?.held(runs);
+      },
+      onAsked: (asked, isAsked) => {
+        this.#delta?.asked([asked], isAsked);
+        this.#donor?.asked(asked, isAsked);
+      },
       planLocal: (signal) => this.#planLocal(signal),
       needsIds: this.#trim !== undefined,
       onProgress: options.onProgress,
       onComplete: options.onComplete,
       onFault: options.onFault,
       onOriginError: options.onOriginError,
-      onPeerLinked: peers.remember,
     });
   }
 
-  /** Bytes per second from peers, those of the previous version included. */
-  get peersRate(): number {
-    return this.swarm.peersRate.rate + (this.#donor?.rate ?? 0);
+  /** Bytes per second, those of a delta and of the previous version included. */
+  get rate(): VersionStatus["rate"] {
+    const { peers, origin } = this.#delta?.rate ?? NO_RATE;
+    return {
+      peers: this.swarm.peersRate.rate + (this.#donor?.rate ?? 0) + peers,
+      origin: this.swarm.originRate.rate + origin,
+    };
   }
 
   start(): void {
-    const { context, files, swarms, previous, waste, logger, onDonated, onFault } = this.#options;
+    const { context, files, swarms } = this.#options;
     const { swarm } = this;
-    if (swarms) {
-      this.#leave = context.peers.directory.add({
-        swarm: swarmKeysOf(files).swarm,
-        have: () => ({ have: files.have.count, rows: files.table.layout.rows }),
-        step: (event) => {
-          swarm.step(event);
-        },
-      });
-    }
+    if (swarms) this.#leave = listSwarm(context, files, swarm);
     swarm.start();
-    if (swarms && needsDonor(files, previous, context)) {
-      this.#donor = new DonorVersion({
-        context,
-        target: files,
-        swarm,
-        waste,
-        logger,
-        onProgress: onDonated,
-        onFault,
-      });
-    }
+    this.#startDelta();
+    if (this.#delta === undefined) this.#startDonor();
   }
 
-  /** Leaves the swarm of the previous version: what it can bring is here. Safe to call twice. */
-  async closeDonor(): Promise<void> {
+  /** The version is complete: leaves the swarms beside its own. Safe to call twice. */
+  async finishBeside(): Promise<void> {
+    this.#isOver = true;
+    this.#delta?.finish();
     await this.#donor?.close();
     this.#donor = undefined;
+  }
+
+  /** Leaves the swarms beside its own, before anything that they need goes. Safe to call twice. */
+  async closeBeside(): Promise<void> {
+    this.#isOver = true;
+    await this.#delta?.close();
+    await this.#donor?.close();
+    this.#delta = undefined;
+    this.#donor = undefined;
+  }
+
+  /** A version that is here may lead to this one; only while this one is incomplete. */
+  #startDelta(): void {
+    const { context, files, swarms, older, waste, tally, logger } = this.#options;
+    const { onDonated, onDamaged, onFault } = this.#options;
+    if (files.isComplete || older.length === 0 || !canPackFor(files.signed.head)) return;
+    this.#delta = new DeltaVersion({
+      context,
+      target: files,
+      bases: older,
+      swarm: this.swarm,
+      swarms: swarms && (context.isOriginPrivate || context.peers.allowOpenSwarm),
+      waste,
+      tally,
+      logger,
+      onProgress: onDonated,
+      onReleased: () => {
+        if (!this.#startDonor()) this.swarm.donate(new Bitfield(files.table.layout.rows), false);
+      },
+      onDamaged,
+      onFault,
+    });
+  }
+
+  /** @returns false: there is nothing to join */
+  #startDonor(): boolean {
+    const { context, files, swarms, older, waste, logger, onDonated, onFault } = this.#options;
+    if (this.#isOver || !swarms || !needsDonor(files, older[0], context)) return false;
+    const { swarm } = this;
+    const options = { context, target: files, swarm, waste, logger, onProgress: onDonated, onFault };
+    this.#donor = new DonorVersion(options);
+    return true;
   }
 
   /** Where it is switched on, and the publisher has made the image for it. */
@@ -148,12 +173,20 @@ export class VersionTransfer {
       ...(staged === undefined ? [] : [staged.plan]),
     ];
     if (trim !== undefined) planners.push((missing) => trim.plan(files, missing, signal));
-    return await combinePlans(planners, missingFrames(files), logger);
+    const plan = await combinePlans(planners, missingFrames(files), logger);
+    this.#delta?.planned(plan.rows);
+    return {
+      ...plan,
+      copy: async (ended, onStored) => {
+        await plan.copy(ended, onStored);
+        this.#delta?.localDone();
+      },
+    };
   }
 
   /** Leaves all swarms. Safe to call twice. */
   async close(): Promise<void> {
-    await this.closeDonor();
+    await this.closeBeside();
     this.#leave?.();
     this.#leave = undefined;
     await this.swarm.close();
@@ -164,8 +197,4 @@ function missingFrames({ table, have }: VersionFiles): Bitfield {
   const missing = new Bitfield(table.layout.rows);
   for (const run of have.runs(false, table.layout.pieceRows)) missing.addRun(run);
   return missing;
-}
-
-function swarmKeysOf({ signed }: VersionFiles): ReturnType<typeof deriveSwarmKeys> {
-  return deriveSwarmKeys(signed.head.secret, signed.id);
 }

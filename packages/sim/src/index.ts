@@ -1,3 +1,4 @@
+export { startUpdating, type UpdateSource } from "./delta-source.js";
 export { type DeriveSource, startDeriving } from "./derive-source.js";
 export { startCold } from "./donor-source.js";
 export { EventLog } from "./event-log.js";

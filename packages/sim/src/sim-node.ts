@@ -28,6 +28,8 @@ export interface NodeOptions {
   readonly frames?: { readonly local?: Bitfield; readonly wanted?: Bitfield };
   /** False: what it is to do with the frame table is not known yet; `learn` is called again when it is. */
   readonly mayLearn?: () => boolean;
+  /** A source beside this swarm has the row now. */
+  readonly comesBeside?: (row: number) => boolean;
   /** It has just learnt the frame table. */
   readonly onFrames?: (node: SimNode) => void;
   /** Rows that came, from wherever. */
@@ -105,6 +107,7 @@ export class SimNode {
         random: seededRandom(seed * 100_003 + index),
         epoch: Math.max(1, Math.floor((site.clock.wall() + (options.wallSkewMs ?? 0)) / 1000)),
         ...(options.wan !== undefined && { wan: options.wan }),
+        ...(options.comesBeside !== undefined && { comesBeside: options.comesBeside }),
         // A stand-in for Ed25519: the key is the peer id, and relays cannot claim to be somebody else.
         sign: (claim) => ({ ...claim, key, signature: key }) satisfies Claim,
         verify: (claim) =>

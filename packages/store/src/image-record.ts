@@ -27,6 +27,16 @@ export interface WastedBytes {
 
 export const NO_WASTE: WastedBytes = { rejected: 0, duplicate: 0, retried: 0, origin: 0 };
 
+/** What came of a delta to a version. */
+export interface DeltaBytes {
+  /** Id of the delta, hex. */
+  readonly id: string;
+  /** The version that it leads from. */
+  readonly from: number;
+  /** Of its rows, by how they came. */
+  readonly bytes: SourceBytes;
+}
+
 /** What a status says of a version without its pack. */
 export interface ShedPack {
   readonly rows: number;
@@ -43,6 +53,8 @@ export interface VersionRecord {
   /** At the origin its index is `NAME_n.ckm.frames.index`, as `NAME_n.ckm.index` is a foreign one. */
   readonly isFramesIndex: boolean;
   readonly wasted: WastedBytes;
+  /** Deltas of which rows came; they are not kept beside the version. */
+  readonly deltas?: readonly DeltaBytes[];
   /** File name of the rebuilt disk beside the pack. */
   readonly disk?: string;
   /** Its pack was given up for its disk: what it held then. */
@@ -67,6 +79,7 @@ const NEW_IMAGE: ImageRecord = { versions: [] };
 
 const FILE = "state.json";
 const MAX_VERSIONS = 10_000;
+const MAX_DELTAS = 1000;
 const MAX = Number.MAX_SAFE_INTEGER;
 
 /** Writes the record of the image in `folder`, atomically. */
@@ -141,10 +154,27 @@ function parseVersion(value: unknown): VersionRecord {
       retried: wasted.int("retried", 0, MAX),
       origin: wasted.int("origin", 0, MAX),
     },
+    ...(f.has("deltas") && { deltas: f.list("deltas", MAX_DELTAS).map(parseDelta) }),
     ...(f.has("disk") && { disk: f.string("disk", 300) }),
     ...(f.has("shed") && { shed: parseShed(f.map("shed")) }),
     ...(error && {
       error: { code: error.oneOf("code", ERROR_CODES), message: error.string("message", 10_000) },
     }),
+  };
+}
+
+function parseDelta(value: unknown): DeltaBytes {
+  const f = new Fields(value, "delta", "ERR_STORE_CORRUPT");
+  const bytes = f.map("bytes");
+  return {
+    id: f.string("id", 64),
+    from: f.int("from", 1, MAX),
+    bytes: {
+      previous: bytes.int("previous", 0, MAX),
+      delta: bytes.int("delta", 0, MAX),
+      host: bytes.int("host", 0, MAX),
+      peers: bytes.int("peers", 0, MAX),
+      origin: bytes.int("origin", 0, MAX),
+    },
   };
 }

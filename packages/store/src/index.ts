@@ -12,6 +12,7 @@ export { HostFrameSource } from "./host/host-frames.js";
 export type { HostIndexState } from "./host/host-messages.js";
 export { HostIndex } from "./host-index.js";
 export {
+  type DeltaBytes,
   type ImageRecord,
   NO_WASTE,
   type ShedPack,
@@ -27,7 +28,7 @@ export { type PackOptions, type PackResult, packImage } from "./pack-image.js";
 export type { Progress, WorkOptions } from "./progress.js";
 export { refuseExisting } from "./refuse-existing.js";
 export { RowFiles } from "./row-files.js";
-export { NO_SOURCE_BYTES, type RowSource, type SourceBytes } from "./row-source.js";
+export { NO_SOURCE_BYTES, ROW_SOURCES, type RowSource, type SourceBytes } from "./row-source.js";
 export { RowTable } from "./row-table.js";
 export { restorePack, shedPack } from "./shed-pack.js";
 export { fileErrorCode, storeError } from "./store-error.js";
@@ -42,5 +43,6 @@ export {
 } from "./stored-versions.js";
 export { type UnpackOptions, type UnpackResult, unpackImage } from "./unpack-image.js";
 export { type VerifyOptions, type VerifyResult, verifyImage } from "./verify-image.js";
+export { canPackFor } from "./usable-codecs.js";
 export { VersionFiles } from "./version-files.js";
 export { syncFolder, writeAtomic } from "./write-atomic.js";

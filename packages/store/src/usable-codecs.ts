@@ -21,6 +21,11 @@ export function usableCodecs({ codecs }: Pick<IndexHead, "codecs">): readonly Us
   });
 }
 
+/** This machine can pack frames of the version as its publisher did: of no other can a delta be applied here. */
+export function canPackFor(head: Pick<IndexHead, "codecs">): boolean {
+  return usableCodecs(head).some(({ level }) => level !== undefined);
+}
+
 /** The level that makes a frame of the version; undefined: none here does. */
 export function levelOf(codecs: readonly UsableCodec[], frame: number): number | undefined {
   return codecs.findLast(({ firstFrame }) => firstFrame <= frame)?.level;

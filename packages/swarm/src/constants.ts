@@ -311,3 +311,18 @@ export const DONOR_HOLD_MS = 10_000;
  * they offer: longer than a turn at one busy peer takes, shorter than the patience of a swarm.
  */
 export const DONOR_STALL_MS = 8000;
+/** Rule 8: how often a client looks whether it needs a delta at all. */
+export const DELTA_NEED_LOOK_MS = 250;
+/** A delta is looked for so often while the origin cannot be asked, with such pauses; then plain frames have to do. */
+export const DELTA_SEARCH_TRIES = 3;
+export const DELTA_SEARCH_RETRY_MS = 5000;
+/**
+ * Rule 8: how long who has made all of a delta stays in its swarm: the others have to hear that it offers the frames
+ * themselves. Eight intervals of haves.
+ */
+export const DELTA_LINGER_MS = 2000;
+/**
+ * A delta that the origin refuses for this long, while no row of it comes from peers either, was taken away. Longer than
+ * a folder is away for a moment; while a client waits, the whole site does, which has its promise.
+ */
+export const DELTA_REFUSED_MS = 3000;

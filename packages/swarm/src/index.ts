@@ -1,5 +1,6 @@
 export { Backoff } from "./backoff.js";
 export type { UnsignedClaim } from "./claim-announcer.js";
+export { type DeltaEffect, type DeltaEvent, DeltaMachine } from "./delta-machine.js";
 export { type DonorEffect, type DonorEvent, DonorMachine } from "./donor-machine.js";
 export {
   FairQueue,

@@ -25,6 +25,8 @@ export interface SwarmConfig {
   readonly swarming: boolean;
   /** Another swarm on this machine brings the same rows: `asked` effects tell what is asked here. */
   readonly tellsAsked?: boolean;
+  /** True if the row comes without the WAN at this moment, from a source beside this swarm: then it is not claimed. */
+  readonly comesBeside?: (row: number) => boolean;
   readonly allowLoopback: boolean;
   readonly peerPort: number;
   readonly random: Random;

@@ -148,6 +148,9 @@ export class SwarmMachine {
       case "beside":
         this.#parts.promises.setBeside(event.rows, event.isSure);
         return;
+      case "beside-came":
+        this.#parts.wan.verified(now);
+        return;
       case "elsewhere":
         this.#parts.others.elsewhere(event.runs, event.isAsked);
         return;

@@ -89,6 +89,8 @@ export type SwarmEvent =
    * for them. Replaces the earlier ones; empty: no more. `isSure`: it will, and peers are promised them.
    */
   | { readonly type: "beside"; readonly rows: Bitfield; readonly isSure: boolean }
+  /** That source goes on, though no row of this swarm is there yet: what comes of it is waited for anew. */
+  | { readonly type: "beside-came" }
   /** Another swarm with the same rows asks its peers for these (or no longer does): not asked for twice. */
   | { readonly type: "elsewhere"; readonly runs: readonly Run[]; readonly isAsked: boolean }
   /** The first byte of a fetch came so long after its request. */

@@ -78,7 +78,7 @@ export class SwarmParts {
         lane: this.lane,
         score,
         isOffered,
-        isPromised: (row) => this.promises.isPromised(row),
+        isPromised: (row) => this.promises.isPromised(row) || config.comesBeside?.(row) === true,
         hasLinks: () => links.size > 0,
         siteSize: () => 1 + Math.max(links.size, dialer.size),
         gossipMs: () => this.gossip.delayMs,
