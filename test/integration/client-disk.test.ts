@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { rm, statfs } from "node:fs/promises";
+import { appendFile, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { MIB } from "@ckmesh/core";
 import { type CloneFolder, openCloneFolder } from "@ckmesh/testkit";
@@ -69,5 +69,23 @@ describe("a client that seeds no packs", () => {
     expect(versionOf(status, 3).packShed).toBeUndefined();
     expect(await fixture.isIdentical("one", 3)).toBe(true);
     expect(fixture.origin.bytes).toBe(bytes);
+  });
+
+  it("gives no pack up for a disk that somebody wrote to", async () => {
+    await fixture.publish(1, 4);
+    await fixture.once("one", { materialize: "raw" });
+    await appendFile(join(fixture.store("one"), "images/Win11/Win11_1.img"), "x");
+    await fixture.publish(2, 4, { changed: 3 });
+    const status = await fixture.once("one", { materialize: "raw", seedPacks: false });
+    expect([versionOf(status, 2).packShed, versionOf(status, 1).packShed]).toEqual([true, undefined]);
+    expect(await fixture.isIdentical("one", 1)).toBe(true);
+  });
+
+  it("makes a pack again from the disk in the format that it has, whatever the configuration says by then", async () => {
+    await fixture.publish(1, 4);
+    await fixture.once("one", { materialize: "vhd", seedPacks: false });
+    const status = await fixture.once("one", { materialize: "raw" });
+    expect(versionOf(status, 1)).toMatchObject({ state: "active", disk: "Win11_1.vhd" });
+    expect(await fixture.isIdentical("one", 1)).toBe(true);
   });
 });

@@ -48,6 +48,8 @@ interface OpenDelta {
 export class DeltaVersion {
   readonly #options: DeltaVersionOptions;
   readonly #machine = new DeltaMachine();
+  /** Frames of the delta that yield nothing here: what they need of the base is damaged. */
+  readonly #useless = new Set<number>();
   readonly #abort = new AbortController();
   readonly #work = new Set<Promise<void>>();
   /** Rows that local data is about to bring. */
@@ -215,7 +217,8 @@ export class DeltaVersion {
     onProgress();
     if (this.#machine.isEnded) return;
     // What was not made here is to be had elsewhere.
-    if (badBase.length > 0) this.#holdYielded(new Set(badBase));
+    for (const k of badBase) this.#useless.add(k);
+    if (badBase.length > 0) this.#holdYielded();
     this.#targetElsewhere(this.#yield?.targetRuns(ks), false);
     if (damaged.base.length > 0) onDamaged(base, damaged.base);
     if (damaged.delta.length > 0) this.#run(this.#recheck(files, damaged.delta));
@@ -266,7 +269,7 @@ export class DeltaVersion {
     switch (effect.type) {
       case "hold":
         if (effect.rows === "all-frames") this.#options.swarm.donate("all", true);
-        else if (effect.rows === "yielded") this.#holdYielded(new Set());
+        else if (effect.rows === "yielded") this.#holdYielded();
         else this.#options.onReleased();
         return;
       case "search":
@@ -300,13 +303,13 @@ export class DeltaVersion {
     return row !== undefined && (target.have.has(row) || this.#local.has(row) || swarm.isOffered(row));
   }
 
-  /** Promises what the delta yields, and claims none of it. @param failed frames of the delta that yield nothing here */
-  #holdYielded(failed: ReadonlySet<number>): void {
+  /** Promises what the delta yields, and claims none of it. */
+  #holdYielded(): void {
     const { swarm, target } = this.#options;
     const found = this.#yield;
     if (found === undefined) throw new Error("unreachable: what a delta yields is not known");
     const rows = noRows(target);
-    const useful = [...found.useful()].filter((k) => !failed.has(k));
+    const useful = [...found.useful()].filter((k) => !this.#useless.has(k));
     for (const run of found.targetRuns(useful)) rows.addRun(run);
     swarm.donate(rows, true);
   }

@@ -9,7 +9,13 @@ import { findOffers } from "./find-offers.js";
 import { checkVersionRule, type Offer } from "./image-offer.js";
 import { ImageState } from "./image-state.js";
 import { ImageVersions } from "./image-versions.js";
-import { notReleased, otherPublication, rollbackTarget, unknownVersion } from "./rollback-target.js";
+import {
+  changedDisk,
+  notReleased,
+  otherPublication,
+  rollbackTarget,
+  unknownVersion,
+} from "./rollback-target.js";
 import { ActivationAlarm } from "./rollout/activation-alarm.js";
 import { clearanceStatus } from "./rollout/clearance-status.js";
 import { ImageControl } from "./rollout/image-control.js";
@@ -323,7 +329,7 @@ export class ImageDriver {
     const { newest } = this;
     if (this.#context.settings.seedPacks) {
       for (const driver of this.#drivers.filter(({ isShed }) => isShed)) {
-        await this.#regain(driver);
+        await this.#versions.regain(driver);
         await driver.start();
       }
     }
@@ -331,7 +337,7 @@ export class ImageDriver {
     for (const driver of complete) await driver.start();
     for (const driver of partial) {
       if (driver !== newest || !this.#choice.isWanted(driver)) continue;
-      await this.#regain(this.#choice.newestShed(driver.version));
+      await this.#versions.regain(this.#choice.newestShed(driver.version));
       void driver.start();
     }
   }
@@ -373,7 +379,7 @@ export class ImageDriver {
 
   async #fetch(driver: VersionDriver): Promise<void> {
     await this.#pauseOthers(driver);
-    await this.#regain(this.#choice.newestShed(driver.version));
+    await this.#versions.regain(this.#choice.newestShed(driver.version));
     await driver.start();
   }
 
@@ -383,15 +389,6 @@ export class ImageDriver {
       if (other === driver || other.isComplete || other.files === undefined) continue;
       this.#logger.info({ version: other.version }, "older version is no longer fetched");
       await this.#versions.pause(other);
-    }
-  }
-
-  /** Makes the pack of a version again; what that does not bring is fetched. */
-  async #regain(driver: VersionDriver | undefined): Promise<void> {
-    try {
-      await driver?.regain();
-    } catch (err) {
-      this.#logger.warn({ err, version: driver?.version }, "pack not made again from its disk");
     }
   }
 
@@ -421,6 +418,7 @@ export class ImageDriver {
     try {
       await driver.regain();
       if (driver.files === undefined) return;
+      if (!driver.isComplete) throw changedDisk(this.name, driver.version);
       const options = { signal: this.#abort.signal, logger: this.#logger, versions: this.#drivers };
       const staged = await stageVersion(driver, driver.files, store.folder(this.name), settings, options);
       if (staged === false) return;
@@ -437,7 +435,7 @@ export class ImageDriver {
       await saved;
       if (before !== driver) this.#report(driver.version, "active");
       await this.#prune();
-      if (!settings.seedPacks) for (const each of this.#drivers) await each.shed();
+      if (!settings.seedPacks) await this.#versions.shed(() => this.#save(this.#record));
     } catch (err) {
       const failure = asAppError(err);
       if (failure.code === "ERR_ABORTED") return;

@@ -119,6 +119,29 @@ export class ImageVersions {
     await driver.pause();
   }
 
+  /** Makes the pack of a version again, for what it holds; what that does not bring is fetched. */
+  async regain(driver: VersionDriver | undefined): Promise<void> {
+    try {
+      await driver?.regain();
+    } catch (err) {
+      this.#options.logger.warn({ err, version: driver?.version }, "pack not made again from its disk");
+    }
+  }
+
+  /**
+   * Keeps disk and index only, of all versions. What stands in the way costs nothing but space.
+   * @param save the records
+   */
+  async shed(save: () => Promise<void>): Promise<void> {
+    for (const driver of this.#drivers.values()) {
+      try {
+        await driver.shed(save);
+      } catch (err) {
+        this.#options.logger.warn({ err, version: driver.version }, "pack not given up");
+      }
+    }
+  }
+
   /** Takes a version and its files away. */
   async drop(driver: VersionDriver): Promise<void> {
     const { context, name, events } = this.#options;

@@ -50,3 +50,11 @@ export function otherPublication({ head, idHex }: SignedHead): AppError {
     { details: { offered: idHex } },
   );
 }
+
+/** Its pack was given up for a disk that somebody has written to since. */
+export function changedDisk(image: string, version: number): AppError {
+  return new AppError(
+    "ERR_STORE_CORRUPT",
+    `version ${version} of ${image} cannot be used: its disk was changed since it was proven, and its pack was given up (seedPacks: false); choose another version, or publish its content again`,
+  );
+}

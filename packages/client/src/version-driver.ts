@@ -1,9 +1,10 @@
+import { join } from "node:path";
 import { type AppError, isAppError, type Logger, type Run } from "@ckmesh/core";
 import { decodeHead, type SignedHead } from "@ckmesh/image";
 import {
-  type DiskPaths,
   NO_SOURCE_BYTES,
   packKey,
+  provenFormat,
   type ShedPack,
   shedPack,
   type VersionFiles,
@@ -14,7 +15,6 @@ import { Backoff } from "@ckmesh/swarm";
 import { callsForCheck } from "./access-lost.js";
 import { asAppError } from "./as-app-error.js";
 import { ByteCounts } from "./byte-counts.js";
-import type { ClientContext } from "./client-context.js";
 import { DeltaTally } from "./delta-tally.js";
 import { IndexCarry } from "./index-carry.js";
 import { neededBytes } from "./needed-bytes.js";
@@ -24,6 +24,7 @@ import { SpaceNeed } from "./space-need.js";
 import type { StagedPair } from "./staging/staged-pair.js";
 import { VersionStaging } from "./staging/version-staging.js";
 import { NO_RATE, type StatusError, type VersionStatus } from "./status.js";
+import type { VersionDriverOptions } from "./version-driver-options.js";
 import { VersionTransfer } from "./version-transfer.js";
 import { Waste } from "./waste.js";
 
@@ -34,27 +35,6 @@ const RETRY_MAX_MS = 300_000;
 const SPACE_CHECK_MS = 5000;
 /** How often it is looked whether a pair has been copied to the pre-stage folder by now. */
 const STAGING_MS = 5000;
-
-export interface VersionDriverOptions {
-  readonly context: ClientContext;
-  readonly record: VersionRecord;
-  readonly headBlock: Uint8Array;
-  readonly aliasEtag?: string;
-  /** Complete older versions of the image, newest first. */
-  readonly older: () => readonly VersionFiles[];
-  /** Frames of one of them seem to be damaged. */
-  readonly onDamaged: (older: VersionFiles, runs: readonly Run[]) => void;
-  /** The disk that the new one may be a clone of. */
-  readonly base: () => DiskPaths | undefined;
-  /** Every byte is proven and the pack has its final name. */
-  readonly onVerified: () => void;
-  /** The origin no longer has this version where it was, or refuses it: its head is to be looked at again. */
-  readonly onStale: () => void;
-  /** The work on this machine stopped; it may be tried again. */
-  readonly onFault: (err: AppError) => void;
-  /** State, error or counters changed: the record is to be saved. */
-  readonly onChanged: () => void;
-}
 
 /**
  * One version on this machine: idle (available, proposed) → fetching → complete, and then serving peers. The
@@ -91,6 +71,7 @@ export class VersionDriver {
     this.#staging = new VersionStaging({
       signed: this.signed,
       folder: context.staging,
+      clock: context.clock,
       logger: this.#logger,
     });
     this.#waste = new Waste(record.wasted);
@@ -248,17 +229,28 @@ export class VersionDriver {
     await this.#files?.checkpoint();
   }
 
-  /** Gives up the pack of a complete version that has its disk: nobody gets rows of it any more. */
-  async shed(): Promise<void> {
-    const files = this.#files;
-    if (files?.isComplete !== true || this.#disk === undefined) return;
+  /**
+   * Gives up the pack of a complete version whose disk is as it was proven: nobody gets rows of it any more.
+   * @param save what `record` says: before the pack goes, or a crash in between would leave nothing of it
+   */
+  async shed(save: () => Promise<void>): Promise<void> {
+    const [files, disk] = [this.#files, this.#disk];
+    if (files?.isComplete !== true || disk === undefined) return;
+    const path = join(this.#options.context.store.folder(this.signed.head.name), disk);
+    if ((await provenFormat(path, this.signed.idHex)) === undefined) return;
     await this.pause();
-    const shed = { rows: files.have.count, bytes: files.bytes };
-    this.#forget();
-    await files.close();
-    const keptBytes = await shedPack(files.paths);
-    this.#shed = shed;
-    this.#logger.info({ keptBytes }, "pack given up: the disk holds its frames");
+    this.#shed = { rows: files.have.count, bytes: files.bytes };
+    try {
+      await save();
+      this.#forget();
+      await files.close();
+      const keptBytes = await shedPack(files.paths);
+      this.#logger.info({ keptBytes }, "pack given up: the disk holds its frames");
+    } catch (err) {
+      this.#shed = undefined;
+      await this.start();
+      throw err;
+    }
     this.#options.onChanged();
   }
 

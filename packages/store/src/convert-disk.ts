@@ -45,13 +45,13 @@ async function convert(
   // Absolute, so that no name is taken for a protocol or an option; the format is never guessed.
   const source = await realpath(diskPath);
   const before = await stat(source, { bigint: true });
-  const info: unknown = JSON.parse(
+  const info = parseInfo(
     await qemuImg(["info", "--output=json", "-f", format.driver, source], format, options),
   );
   await refuseOtherFiles(info, source);
   const bytesTotal = field(info, "virtual-size");
   await qemuImg(
-    ["convert", "-p", "-f", format.driver, "-O", "raw", source, to],
+    ["convert", "-p", "-f", format.driver, "-O", "raw", source, resolve(to)],
     format,
     options,
     (percent) => {
@@ -66,6 +66,15 @@ async function convert(
       "ERR_DISK_INVALID",
       `${diskPath} changed while it was converted; stop what writes to it, or pack a snapshot`,
     );
+  }
+}
+
+/** @throws {AppError} ERR_DISK_INVALID when it is cut off: a disk of so many parts is none that anybody made */
+function parseInfo(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new AppError("ERR_DISK_INVALID", "what qemu-img says of the disk file cannot be read", { cause });
   }
 }
 

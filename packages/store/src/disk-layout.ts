@@ -13,7 +13,8 @@ import {
 const FILL_BYTES = 1 << 20;
 
 /** `original`: the packed file byte for byte; `vhd`: a fixed VHD. */
-export type UnpackFormat = "original" | "raw" | "vhd";
+export const UNPACK_FORMATS = ["original", "raw", "vhd"] as const;
+export type UnpackFormat = (typeof UNPACK_FORMATS)[number];
 
 /** Bytes at a place of a file. */
 interface FilePart {

@@ -1,5 +1,5 @@
 import { readFile, stat } from "node:fs/promises";
-import type { UnpackFormat } from "./disk-layout.js";
+import { UNPACK_FORMATS, type UnpackFormat } from "./disk-layout.js";
 import { fileErrorCode, onDisk } from "./store-error.js";
 import { writeAtomic } from "./write-atomic.js";
 
@@ -30,6 +30,12 @@ export async function hasStamp(diskPath: string, proven: ProvenDisk): Promise<bo
       throw err;
     }
   });
+}
+
+/** The format in which the file was proven to be the disk of that version, if nobody has written to it since. */
+export async function provenFormat(diskPath: string, id: string): Promise<UnpackFormat | undefined> {
+  for (const format of UNPACK_FORMATS) if (await hasStamp(diskPath, { id, format })) return format;
+  return undefined;
 }
 
 /** Whoever writes to a file changes its ctime, which no program can set back. */

@@ -7,6 +7,7 @@ export { type DeltaVerifyResult, verifyDelta } from "./delta/verify-delta.js";
 export { type DiskBase, type DiskPaths, openDiskBase } from "./disk-base.js";
 export type { UnpackFormat } from "./disk-layout.js";
 export { countDiskBytes, estimateDiskBytes } from "./disk-space.js";
+export { provenFormat } from "./disk-stamp.js";
 export { fileError } from "./file-error.js";
 export { HostFrameSource } from "./host/host-frames.js";
 export type { HostIndexState } from "./host/host-messages.js";

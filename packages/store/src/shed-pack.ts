@@ -1,17 +1,15 @@
 import { constants } from "node:fs";
 import { type FileHandle, open, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { Bitfield, equalBytes } from "@ckmesh/core";
+import { AppError, Bitfield } from "@ckmesh/core";
 import {
   type CodecEntry,
   encodePackHeader,
   type FrameTable,
   type IndexFile,
-  MAX_LEVEL,
   PACK_HEADER_BYTES,
 } from "@ckmesh/image";
 import { shareCopy } from "./buffer-pool.js";
-import { codecFingerprint } from "./codec.js";
 import { layOutDisk, type UnpackFormat } from "./disk-layout.js";
 import { encodeHaveMap } from "./have-map.js";
 import { ImageWorkers } from "./image-workers.js";
@@ -21,6 +19,7 @@ import { packFacts } from "./pack-file.js";
 import { throwIfStopped, type WorkOptions } from "./progress.js";
 import { onDisk } from "./store-error.js";
 import type { VersionPaths } from "./store-layout.js";
+import { levelOf, usableCodecs } from "./usable-codecs.js";
 import { syncFolder, writeAtomic } from "./write-atomic.js";
 
 const FRAMES_PER_TASK = 64;
@@ -29,12 +28,12 @@ const FRAMES_PER_TASK = 64;
  * Gives up the pack of a version whose disk is here. Frames that cannot be made from the disk again stay in
  * `.partial`, a sparse file: those with sectors that the disk no longer shows, and those of another codec.
  * @returns bytes of the frames that stayed
- * @throws {AppError} ERR_INDEX_INVALID, ERR_STORE_FULL; the pack is still there then
+ * @throws {AppError} ERR_INDEX_INVALID, ERR_STORE_CORRUPT, ERR_STORE_FULL; the pack is still there then
  */
 export async function shedPack(paths: VersionPaths): Promise<number> {
   const index = await openIndex(paths.index);
   const places = await sectorPlaces(index);
-  const isOurs = ownCodecs(index.head.codecs);
+  const codecs = usableCodecs(index.head);
   const frames = await index.frames();
   let kept = 0;
   await onDisk(paths.packPartial, async () => {
@@ -43,7 +42,7 @@ export async function shedPack(paths: VersionPaths): Promise<number> {
       const out = await openRest(paths.packPartial, index, true);
       try {
         for (let frame = 0; frame < frames.count; frame += 1) {
-          if (isOnDisk(frames, frame, places) && isOurs(frame)) continue;
+          if (isOnDisk(frames, frame, places) && levelOf(codecs, frame) !== undefined) continue;
           kept += await copyBytes(pack, out, frames.offset(frame), frames.packedLength(frame));
         }
         await out.sync();
@@ -168,15 +167,6 @@ function isOnDisk(frames: FrameTable, frame: number, places: Float64Array): bool
   return !places.subarray(frames.firstSector(frame), frames.firstSector(frame + 1)).includes(-1);
 }
 
-/** Whether this machine makes a frame byte for byte again. */
-function ownCodecs(codecs: readonly CodecEntry[]): (frame: number) => boolean {
-  const isOwn = codecs.map(
-    ({ level, fingerprint }) =>
-      level > 0 && level <= MAX_LEVEL && equalBytes(codecFingerprint(level), fingerprint),
-  );
-  return (frame) => isOwn[codecs.findLastIndex(({ firstFrame }) => firstFrame <= frame)] ?? false;
-}
-
 /** The pack that is not whole: full size, with its header. */
 async function openRest(path: string, { head, signed }: IndexFile, isNew: boolean): Promise<FileHandle> {
   const flags = constants.O_RDWR | constants.O_CREAT | (isNew ? constants.O_TRUNC : 0);
@@ -188,7 +178,12 @@ async function openRest(path: string, { head, signed }: IndexFile, isNew: boolea
 
 async function copyBytes(from: FileHandle, to: FileHandle, offset: number, length: number): Promise<number> {
   const bytes = Buffer.allocUnsafe(length);
-  const { bytesRead } = await from.read(bytes, 0, length, offset);
-  await to.write(bytes, 0, bytesRead, offset);
-  return bytesRead;
+  for (let done = 0; done < length; ) {
+    const { bytesRead } = await from.read(bytes, done, length - done, offset + done);
+    if (bytesRead === 0) throw new AppError("ERR_STORE_CORRUPT", "the pack is shorter than its index says");
+    done += bytesRead;
+  }
+  for (let done = 0; done < length; )
+    done += (await to.write(bytes, done, length - done, offset + done)).bytesWritten;
+  return length;
 }

@@ -51,7 +51,7 @@ export async function importIntoStore(
 async function importPair(
   store: ImageStore,
   pair: StagedPair,
-  { logger, onProgress, signal }: ImportOptions,
+  { clock, logger, onProgress, signal }: ImportOptions,
 ): Promise<Pick<ImportedPair, "result" | "missingBytes">> {
   const { signed, headBlock } = pair;
   const { name } = signed.head;
@@ -59,7 +59,7 @@ async function importPair(
   if (isHere(signed, stored, await store.loadRecord(name))) return { result: "here" };
   const files = await store.openVersion(name, headBlock);
   try {
-    const source = new StagedSource({ pair, files, logger });
+    const source = new StagedSource({ pair, files, clock, logger });
     const report = (): void => {
       const bytesTotal = neededBytes(signed.head);
       onProgress?.({

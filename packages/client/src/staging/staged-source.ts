@@ -1,20 +1,24 @@
 import { type FileHandle, open } from "node:fs/promises";
-import { Bitfield, describeError, type Logger, MIB, type Run, rowBlocks } from "@ckmesh/core";
+import { Bitfield, type Clock, describeError, type Logger, MIB, type Run, rowBlocks } from "@ckmesh/core";
 import type { VersionFiles } from "@ckmesh/store";
 import type { LocalPlanner } from "../combine-plans.js";
 import type { LocalPlan } from "../local-plan.js";
 import { RowAssembler } from "../row-assembler.js";
 import type { StagedPair } from "./staged-pair.js";
+import { within } from "./within.js";
 
 /** Longest single read. */
 const READ_BYTES = MIB;
 /** Rows that could not be read, one after the other: the disk was taken away. */
 const MAX_UNREAD = 64;
+/** A read of a folder that does not answer for this long: the disk, or the share, is gone. */
+const ANSWER_MS = 30_000;
 
 export interface StagedSourceOptions {
   readonly pair: StagedPair;
   /** Of the same version id. */
   readonly files: VersionFiles;
+  readonly clock: Clock;
   readonly logger: Logger;
 }
 
@@ -25,14 +29,16 @@ export interface StagedSourceOptions {
 export class StagedSource {
   readonly pair: StagedPair;
   readonly #files: VersionFiles;
+  readonly #clock: Clock;
   readonly #logger: Logger;
   #isBusy = true;
   #unread = 0;
   #damaged = 0;
 
-  constructor({ pair, files, logger }: StagedSourceOptions) {
+  constructor({ pair, files, clock, logger }: StagedSourceOptions) {
     this.pair = pair;
     this.#files = files;
+    this.#clock = clock;
     this.#logger = logger.child({ pack: pair.packPath });
   }
 
@@ -61,7 +67,7 @@ export class StagedSource {
     const rows = new Bitfield(missing.length);
     let size = 0;
     await this.#read(this.pair.packPath, async (file) => {
-      size = (await file.stat()).size;
+      size = (await within(this.#clock, ANSWER_MS, file.stat()))?.size ?? 0;
     });
     const end = this.#rowsWithin(size);
     for (const { first, count } of missing.runs()) {
@@ -117,19 +123,24 @@ export class StagedSource {
     if (have.hasAll(run.first, run.count)) return [];
     const { offset, length } = table.locate(run);
     const bytes = rowBlocks.take(length);
+    let isFree = true;
     try {
-      if (!(await this.#fill(file, bytes, offset))) return await this.#takeEach(file, run);
+      const isFilled = await within(this.#clock, ANSWER_MS, this.#fill(file, bytes, offset));
+      isFree = isFilled !== undefined; // else it may be written to any time
+      if (isFilled === undefined) this.#unread = MAX_UNREAD;
+      if (isFilled !== true) return await this.#takeEach(file, run);
       const { good, bad } = new RowAssembler(table, run).push(bytes);
       for (const part of good) await this.#files.write(part.run, part.bytes, "host");
       for (const part of bad) this.#damaged += part.run.count;
       return good.map((part) => part.run);
     } finally {
-      rowBlocks.give(bytes);
+      if (isFree) rowBlocks.give(bytes);
     }
   }
 
   /** One place that cannot be read costs no other row. */
   async #takeEach(file: FileHandle, run: Run): Promise<readonly Run[]> {
+    if (this.#isGone) return [];
     if (run.count === 1) {
       this.#unread += 1;
       this.#damaged += 1;
@@ -159,17 +170,21 @@ export class StagedSource {
 
   /** Does nothing where the file cannot be opened: it was there when the pair was found. */
   async #read(path: string, use: (file: FileHandle) => Promise<void>): Promise<void> {
-    let file: FileHandle;
+    let file: FileHandle | undefined;
     try {
-      file = await open(path, "r");
+      file = await within(this.#clock, ANSWER_MS, open(path, "r"));
     } catch (err) {
       this.#logger.warn({ reason: describeError(err) }, "nothing taken from a folder");
+      return;
+    }
+    if (file === undefined) {
+      this.#logger.warn({}, "nothing taken from a folder: it does not answer");
       return;
     }
     try {
       await use(file);
     } finally {
-      await file.close();
+      await within(this.#clock, ANSWER_MS, file.close());
     }
   }
 }

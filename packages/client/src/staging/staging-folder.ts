@@ -1,9 +1,12 @@
 import { type Clock, describeError, isAppError, type Logger } from "@ckmesh/core";
 import type { SignedHead } from "@ckmesh/image";
 import { lastChange, listStaged, readStagedPair, type StagedPair } from "./staged-pair.js";
+import { within } from "./within.js";
 
 /** A file written to within this time may not be whole yet; the origin waits as long for a pair in its folder. */
 const QUIET_MS = 10_000;
+/** A folder that does not answer for this long is not there. */
+const ANSWER_MS = 10_000;
 
 export interface StagingFolderOptions {
   readonly folder: string;
@@ -23,7 +26,11 @@ export class StagingFolder {
    * The pair of just this version. `busy`: somebody is copying it here. Whatever is wrong with the folder means
    * that nothing is there.
    */
-  async pairOf({ head, idHex }: SignedHead): Promise<StagedPair | "busy" | undefined> {
+  async pairOf(signed: SignedHead): Promise<StagedPair | "busy" | undefined> {
+    return await within(this.#options.clock, ANSWER_MS, this.#find(signed));
+  }
+
+  async #find({ head, idHex }: SignedHead): Promise<StagedPair | "busy" | undefined> {
     const { folder, logger } = this.#options;
     try {
       const changedAt = await lastChange(folder, head.name, head.version);
@@ -40,6 +47,10 @@ export class StagingFolder {
 
   /** All pairs that are whole as far as their sizes and times tell, each image's newest first. */
   async pairs(): Promise<readonly StagedPair[]> {
+    return (await within(this.#options.clock, ANSWER_MS, this.#list())) ?? [];
+  }
+
+  async #list(): Promise<readonly StagedPair[]> {
     const { folder, logger } = this.#options;
     try {
       const pairs: StagedPair[] = [];

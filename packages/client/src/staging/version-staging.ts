@@ -1,4 +1,4 @@
-import type { Logger } from "@ckmesh/core";
+import type { Clock, Logger } from "@ckmesh/core";
 import type { SignedHead } from "@ckmesh/image";
 import type { VersionFiles } from "@ckmesh/store";
 import type { StagedPair } from "./staged-pair.js";
@@ -8,6 +8,7 @@ import type { StagingFolder } from "./staging-folder.js";
 export interface VersionStagingOptions {
   readonly signed: SignedHead;
   readonly folder: StagingFolder | undefined;
+  readonly clock: Clock;
   readonly logger: Logger;
 }
 
@@ -48,7 +49,7 @@ export class VersionStaging {
    * @throws {AppError} as `VersionFiles.write`
    */
   async begin(files: VersionFiles): Promise<boolean> {
-    const { signed, folder, logger } = this.#options;
+    const { signed, folder, clock, logger } = this.#options;
     const pair = this.#handed ?? (await folder?.pairOf(signed));
     this.#awaitsPair = pair === "busy";
     if (pair === "busy") {
@@ -56,7 +57,7 @@ export class VersionStaging {
       return false;
     }
     if (pair === undefined) return true;
-    this.#source = new StagedSource({ pair, files, logger });
+    this.#source = new StagedSource({ pair, files, clock, logger });
     await this.#source.takeIndex();
     return true;
   }

@@ -1,11 +1,15 @@
 import { join } from "node:path";
-import { Bitfield, type Clock, describeError, isAppError, type Logger } from "@ckmesh/core";
+import { AppError, Bitfield, type Clock, describeError, isAppError, type Logger } from "@ckmesh/core";
 import { HostFrameSource, HostIndex, type HostIndexState, type VersionFiles } from "@ckmesh/store";
 import type { LocalPlan } from "../local-plan.js";
 import { wait } from "../wait.js";
 
 /** Files change with updates of the host, which come at night or once a week. */
 const RESCAN_MS = 24 * 3_600_000;
+/** A search of a million sectors takes 5 s of CPU at low priority; when it takes this long, its thread hangs. */
+const SEARCH_MS = 120_000;
+/** A thread that hangs is left behind. */
+const CLOSE_MS = 5000;
 
 /** Settings of the trim from host files. */
 export interface TrimSettings {
@@ -72,18 +76,51 @@ export class HostTrim {
    * the very first look through the folders, for as long as is configured.
    */
   async plan(files: VersionFiles, missing: Bitfield, signal: AbortSignal): Promise<LocalPlan> {
-    const { logger } = this.#options;
-    const { name, version } = files.signed.head;
+    const logger = this.#options.logger.child({
+      image: files.signed.head.name,
+      version: files.signed.head.version,
+    });
     try {
-      await this.#firstScan(signal);
       const source = new HostFrameSource(files, this.#index);
-      const rows = await source.find(missing);
-      logger.info({ image: name, version, frames: rows.count }, "frames found in files of the host");
-      return { rows, copy: (stop, onStored) => source.copy(rows, stop, onStored) };
+      const rows = await this.#inTime(this.#find(source, missing, signal), signal);
+      logger.info({ frames: rows.count }, "frames found in files of the host");
+      return {
+        rows,
+        copy: async (stop, onStored) => {
+          try {
+            await source.copy(rows, stop, onStored);
+          } catch (err) {
+            // The host is never needed; a full disk stops all sources.
+            if (!isAppError(err) || err.code === "ERR_STORE_FULL") throw err;
+            logger.warn({ err }, "frames of the host not copied");
+          }
+        },
+      };
     } catch (err) {
       if (!isAppError(err)) throw err;
-      if (!signal.aborted) logger.warn({ err, image: name, version }, "files of the host not searched");
+      if (!signal.aborted) logger.warn({ err }, "files of the host not searched");
       return { rows: new Bitfield(missing.length), copy: async () => {} };
+    }
+  }
+
+  async #find(source: HostFrameSource, missing: Bitfield, signal: AbortSignal): Promise<Bitfield> {
+    await this.#firstScan(signal);
+    return await source.find(missing);
+  }
+
+  /** A file system that does not answer holds up the thread of the index, and must not hold up anything else. */
+  async #inTime<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+    const { settings, clock } = this.#options;
+    const ended = new AbortController();
+    const limit = wait(clock, settings.waitMs + SEARCH_MS, AbortSignal.any([signal, ended.signal])).then(
+      () => {
+        throw new AppError("ERR_TIMEOUT", "the index of the host's files does not answer");
+      },
+    );
+    try {
+      return await Promise.race([work, limit]);
+    } finally {
+      ended.abort();
     }
   }
 
@@ -91,8 +128,12 @@ export class HostTrim {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#cancelScan?.();
-    await this.#index.close();
-    await this.#scan;
+    const { clock } = this.#options;
+    const ended = new AbortController();
+    const closed = this.#index.close().then(() => this.#scan);
+    const limit = wait(clock, CLOSE_MS, ended.signal).catch(() => {}); // closed in time
+    await Promise.race([closed, limit]);
+    ended.abort();
   }
 
   async #firstScan(signal: AbortSignal): Promise<void> {

@@ -98,7 +98,7 @@ describe("the pre-stage folder", () => {
       logger: silentLogger,
     });
     try {
-      const source = new StagedSource({ pair, files, logger: silentLogger });
+      const source = new StagedSource({ pair, files, clock: new VirtualClock(), logger: silentLogger });
       await source.takeIndex();
       expect(files.have.count).toBe(files.table.layout.pieceRows);
       const missing = new Bitfield(files.have.length);
