@@ -26,6 +26,8 @@ export class Publications {
   readonly #options: PublicationsOptions;
   readonly #listeners: ((published: Published) => void)[] = [];
   readonly #gauges: () => void;
+  /** Ids of versions that came just now and are told of when the alias, which waits for a delta, stands for them. */
+  readonly #untold = new Set<string>();
 
   constructor(options: PublicationsOptions) {
     this.#options = options;
@@ -43,19 +45,21 @@ export class Publications {
     if (isNew) audit.write({ action: "publish", ...auditFacts(version, uploader) }, clock.wall());
     // Clients that were told to look now would find nothing new.
     const isAwaiting = this.#options.catalogue.awaitsDelta(version.name, version.version);
+    if (isNew && isAwaiting) this.#untold.add(version.id);
     if (hasAliasMoved || (isNew && !isAwaiting))
       this.#announce({ image: version.name, version: version.version, isAliasMove: false });
   }
 
-  /** The alias of an image stands for another version, which was published before. */
-  aliasMoved({ name, version }: PublishedVersion): void {
-    this.#announce({ image: name, version, isAliasMove: true });
+  /** The alias of an image stands for another version, which was published before or has waited for its delta. */
+  aliasMoved({ name, version, id }: PublishedVersion): void {
+    this.#announce({ image: name, version, isAliasMove: !this.#untold.delete(id) });
   }
 
   /** A version went out of the catalogue. */
   removed(version: PublishedVersion, { aliasMovedTo, isDeleted }: RemovalNews): void {
     const { audit, clock, openFiles } = this.#options;
     this.#gauges();
+    this.#untold.delete(version.id);
     const { pack, index, framesIndex } = version;
     for (const file of [pack, index, framesIndex]) if (file !== undefined) openFiles.evict(file);
     // A deletion has a line of its own, which says whose it was.
