@@ -1,54 +1,17 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, watch, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { addAccount } from "@ckmesh/origin";
 import { expect, it, onTestFinished } from "vitest";
 import { makePair } from "../../packages/origin/test/make-pair.js";
 import { eventually, temporaryFolder } from "../../packages/origin/test/origin-fixture.js";
+import { startKillableOrigin } from "./killable-origin.js";
 
-const MAIN = fileURLToPath(new URL("../../packages/cli/bundle/bin/ckmesh.js", import.meta.url));
 const AUTHORIZATION = `Basic ${Buffer.from("alice:right").toString("base64")}`;
 const VERSIONS = [1, 2, 3, 4, 5, 6, 7, 8];
 
-interface RunningOrigin {
-  readonly child: ChildProcess;
-  readonly url: string;
-}
-
-async function startOrigin(folder: string): Promise<RunningOrigin> {
-  const config = join(folder, "origin.yaml");
-  writeFileSync(
-    config,
-    `virtualDirectory: {physicalPath: ./images}
-state: ./state
-listen: 127.0.0.1:0
-authentication: {anonymous: {enabled: true}, basic: {allowOverHttp: true}, accountsFile: ./accounts.yaml}
-rights: {change: [alice]}
-publish: {scanMs: 20, settleMs: 60}
-`,
-  );
-  const child = spawn(process.execPath, [
-    MAIN,
-    "origin",
-    "--config",
-    config,
-    "--json",
-    "--log-level",
-    "error",
-  ]);
-  onTestFinished(() => void child.kill("SIGKILL"));
-  let text = "";
-  const url = await new Promise<string>((resolve) => {
-    child.stdout.setEncoding("utf8").on("data", (more: string) => {
-      text += more;
-      const found = /"urls":\["([^"]+)"/.exec(text)?.[1];
-      if (found !== undefined) resolve(found);
-    });
-  });
-  return { child, url };
-}
+const SETTINGS = `authentication: {anonymous: {enabled: true}, basic: {allowOverHttp: true}, accountsFile: ./accounts.yaml}
+rights: {change: [alice]}`;
 
 /** Status of an answer; undefined when none came. */
 async function ask(url: string, path: string, method: string): Promise<number | undefined> {
@@ -74,7 +37,7 @@ it.each([1, 4, 9])(
       writeFileSync(join(images, pair.packName), pair.pack);
       writeFileSync(join(images, pair.indexName), pair.index);
     }
-    const first = await startOrigin(folder);
+    const first = await startKillableOrigin(folder, SETTINGS);
     await eventually(async () => (await ask(first.url, "/MEDVImages/A_8.ckm", "HEAD")) === 200);
     let gone = 0;
     const watcher = watch(images, () => {
@@ -84,7 +47,7 @@ it.each([1, 4, 9])(
     onTestFinished(() => watcher.close());
     const ended = new Promise((resolve) => first.child.once("close", resolve));
     await Promise.all([ask(first.url, "/ckmesh/api/images/A?force=true", "DELETE"), ended]);
-    const second = await startOrigin(folder);
+    const second = await startKillableOrigin(folder, SETTINGS);
     expect(readdirSync(images)).toEqual([]);
     expect(existsSync(join(folder, "state", "deletions.json"))).toBe(false);
     expect(await ask(second.url, "/MEDVImages/A.ckm", "HEAD")).toBe(404);

@@ -11,8 +11,8 @@ export interface UpdateSource {
   readonly yields: readonly number[];
 }
 
-/** Time in which a frame of the delta is applied, ms: 64 KiB at 200 MB/s on one thread. */
-const APPLY_MS = 0.33;
+/** Time in which a frame of the delta is applied, ms: 64 KiB at 43 MB/s, a thread's part in `test/bench/apply-bench.ts`. */
+const APPLY_MS = 1.5;
 /** Time in which the head of the delta comes, ms. */
 const SEARCH_MS = 20;
 

@@ -5,8 +5,7 @@ import { loadZstd } from "./zstd-wasm.js";
 /**
  * Unpacks the frames of a base and those of a delta, each of which has a dictionary of its own. zstd as WebAssembly:
  * it keeps its context from frame to frame and reads the dictionary where it lies, while the native binding makes a
- * decoder for each, whose memory the collector does not see. Applying a delta takes 4 times as long as packing what it
- * yields, where it took 6 to 7.
+ * decoder for each, whose memory the collector does not see. What applying costs: `test/bench/apply-bench.ts`.
  */
 export class DictionaryDecoder implements Pick<FrameCodec, "unpack"> {
   /** Lives as long as its thread. */

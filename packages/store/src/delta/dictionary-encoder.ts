@@ -4,9 +4,8 @@ import { loadZstd } from "./zstd-wasm.js";
 
 /**
  * Packs frames with dictionaries, each of which is used once. zstd as WebAssembly: it keeps its tables from frame to
- * frame, and reads the dictionary straight into them; the native binding makes an encoder of a megabyte for each, and
- * takes 1.8 times as long for 1 % fewer bytes. Nobody has to arrive at the same bytes, so it need not be
- * the codec of the packs.
+ * frame, and reads the dictionary straight into them; the native binding makes an encoder of a megabyte for each.
+ * Nobody has to arrive at the same bytes, so it need not be the codec of the packs.
  */
 export class DictionaryEncoder {
   readonly #level: number;
