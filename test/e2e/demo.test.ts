@@ -37,9 +37,11 @@ function scratch(): string {
 }
 
 describe("the demonstration", () => {
-  it("brings every client to both versions with about one copy per site, and leaves nothing", async () => {
+  it("brings every client to both versions with about one copy per site, and leaves nothing", async ({
+    signal,
+  }) => {
     const folder = scratch();
-    const run = await runCkmesh(["demo", "--mib", "64", "--json"], { env: { TMPDIR: folder } });
+    const run = await runCkmesh(["demo", "--mib", "64", "--json"], { env: { TMPDIR: folder }, signal });
     expect([run.exitCode, run.stderr]).toEqual([EXIT.done, ""]);
     const summary = new Fields(jsonLines(run).at(-1), "summary");
     const rounds = summary.list("rounds", 2).map((round) => new Fields(round, "round"));

@@ -17,6 +17,8 @@ export async function runCkmesh(
   options: {
     readonly cwd?: string;
     readonly env?: Readonly<Record<string, string>>;
+    /** That of the test: ends the command, and with it what it started, when the test is out of time. */
+    readonly signal?: AbortSignal;
     readonly onStdout?: (soFar: string, kill: (signal: NodeJS.Signals) => void) => void;
   } = {},
 ): Promise<Finished> {
@@ -25,6 +27,7 @@ export async function runCkmesh(
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...options.env },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
   let [stdout, stderr] = ["", ""];
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
