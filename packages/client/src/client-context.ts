@@ -4,13 +4,13 @@ import type { Identity, PeerTransport } from "@ckmesh/net";
 import type { ImageStore, VersionFiles } from "@ckmesh/store";
 import type { PeerAddress, PeerClass } from "@ckmesh/wire";
 import type { ClientMetrics } from "./client-metrics.js";
-import type { MaterializeFormat, Policy } from "./config-schema.js";
-import type { OriginSource } from "./origin-rows.js";
+import type { MaterializeFormat, Policy } from "./config/config-schema.js";
+import type { SwarmDirectory } from "./peers/swarm-directory.js";
 import type { OutcomeReporter } from "./rollout/outcome-reporter.js";
+import type { OriginSource } from "./rows/origin-rows.js";
 import type { StagingFolder } from "./staging/staging-folder.js";
-import type { SwarmDirectory } from "./swarm-directory.js";
 import type { HostTrim } from "./trim/host-trim.js";
-import type { WanControl } from "./wan-control.js";
+import type { WanControl } from "./wan/wan-control.js";
 
 export interface ClientDeps {
   readonly clock: Clock;

@@ -1,6 +1,6 @@
 import { AppError, Fields, isAppError } from "@ckmesh/core";
 import { parseImageName } from "@ckmesh/image";
-import type { OriginSource } from "./origin-rows.js";
+import type { OriginSource } from "./rows/origin-rows.js";
 
 const PATH = "/ckmesh/catalogue";
 const MAX_IMAGES = 10_000;

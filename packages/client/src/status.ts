@@ -1,7 +1,7 @@
 import type { ErrorCode } from "@ckmesh/core";
 import type { SourceBytes, VersionState, WastedBytes } from "@ckmesh/store";
-import type { Policy } from "./config-schema.js";
-import type { SpaceNeeded } from "./space-need.js";
+import type { Policy } from "./config/config-schema.js";
+import type { SpaceNeeded } from "./disk/space-need.js";
 import type { TrimStatus } from "./trim/host-trim.js";
 
 /** What `status --json` shows; its keys are API (docs: json output). */

@@ -1,7 +1,7 @@
 import { AppError } from "@ckmesh/core";
 import { describe, expect, it } from "vitest";
 import { fetchCatalogue } from "../src/fetch-catalogue.js";
-import type { OriginSource } from "../src/origin-rows.js";
+import type { OriginSource } from "../src/rows/origin-rows.js";
 
 const never = new AbortController().signal;
 

@@ -11,8 +11,8 @@ import {
   proxyFor,
 } from "@ckmesh/net";
 import { asAppError } from "../as-app-error.js";
+import type { OriginAccess } from "../config/origin-config.js";
 import { fetchCatalogue } from "../fetch-catalogue.js";
-import type { OriginAccess } from "../origin-config.js";
 import { type CheckName, type Finding, failed, ok, skipped, warning } from "./finding.js";
 import { greetTracker } from "./greet-tracker.js";
 import { judgeClock, judgeRedirect, judgeTls } from "./judge-connection.js";

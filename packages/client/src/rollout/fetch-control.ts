@@ -1,6 +1,6 @@
 import { isAppError } from "@ckmesh/core";
 import { controlFileName, hasControlMagic, MAX_CONTROL_BYTES } from "@ckmesh/image";
-import type { OriginSource } from "../origin-rows.js";
+import type { OriginSource } from "../rows/origin-rows.js";
 
 export type ControlAnswer =
   /** There is none; `isForeign`: the server sends something else in its place. */

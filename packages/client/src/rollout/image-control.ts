@@ -14,8 +14,8 @@ import {
 import { loadControl, type StoredControl, saveControl } from "@ckmesh/store";
 import { asAppError } from "../as-app-error.js";
 import type { ClientContext } from "../client-context.js";
+import { Turns } from "../image/turns.js";
 import type { ControlStatus, StatusError } from "../status.js";
-import { Turns } from "../turns.js";
 import { type ControlAnswer, fetchControl } from "./fetch-control.js";
 
 const NOTHING = new Uint8Array(0);

@@ -1,9 +1,9 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { Bitfield, type Clock, describeError, type Logger, MIB, type Run, rowBlocks } from "@ckmesh/core";
 import type { VersionFiles } from "@ckmesh/store";
-import type { LocalPlanner } from "../combine-plans.js";
-import type { LocalPlan } from "../local-plan.js";
-import { RowAssembler } from "../row-assembler.js";
+import type { LocalPlanner } from "../local/combine-plans.js";
+import type { LocalPlan } from "../local/local-plan.js";
+import { RowAssembler } from "../rows/row-assembler.js";
 import type { StagedPair } from "./staged-pair.js";
 import { within } from "./within.js";
 

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { AppError, Bitfield, type Clock, describeError, isAppError, type Logger } from "@ckmesh/core";
 import { HostFrameSource, HostIndex, type HostIndexState, type VersionFiles } from "@ckmesh/store";
-import type { LocalPlan } from "../local-plan.js";
+import type { LocalPlan } from "../local/local-plan.js";
 import { wait } from "../wait.js";
 
 /** Files change with updates of the host, which come at night or once a week. */

@@ -1,0 +1,473 @@
+import type { AppError, Logger } from "@ckmesh/core";
+import { checkTrust } from "@ckmesh/image";
+import type { ImageRecord, VersionState } from "@ckmesh/store";
+import { isAccessLost } from "../access-lost.js";
+import { asAppError } from "../as-app-error.js";
+import type { ClientContext } from "../client-context.js";
+import { stageVersion } from "../disk/activation.js";
+import { ActivationAlarm } from "../rollout/activation-alarm.js";
+import { clearanceStatus } from "../rollout/clearance-status.js";
+import { ImageControl } from "../rollout/image-control.js";
+import type { OutcomeNews } from "../rollout/outcome-reporter.js";
+import type { StagedPair } from "../staging/staged-pair.js";
+import type { ImageStatus, StatusError, VersionStatus } from "../status.js";
+import type { VersionDriver } from "../version/version-driver.js";
+import { findOffers } from "./find-offers.js";
+import { checkVersionRule, type Offer } from "./image-offer.js";
+import { ImageState } from "./image-state.js";
+import { ImageVersions } from "./image-versions.js";
+import {
+  changedDisk,
+  notReleased,
+  otherPublication,
+  rollbackTarget,
+  unknownVersion,
+} from "./rollback-target.js";
+import { Turns } from "./turns.js";
+import { VersionChoice } from "./version-choice.js";
+
+/** When the origin's files turn out to be others, its head is looked at after this, up to twice as long. */
+const STALE_CHECK_MS = 2000;
+
+const UNFINISHED: ReadonlySet<VersionState> = new Set(["available", "proposed", "fetching"]);
+
+/** One image of this machine: its versions, which of them is fetched, and which is active. */
+export class ImageDriver {
+  readonly name: string;
+  readonly #context: ClientContext;
+  readonly #logger: Logger;
+  readonly #versions: ImageVersions;
+  readonly #abort = new AbortController();
+  readonly #state: ImageState;
+  readonly #control: ImageControl;
+  readonly #choice: VersionChoice;
+  readonly #alarm: ActivationAlarm;
+  #lastError: StatusError | undefined;
+  #isBarred = false;
+  /** One change of the image at a time. */
+  readonly #turns = new Turns();
+  /** On its way from verified to active: `staged` on the way is no end. */
+  #activating: VersionDriver | undefined;
+  #cancelCheck: (() => void) | undefined;
+
+  private constructor(name: string, context: ClientContext, record: ImageRecord, control: ImageControl) {
+    this.name = name;
+    this.#context = context;
+    this.#logger = context.logger.child({ image: name });
+    this.#control = control;
+    this.#versions = new ImageVersions({
+      name,
+      context,
+      logger: this.#logger,
+      older: (below) => this.#choice.complete(below),
+      events: {
+        verified: (driver) => this.#inBackground(() => this.#verified(driver)),
+        stale: () => this.#checkSoon(),
+        fault: (version, err) => this.#report(version, "failed", err.code),
+        changed: () => {
+          this.#state.saveSoon();
+          context.changed();
+        },
+      },
+    });
+    this.#alarm = new ActivationAlarm(context.clock, () => this.#inBackground(() => this.#advance()));
+    const versions = (): ImageVersions["records"] => this.#versions.records;
+    this.#state = new ImageState({ ...context, name, logger: this.#logger, record, versions });
+    this.#choice = new VersionChoice({
+      name,
+      versions: this.#versions.all,
+      record: () => this.#state.record,
+      control,
+      settings: context.settings,
+    });
+  }
+
+  /** Opens what is in the store: complete versions serve at once, the newest partial one goes on. */
+  static async open(name: string, context: ClientContext): Promise<ImageDriver> {
+    const record = await context.store.loadRecord(name);
+    const control = await ImageControl.open(name, context, context.logger.child({ image: name }));
+    const driver = new ImageDriver(name, context, record, control);
+    const { complete, partial } = await driver.#versions.open(record.versions);
+    await driver.#start(complete, partial);
+    return driver;
+  }
+
+  get policy(): "auto" | "suggest" | "manual" {
+    return this.#context.settings.policyOf(this.name);
+  }
+
+  /** The newest version known here that this machine may have. */
+  get newest(): VersionDriver | undefined {
+    return this.#choice.newest;
+  }
+
+  /** What the origin's alias stood for when it was asked last. */
+  get aliasVersion(): number | undefined {
+    return this.#record.alias?.version;
+  }
+
+  get lastError(): StatusError | undefined {
+    return this.#lastError;
+  }
+
+  /** Nothing more will happen by itself: the newest version is where its policy lets it go, or has failed. */
+  get isSettled(): boolean {
+    const { newest } = this;
+    if (newest === undefined) return true;
+    return this.#activating !== newest && this.#choice.isSettled(newest);
+  }
+
+  status(): ImageStatus {
+    const { active } = this.#record;
+    const control = this.#control.status();
+    return {
+      name: this.name,
+      policy: this.policy,
+      ...(active !== undefined && { active }),
+      ...(this.#lastError !== undefined && { lastError: this.#lastError }),
+      ...(control !== undefined && { control }),
+      versions: this.#choice.newestFirst().map((v) => this.#statusOf(v)),
+    };
+  }
+
+  /**
+   * Looks at the origin once: at what the publisher says of the versions, then at the alias.
+   * @throws {AppError} as `OriginHttp.fetchHead`; ERR_INDEX_INVALID, ERR_SIGNATURE_INVALID, ERR_VERSION_REFUSED,
+   *   ERR_CONTROL_INVALID
+   */
+  async check(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#control.refresh(signal);
+      // Before anything else: a version is also withdrawn when the rest of the check fails.
+      await this.#turns.take(() => this.#obey());
+      const { alias } = this.#record;
+      const isKnown = alias !== undefined && this.#versions.all.has(alias.version);
+      const offers = await findOffers({
+        context: this.#context,
+        image: this.name,
+        alias: isKnown ? alias : undefined,
+        lowest: this.#choice.rule().lowest,
+        mayHave: (version) => this.#control.mayHave(version),
+        isHere: (version) => this.#versions.all.has(version),
+        signal,
+      });
+      await this.#turns.take(async () => {
+        // In its turn: a version may have been verified while the head was on its way.
+        await this.#readmit();
+        for (const { signed } of offers) checkVersionRule(signed, this.#choice.rule());
+        this.#lastError = undefined;
+        for (const each of offers) await this.#take(each);
+        for (const driver of this.#drivers) await driver.lookAtStaging();
+        // The hook may have changed its mind, or there may be room for the disk now, or a ring was opened.
+        await this.#advance();
+      });
+      void this.#context.outcomes.flush();
+    } catch (err) {
+      const failure = asAppError(err);
+      if (failure.code === "ERR_VERSION_REFUSED") this.#logger.error({ err: failure }, "version refused");
+      if (failure.code !== "ERR_ABORTED") this.#lastError = { code: failure.code, message: failure.message };
+      if (isAccessLost(failure.code)) await this.bar(failure);
+      throw failure;
+    }
+  }
+
+  /**
+   * Takes the version of a pair that somebody copied here.
+   * @param isAsked a person wants it, whatever the policy; false: found in the pre-stage folder
+   * @returns false when it is complete already
+   * @throws {AppError} ERR_SIGNATURE_INVALID, ERR_VERSION_REFUSED
+   */
+  async takePair(pair: StagedPair, isAsked: boolean): Promise<boolean> {
+    let isTaken = false;
+    await this.#turns.take(async () => {
+      const { signed, headBlock: block, isFramesIndex } = pair;
+      const { version } = signed.head;
+      const known = this.#versions.all.get(version);
+      if (known !== undefined && known.signed.idHex !== signed.idHex) throw otherPublication(signed);
+      if (known?.isComplete === true) return;
+      checkTrust(signed, this.#context.trust);
+      checkVersionRule(signed, this.#choice.rule());
+      this.#requireRelease(version);
+      isTaken = true;
+      const offer = { signed, block, isFramesIndex, isCopy: true };
+      if (!isAsked) {
+        await this.#take(offer);
+        await known?.lookAtStaging();
+        return;
+      }
+      const driver = await this.#versions.of(offer);
+      const { heldBack: _, ...rest } = this.#record;
+      await this.#save({ ...rest, accepted: version });
+      if (driver === this.newest) await this.#pauseOthers(driver);
+      await driver.import(pair);
+    });
+    return isTaken;
+  }
+
+  /** Lets a version that waits for it be fetched and become active; absent: the newest one. */
+  async accept(version?: number): Promise<void> {
+    await this.#turns.take(async () => {
+      const driver = version === undefined ? this.newest : this.#versions.all.get(version);
+      if (driver === undefined) throw unknownVersion(this.name, version);
+      this.#requireRelease(driver.version);
+      const { heldBack: _, ...rest } = this.#record;
+      await this.#save({ ...rest, accepted: driver.version });
+      if (driver.isComplete) await this.#activate(driver, true);
+      else await this.#fetch(driver);
+    });
+  }
+
+  /** Makes an older complete version the active one; absent: the one before the active. */
+  async rollback(version?: number): Promise<void> {
+    await this.#turns.take(async () => {
+      const target = rollbackTarget(
+        this.#drivers.filter((v) => v.isComplete).map((v) => v.version),
+        this.#record.active,
+        version,
+        (each) => this.#control.isWithdrawn(each),
+      );
+      const driver = target === undefined ? undefined : this.#versions.all.get(target);
+      if (driver === undefined) throw unknownVersion(this.name, version);
+      if (!this.#choice.mayActivate(driver)) this.#requireRelease(driver.version);
+      const left = this.#record.active;
+      const heldBack = Math.max(...this.#versions.all.keys());
+      await this.#save({ ...this.#record, heldBack });
+      await this.#activate(driver, true);
+      const hasLeft = left !== undefined && left > driver.version && this.#record.active !== left;
+      if (hasLeft) this.#report(left, "failed", "ROLLED_BACK");
+    });
+  }
+
+  /** The origin refuses the image: no peer gets it from here or gives it, until a check finds it readable again. */
+  async bar(reason: AppError): Promise<void> {
+    await this.#turns.take(async () => {
+      this.#lastError = { code: reason.code, message: reason.message };
+      if (!this.#isBarred)
+        this.#logger.warn({ code: reason.code }, "image not shared: the origin refuses it");
+      this.#isBarred = true;
+      for (const driver of this.#drivers) await driver.admit(false);
+    });
+  }
+
+  /** Stops everything; the state is saved. Safe to call twice. */
+  async close(): Promise<void> {
+    this.#abort.abort();
+    this.#state.stop();
+    this.#cancelCheck?.();
+    this.#alarm.stop();
+    await this.#versions.close();
+    await this.#turns.ended();
+    await this.#state.close();
+  }
+
+  get #drivers(): readonly VersionDriver[] {
+    return [...this.#versions.all.values()];
+  }
+
+  get #record(): ImageRecord {
+    return this.#state.record;
+  }
+
+  #statusOf(driver: VersionDriver): VersionStatus {
+    const clearance = clearanceStatus(this.#control.clearanceOf(driver.version));
+    return { ...driver.status(), ...(clearance !== undefined && { clearance }) };
+  }
+
+  /** @throws {AppError} ERR_VERSION_REFUSED */
+  #requireRelease(version: number): void {
+    const refused = notReleased(this.name, version, this.#control.clearanceOf(version));
+    if (refused !== undefined) throw refused;
+  }
+
+  /** Does what the control record wants done with versions that are here already. */
+  async #obey(): Promise<void> {
+    for (const driver of this.#drivers) {
+      if (driver.state !== "fetching" || driver.isComplete || this.#control.mayHave(driver.version)) continue;
+      this.#logger.info(
+        { version: driver.version },
+        "version is fetched no further: its publisher holds it back",
+      );
+      await this.#versions.pause(driver);
+      driver.setState("available");
+    }
+    if (!this.#choice.isActiveWithdrawn) return;
+    const good = this.#choice.newestGood;
+    this.#logger.warn(
+      { version: this.#record.active, backTo: good?.version },
+      "active version was withdrawn by its publisher",
+    );
+    if (good !== undefined) await this.#activate(good, true);
+  }
+
+  /** Goes on with the newest version as far as it may now. */
+  async #advance(): Promise<void> {
+    const { newest } = this;
+    if (newest !== undefined && this.#choice.isWanted(newest)) {
+      if (newest.state === "staged" || newest.state === "verified") await this.#activate(newest, false);
+      else if (newest.state === "available" || newest.state === "proposed") await this.#fetch(newest);
+    }
+    this.#wakeInTime();
+  }
+
+  #wakeInTime(): void {
+    if (this.#abort.signal.aborted) return;
+    this.#alarm.set(this.newest === undefined ? undefined : this.#control.clearanceOf(this.newest.version));
+  }
+
+  #report(version: number, outcome: OutcomeNews["outcome"], code?: string): void {
+    if (!this.#control.isRolledOut(version)) return;
+    this.#context.outcomes.report({
+      image: this.name,
+      version,
+      outcome,
+      ...(code !== undefined && { code }),
+    });
+  }
+
+  /** Complete versions serve, the newest of the others goes on if it is wanted. */
+  async #start(complete: readonly VersionDriver[], partial: readonly VersionDriver[]): Promise<void> {
+    const { newest } = this;
+    if (this.#context.settings.seedPacks) {
+      for (const driver of this.#drivers.filter(({ isShed }) => isShed)) {
+        await this.#versions.regain(driver);
+        await driver.start();
+      }
+    }
+    // Complete ones are sources for the partial one, which may have to wait for the network.
+    for (const driver of complete) await driver.start();
+    for (const driver of partial) {
+      if (driver !== newest || !this.#choice.isWanted(driver)) continue;
+      await this.#versions.regain(this.#choice.newestShed(driver.version));
+      void driver.start();
+    }
+  }
+
+  /** The origin gives the image out again. */
+  async #readmit(): Promise<void> {
+    if (!this.#isBarred) return;
+    this.#isBarred = false;
+    this.#logger.info({}, "image is shared again");
+    for (const driver of this.#drivers) await driver.admit(true);
+    await this.#start(
+      this.#drivers.filter((driver) => driver.isComplete),
+      this.#drivers.filter((driver) => driver.state === "fetching"),
+    );
+  }
+
+  /** Something at the origin is not as it was; several fetches may say so at once. */
+  #checkSoon(): void {
+    if (this.#abort.signal.aborted) return;
+    this.#cancelCheck ??= this.#context.clock.after(
+      STALE_CHECK_MS * (1 + this.#context.random.next()),
+      () => {
+        this.#cancelCheck = undefined;
+        this.check(this.#abort.signal).catch((err: unknown) => {
+          this.#logger.warn({ err }, "image not checked");
+        });
+      },
+    );
+  }
+
+  async #take(offer: Offer): Promise<void> {
+    const { version } = offer.signed.head;
+    const driver = await this.#versions.of(offer);
+    if (offer.etag !== undefined) await this.#save({ ...this.#record, alias: { etag: offer.etag, version } });
+    if (driver.isComplete || driver.state === "fetching") return;
+    if (this.#choice.isWanted(driver) && this.#control.mayHave(version)) await this.#fetch(driver);
+    else driver.setState(this.policy === "suggest" ? "proposed" : "available");
+  }
+
+  async #fetch(driver: VersionDriver): Promise<void> {
+    await this.#pauseOthers(driver);
+    await this.#versions.regain(this.#choice.newestShed(driver.version));
+    await driver.start();
+  }
+
+  /** Older versions that are still being fetched stop; what they have stays a source until this one is proven. */
+  async #pauseOthers(driver: VersionDriver): Promise<void> {
+    for (const other of this.#drivers) {
+      if (other === driver || other.isComplete || other.files === undefined) continue;
+      this.#logger.info({ version: other.version }, "older version is no longer fetched");
+      await this.#versions.pause(other);
+    }
+  }
+
+  async #verified(driver: VersionDriver): Promise<void> {
+    const { highest } = this.#record;
+    if (highest === undefined || driver.version > highest.version) {
+      await this.#save({ ...this.#record, highest: { version: driver.version, id: driver.signed.idHex } });
+    }
+    for (const other of this.#drivers) {
+      if (UNFINISHED.has(other.state) && other.version < driver.version) await this.#drop(other);
+    }
+    if (driver.state === "verified") this.#report(driver.version, "verified");
+    if (driver.state === "verified" || driver.state === "staged") await this.#activate(driver, false);
+    else if (driver.state === "active" && this.#choice.lacksDisk(driver)) await this.#activate(driver, true);
+    else await this.#prune();
+  }
+
+  /** verified → staged → active, as far as the publisher, the policy, the disk and the hook let it. */
+  async #activate(driver: VersionDriver, isAsked: boolean): Promise<void> {
+    const { store, settings } = this.#context;
+    if (this.#choice.isEnd(driver) && !isAsked) return;
+    if (!this.#choice.mayActivate(driver)) {
+      this.#wakeInTime();
+      return;
+    }
+    this.#activating = driver;
+    try {
+      await driver.regain();
+      if (driver.files === undefined) return;
+      if (!driver.isComplete) throw changedDisk(this.name, driver.version);
+      const options = { signal: this.#abort.signal, logger: this.#logger, versions: this.#drivers };
+      const staged = await stageVersion(driver, driver.files, store.folder(this.name), settings, options);
+      if (staged === false) return;
+      await store.setActive(this.name, driver.version, staged.disk);
+      const before =
+        this.#record.active === undefined ? undefined : this.#versions.all.get(this.#record.active);
+      // States and active version change at once: nobody sees two active ones, however long saving takes.
+      const saved = this.#save({ ...this.#record, active: driver.version });
+      // One that was withdrawn may be good again one day: then it is not a version of the past.
+      if (before !== undefined && before !== driver)
+        before.setState(this.#control.isWithdrawn(before.version) ? "verified" : "superseded");
+      driver.setState("active", staged.disk);
+      driver.setError(undefined);
+      await saved;
+      if (before !== driver) this.#report(driver.version, "active");
+      await this.#prune();
+      if (!settings.seedPacks) await this.#versions.shed(() => this.#save(this.#record));
+    } catch (err) {
+      const failure = asAppError(err);
+      if (failure.code === "ERR_ABORTED") return;
+      this.#logger.error({ err: failure, version: driver.version }, "version not activated");
+      driver.setError(failure);
+      this.#report(driver.version, "failed", failure.code);
+    } finally {
+      this.#activating = undefined;
+    }
+  }
+
+  async #prune(): Promise<void> {
+    for (const driver of this.#choice.removable()) {
+      this.#logger.info({ version: driver.version }, "old version removed");
+      await this.#drop(driver);
+    }
+  }
+
+  async #drop(driver: VersionDriver): Promise<void> {
+    if (driver.version === this.#record.active) throw new Error("unreachable: the active version is kept");
+    await this.#versions.drop(driver);
+  }
+
+  #inBackground(work: () => Promise<void>): void {
+    this.#turns.take(work).catch((err: unknown) => {
+      const failure = asAppError(err);
+      this.#logger.error({ err: failure }, "image not advanced");
+      this.#lastError = { code: failure.code, message: failure.message };
+    });
+  }
+
+  async #save(record: ImageRecord): Promise<void> {
+    await this.#state.save(record);
+  }
+}

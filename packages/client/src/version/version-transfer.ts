@@ -1,0 +1,200 @@
+import { type AppError, Bitfield, type Logger, type Run } from "@ckmesh/core";
+import { canPackFor, type VersionFiles } from "@ckmesh/store";
+import type { ClientContext } from "../client-context.js";
+import type { DeltaTally } from "../delta/delta-tally.js";
+import { DeltaVersion } from "../delta/delta-version.js";
+import { DonorVersion, needsDonor } from "../donor/donor-version.js";
+import { combinePlans, type LocalPlanner } from "../local/combine-plans.js";
+import type { IndexCarry } from "../local/index-carry.js";
+import { type LocalPlan, planLocal } from "../local/local-plan.js";
+import { joinSwarm, listSwarm, swarmBasics } from "../peers/peer-swarm.js";
+import type { OriginRows } from "../rows/origin-rows.js";
+import type { StagedSource } from "../staging/staged-source.js";
+import { NO_RATE, type VersionStatus } from "../status.js";
+import { VersionSwarm } from "./version-swarm.js";
+import type { Waste } from "./waste.js";
+
+export interface VersionTransferOptions {
+  readonly context: ClientContext;
+  readonly files: VersionFiles;
+  /** How rows come from the origin. */
+  readonly rows: OriginRows;
+  /** False: the origin only, no peers. */
+  readonly swarms: boolean;
+  /** Complete older versions of the image, newest first. */
+  readonly older: readonly VersionFiles[];
+  /** Counts what comes of deltas. */
+  readonly tally: DeltaTally;
+  /** Pieces of the index that may follow from an older one. */
+  readonly indexCarry: IndexCarry | undefined;
+  /** A pair of this version outside of the store. */
+  readonly staged: StagedSource | undefined;
+  readonly waste: Waste;
+  readonly logger: Logger;
+  /** Something changed that a status would show. */
+  readonly onProgress: () => void;
+  /** Rows came from the swarm of the previous version. */
+  readonly onDonated: () => void;
+  /** Frames of an older version seem to be damaged. */
+  readonly onDamaged: (older: VersionFiles, runs: readonly Run[]) => void;
+  /** Every row is held. */
+  readonly onComplete: () => void;
+  /** The work cannot go on: full disk, senseless index. */
+  readonly onFault: (err: AppError) => void;
+  /** The origin failed or served something else; the work goes on. */
+  readonly onOriginError: (err: AppError) => void;
+}
+
+/**
+ * What moves the rows of one version: its swarm, entered in the directory so that peers are found, and beside it,
+ * where that helps, a delta or, where there is none, the swarm of the previous version.
+ */
+export class VersionTransfer {
+  readonly swarm: VersionSwarm;
+  readonly #options: VersionTransferOptions;
+  #delta: DeltaVersion | undefined;
+  #donor: DonorVersion | undefined;
+  /** No source beside the swarm is wanted any more. */
+  #isOver = false;
+  #leave: (() => void) | undefined;
+
+  constructor(options: VersionTransferOptions) {
+    this.#options = options;
+    const { context, files, rows, swarms, older, indexCarry, waste, logger } = options;
+    this.swarm = new VersionSwarm({
+      ...swarmBasics(context),
+      files,
+      rows,
+      wan: context.wan,
+      waste,
+      ...(swarms && { join: joinSwarm(context, files) }),
+      logger,
+      indexCarry,
+      holdsOlder: !files.isComplete && older.length > 0,
+      onHeld: (runs) => {
+        this.#delta?.held(runs);
+        this.#donor?.held(runs);
+      },
+      onAsked: (asked, isAsked) => {
+        this.#delta?.asked([asked], isAsked);
+        this.#donor?.asked(asked, isAsked);
+      },
+      planLocal: (signal) => this.#planLocal(signal),
+      needsIds: this.#trim !== undefined,
+      onProgress: options.onProgress,
+      onComplete: options.onComplete,
+      onFault: options.onFault,
+      onOriginError: options.onOriginError,
+    });
+  }
+
+  /** Bytes per second, those of a delta and of the previous version included. */
+  get rate(): VersionStatus["rate"] {
+    const { peers, origin } = this.#delta?.rate ?? NO_RATE;
+    return {
+      peers: this.swarm.peersRate.rate + (this.#donor?.rate ?? 0) + peers,
+      origin: this.swarm.originRate.rate + origin,
+    };
+  }
+
+  start(): void {
+    const { context, files, swarms } = this.#options;
+    const { swarm } = this;
+    if (swarms) this.#leave = listSwarm(context, files, swarm);
+    swarm.start();
+    this.#startDelta();
+    if (this.#delta === undefined) this.#startDonor();
+  }
+
+  /** The version is complete: leaves the swarms beside its own. Safe to call twice. */
+  async finishBeside(): Promise<void> {
+    this.#isOver = true;
+    this.#delta?.finish();
+    await this.#donor?.close();
+    this.#donor = undefined;
+  }
+
+  /** Leaves the swarms beside its own, before anything that they need goes. Safe to call twice. */
+  async closeBeside(): Promise<void> {
+    this.#isOver = true;
+    await this.#delta?.close();
+    await this.#donor?.close();
+    this.#delta = undefined;
+    this.#donor = undefined;
+  }
+
+  /** A version that is here may lead to this one; only while this one is incomplete. */
+  #startDelta(): void {
+    const { context, files, swarms, older, waste, tally, logger } = this.#options;
+    const { onDonated, onDamaged, onFault } = this.#options;
+    if (files.isComplete || older.length === 0 || !canPackFor(files.signed.head)) return;
+    this.#delta = new DeltaVersion({
+      context,
+      target: files,
+      bases: older,
+      swarm: this.swarm,
+      swarms: swarms && (context.isOriginPrivate || context.peers.allowOpenSwarm),
+      waste,
+      tally,
+      logger,
+      onProgress: onDonated,
+      onReleased: () => {
+        if (!this.#startDonor()) this.swarm.donate(new Bitfield(files.table.layout.rows), false);
+      },
+      onDamaged,
+      onFault,
+    });
+  }
+
+  /** @returns false: there is nothing to join */
+  #startDonor(): boolean {
+    const { context, files, swarms, older, waste, logger, onDonated, onFault } = this.#options;
+    if (this.#isOver || !swarms || !needsDonor(files, older[0], context)) return false;
+    const { swarm } = this;
+    const options = { context, target: files, swarm, waste, logger, onProgress: onDonated, onFault };
+    this.#donor = new DonorVersion(options);
+    return true;
+  }
+
+  /** Where it is switched on, and the publisher has made the image for it. */
+  get #trim(): ClientContext["trim"] {
+    const { context, files } = this.#options;
+    const isOn = context.trim?.isOnFor(files.signed.head.name) === true;
+    return isOn && files.table.layout.section("ids") !== undefined ? context.trim : undefined;
+  }
+
+  /** Where frames may lie on this machine, the cheapest source first. */
+  async #planLocal(signal: AbortSignal): Promise<LocalPlan> {
+    const { context, files, logger, staged } = this.#options;
+    const { store, openPacks } = context;
+    const trim = this.#trim;
+    const planners: LocalPlanner[] = [
+      (missing) => planLocal({ files, store, openPack: (pack) => openPacks.get(pack), logger }, missing),
+      ...(staged === undefined ? [] : [staged.plan]),
+    ];
+    if (trim !== undefined) planners.push((missing) => trim.plan(files, missing, signal));
+    const plan = await combinePlans(planners, missingFrames(files), logger);
+    this.#delta?.planned(plan.rows);
+    return {
+      ...plan,
+      copy: async (ended, onStored) => {
+        await plan.copy(ended, onStored);
+        this.#delta?.localDone();
+      },
+    };
+  }
+
+  /** Leaves all swarms. Safe to call twice. */
+  async close(): Promise<void> {
+    await this.closeBeside();
+    this.#leave?.();
+    this.#leave = undefined;
+    await this.swarm.close();
+  }
+}
+
+function missingFrames({ table, have }: VersionFiles): Bitfield {
+  const missing = new Bitfield(table.layout.rows);
+  for (const run of have.runs(false, table.layout.pieceRows)) missing.addRun(run);
+  return missing;
+}
