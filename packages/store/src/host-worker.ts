@@ -1,8 +1,8 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { describeError, isAppError } from "@ckmesh/core";
+import { storeError } from "./files/store-error.js";
 import type { HostReply, HostRequest } from "./host/host-messages.js";
 import { HostThread } from "./host/host-thread.js";
-import { storeError } from "./store-error.js";
 
 // The one thread of a HostIndex: answers each request when it is done, in any order.
 const setup: { readonly folder: string } = workerData;

@@ -1,16 +1,16 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { describeError, isAppError } from "@ckmesh/core";
 import { PAGE_BYTES } from "@ckmesh/image";
-import { createCodec, type FrameCodec } from "./codec.js";
 import { DeltaWork } from "./delta/delta-work.js";
-import { checkFrames, FrameReader, hashFrames } from "./frame-reader.js";
+import { rebuildPages } from "./disk/rebuild-pages.js";
+import { storeError } from "./files/store-error.js";
 import { HostFrameMaker } from "./host/host-frame-maker.js";
 import { PAGES_PER_TASK, type WorkerReply, type WorkerRequest, type WorkerSetup } from "./image-tasks.js";
-import { packFrames } from "./pack-frames.js";
-import { rebuildPages } from "./rebuild-pages.js";
-import { repackFrames } from "./repack-frames.js";
-import { scanSectors } from "./scan-sectors.js";
-import { storeError } from "./store-error.js";
+import { createCodec, type FrameCodec } from "./pack/codec.js";
+import { checkFrames, FrameReader, hashFrames } from "./pack/frame-reader.js";
+import { packFrames } from "./pack/pack-frames.js";
+import { repackFrames } from "./pack/repack-frames.js";
+import { scanSectors } from "./pack/scan-sectors.js";
 
 // One thread of an ImageWorkers pool: one request at a time, one reply to each.
 const setup: WorkerSetup = workerData;

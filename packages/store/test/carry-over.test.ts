@@ -8,8 +8,8 @@ import {
   type SectionKind,
 } from "@ckmesh/image";
 import { describe, expect, it } from "vitest";
-import { openIndex } from "../src/open-index.js";
-import { packImage } from "../src/pack-image.js";
+import { openIndex } from "../src/pack/open-index.js";
+import { packImage } from "../src/pack/pack-image.js";
 import { testDisk, testFolder } from "./test-disk.js";
 
 const KINDS = ["container", "frames", "kept", "map", "pages", "ids"] as const;

@@ -10,7 +10,7 @@ import {
   IndexFile,
   type SectionKind,
 } from "@ckmesh/image";
-import { fileSource } from "../src/file-io.js";
+import { fileSource } from "../src/files/file-io.js";
 import { makeDelta, type PackResult, packImage } from "../src/index.js";
 import { testFolder } from "./test-disk.js";
 

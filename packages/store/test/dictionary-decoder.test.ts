@@ -2,8 +2,8 @@ import { isAppError, randomInt, seededRandom } from "@ckmesh/core";
 import { Encoder } from "@toondepauw/node-zstd";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { createCodec } from "../src/codec.js";
 import { DictionaryDecoder } from "../src/delta/dictionary-decoder.js";
+import { createCodec } from "../src/pack/codec.js";
 
 const FRAME = 65_536;
 const PREFIX = 8;

@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { type CloneFolder, openCloneFolder } from "@ckmesh/testkit";
 import { afterAll, describe, expect, it } from "vitest";
 import { dynamicVhd } from "../../image/test/vhd-file.js";
-import type { UnpackFormat } from "../src/disk-layout.js";
-import { packImage } from "../src/pack-image.js";
-import { type UnpackResult, unpackImage } from "../src/unpack-image.js";
+import type { UnpackFormat } from "../src/disk/disk-layout.js";
+import { type UnpackResult, unpackImage } from "../src/disk/unpack-image.js";
+import { packImage } from "../src/pack/pack-image.js";
 import { testDisk, testFolder } from "./test-disk.js";
 
 const clones: CloneFolder | undefined = openCloneFolder("disks that are made from clones");

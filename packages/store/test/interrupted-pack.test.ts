@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { packImage } from "../src/pack-image.js";
-import { unpackImage } from "../src/unpack-image.js";
+import { unpackImage } from "../src/disk/unpack-image.js";
+import { packImage } from "../src/pack/pack-image.js";
 import { canMountSmallDisk, smallDisk } from "./small-disk.js";
 import { testDisk, testFolder } from "./test-disk.js";
 

@@ -1,18 +1,10 @@
-export { Backoff } from "./backoff.js";
-export type { UnsignedClaim } from "./claim-announcer.js";
+export type { UnsignedClaim } from "./claims/claim-announcer.js";
 export { type DeltaEffect, type DeltaEvent, DeltaMachine } from "./delta-machine.js";
 export { type DonorEffect, type DonorEvent, DonorMachine } from "./donor-machine.js";
-export {
-  FairQueue,
-  type FairQueueEffect,
-  type FairQueueLimits,
-  type RefusalReason,
-  type TransferId,
-  type TransferPlace,
-} from "./fair-queue.js";
+export { Backoff } from "./links/backoff.js";
 export { POLL_INTERVAL_MS, type PollOptions, PollSchedule } from "./poll-schedule.js";
-export type { UnsignedPromise } from "./promise-gossip.js";
-export type { PieceSection } from "./row-table.js";
+export type { UnsignedPromise } from "./rows/promise-gossip.js";
+export type { PieceSection } from "./rows/row-table.js";
 export type { SwarmConfig, SwarmStatus } from "./swarm-config.js";
 export { SwarmMachine } from "./swarm-machine.js";
 export type {
@@ -25,12 +17,20 @@ export type {
   SwarmEvent,
 } from "./swarm-messages.js";
 export {
+  FairQueue,
+  type FairQueueEffect,
+  type FairQueueLimits,
+  type RefusalReason,
+  type TransferId,
+  type TransferPlace,
+} from "./wan/fair-queue.js";
+export {
   type LocalTime,
   modeAt,
   nextEdge,
   parseTimetable,
   type Timetable,
   type WanMode,
-} from "./timetable.js";
+} from "./wan/timetable.js";
 
-export { type WanLimit, WanPacer } from "./wan-pacer.js";
+export { type WanLimit, WanPacer } from "./wan/wan-pacer.js";

@@ -1,6 +1,6 @@
 import type { PeerAddress } from "@ckmesh/wire";
 import { MIN_GOSSIP_MS, SETTLE_LISTED_MS, SETTLE_MS } from "./constants.js";
-import type { Link } from "./link.js";
+import type { Link } from "./links/link.js";
 
 /** What settling needs to know of the rest of the machine. */
 interface SettlingContext {

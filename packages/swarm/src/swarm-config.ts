@@ -1,9 +1,9 @@
 import type { Bitfield, Random, Run } from "@ckmesh/core";
 import type { Claim, PeerClass, RowPromise } from "@ckmesh/wire";
-import type { UnsignedClaim } from "./claim-announcer.js";
-import type { UnsignedPromise } from "./promise-gossip.js";
-import type { PieceSection } from "./row-table.js";
-import type { WanPacer } from "./wan-pacer.js";
+import type { UnsignedClaim } from "./claims/claim-announcer.js";
+import type { UnsignedPromise } from "./rows/promise-gossip.js";
+import type { PieceSection } from "./rows/row-table.js";
+import type { WanPacer } from "./wan/wan-pacer.js";
 
 export interface SwarmConfig {
   /** 32 bytes. */

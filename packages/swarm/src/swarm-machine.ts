@@ -1,8 +1,8 @@
 import type { Run } from "@ckmesh/core";
 import type { PeerAddress } from "@ckmesh/wire";
 import { MAX_BAD_ROWS } from "./constants.js";
-import type { Link } from "./link.js";
-import { type OfferMessage, takeOffer } from "./offers.js";
+import type { Link } from "./links/link.js";
+import { type OfferMessage, takeOffer } from "./rows/offers.js";
 import type { SwarmConfig, SwarmStatus } from "./swarm-config.js";
 import type { LinkId, SwarmEffect, SwarmEvent } from "./swarm-messages.js";
 import { SwarmParts } from "./swarm-parts.js";

@@ -1,22 +1,22 @@
 import { toHex } from "@ckmesh/core";
 import type { PeerClass } from "@ckmesh/wire";
-import { ClaimGossip } from "./claim-gossip.js";
+import { ClaimGossip } from "./claims/claim-gossip.js";
+import { WanClaims } from "./claims/wan-claims.js";
 import { CLAIM_ECHO_MS } from "./constants.js";
-import { HaveGossip } from "./have-gossip.js";
-import type { Link } from "./link.js";
-import { Membership } from "./membership.js";
-import { OtherSources } from "./other-sources.js";
-import { PromiseGossip } from "./promise-gossip.js";
+import type { Link } from "./links/link.js";
+import { Membership } from "./links/membership.js";
 import { CLASS_WEIGHT, spanScore } from "./rank.js";
-import { RequestPicker } from "./request-picker.js";
-import { RowTable } from "./row-table.js";
+import { HaveGossip } from "./rows/have-gossip.js";
+import { OtherSources } from "./rows/other-sources.js";
+import { PromiseGossip } from "./rows/promise-gossip.js";
+import { RequestPicker } from "./rows/request-picker.js";
+import { RowTable } from "./rows/row-table.js";
+import { UploadSlots } from "./rows/upload-slots.js";
 import { Settling } from "./settling.js";
 import type { SwarmConfig } from "./swarm-config.js";
 import type { SwarmEffect } from "./swarm-messages.js";
-import { UploadSlots } from "./upload-slots.js";
-import { WanClaims } from "./wan-claims.js";
-import { WanLane } from "./wan-lane.js";
-import { WanPacer } from "./wan-pacer.js";
+import { WanLane } from "./wan/wan-lane.js";
+import { WanPacer } from "./wan/wan-pacer.js";
 
 /** The parts of which a swarm's decisions are made, and what each asks of the others. */
 export class SwarmParts {

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { MIN_GOSSIP_MS, SETTLE_LISTED_MS, SETTLE_MS } from "../src/constants.js";
-import { Link } from "../src/link.js";
+import { Link } from "../src/links/link.js";
 import { Settling } from "../src/settling.js";
 
 const HEARD_MS = 2 * MIN_GOSSIP_MS;

@@ -1,7 +1,7 @@
 import type { Run } from "@ckmesh/core";
 import { FRAME_BYTES, MAX_DICTIONARY_SECTORS, SECTOR_BYTES } from "@ckmesh/image";
-import { DICTIONARY_PREFIX_BYTES } from "../codec.js";
-import type { FrameReader } from "../frame-reader.js";
+import { DICTIONARY_PREFIX_BYTES } from "../pack/codec.js";
+import type { FrameReader } from "../pack/frame-reader.js";
 
 /** Decoded frames that are kept, 8 MiB: neighbours of a new frame mostly refer to neighbours. */
 const CACHED_FRAMES = 128;

@@ -1,9 +1,9 @@
 import { AppError, equalBytes, isAppError, sha256 } from "@ckmesh/core";
 import { type DeltaRefs, FRAME_BYTES, type FrameTable, RAW_HASH_BYTES } from "@ckmesh/image";
-import { createCodec, type FrameCodec } from "../codec.js";
-import { CodecGarbage } from "../codec-garbage.js";
-import type { FrameReader } from "../frame-reader.js";
-import { levelOf, type UsableCodec } from "../usable-codecs.js";
+import { createCodec, type FrameCodec } from "../pack/codec.js";
+import { CodecGarbage } from "../pack/codec-garbage.js";
+import type { FrameReader } from "../pack/frame-reader.js";
+import { levelOf, type UsableCodec } from "../pack/usable-codecs.js";
 import { BaseSectors } from "./base-sectors.js";
 import {
   type AppliedFrames,

@@ -1,7 +1,7 @@
 import type { Clock, Logger } from "@ckmesh/core";
 import { type DeltaHead, decodeDeltaHead } from "@ckmesh/image";
-import { RowFiles } from "../row-files.js";
-import { deltaPaths } from "../store-layout.js";
+import { RowFiles } from "../versions/row-files.js";
+import { deltaPaths } from "../versions/store-layout.js";
 
 export interface DeltaFilesOptions {
   /** The folder of the image; must exist. */

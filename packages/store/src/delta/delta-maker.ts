@@ -8,8 +8,8 @@ import {
   SECTOR_BYTES,
   writeFrameRecord,
 } from "@ckmesh/image";
-import type { FrameReader } from "../frame-reader.js";
 import type { FramesTask } from "../image-tasks.js";
+import type { FrameReader } from "../pack/frame-reader.js";
 import { BaseSectors } from "./base-sectors.js";
 import {
   DELTA_FRAMES_PER_TASK,

@@ -1,12 +1,12 @@
 import type { FileHandle } from "node:fs/promises";
 import type { Run } from "@ckmesh/core";
 import type { FrameTable } from "@ckmesh/image";
-import { shareCopy } from "../buffer-pool.js";
+import { shareCopy } from "../files/buffer-pool.js";
 import type { PackSetup } from "../image-tasks.js";
 import { runOrdered } from "../ordered-tasks.js";
-import { packFacts } from "../pack-file.js";
-import type { RowFiles } from "../row-files.js";
-import type { VersionFiles } from "../version-files.js";
+import { packFacts } from "../pack/pack-file.js";
+import type { RowFiles } from "../versions/row-files.js";
+import type { VersionFiles } from "../versions/version-files.js";
 import type { DeltaFiles } from "./delta-files.js";
 import { type AppliedFrames, DELTA_FRAMES_PER_TASK } from "./delta-tasks.js";
 import { DeltaThreads } from "./delta-threads.js";

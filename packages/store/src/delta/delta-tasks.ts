@@ -1,5 +1,5 @@
 import type { FingerprintPlan, PackFacts } from "@ckmesh/image";
-import type { UsableCodec } from "../usable-codecs.js";
+import type { UsableCodec } from "../pack/usable-codecs.js";
 
 /** The fingerprints of a base, which threads fill in together. */
 export interface FingerprintSetup {

@@ -7,11 +7,11 @@ import {
   type IndexHead,
   type SignedHead,
 } from "@ckmesh/image";
-import { shareCopy } from "../buffer-pool.js";
+import { shareCopy } from "../files/buffer-pool.js";
 import type { PackSetup } from "../image-tasks.js";
 import { ImageWorkers } from "../image-workers.js";
-import { packFacts } from "../pack-file.js";
-import { levelOf, type UsableCodec, usableCodecs } from "../usable-codecs.js";
+import { packFacts } from "../pack/pack-file.js";
+import { levelOf, type UsableCodec, usableCodecs } from "../pack/usable-codecs.js";
 import type { AppliedFrames, ApplyTask } from "./delta-tasks.js";
 
 /** What a delta is applied with. The packs stay open while it is. */

@@ -1,6 +1,6 @@
 import { DeltaRefs, FrameTable } from "@ckmesh/image";
-import { FrameReader } from "../frame-reader.js";
 import type { FramesTask, WorkerSetup } from "../image-tasks.js";
+import { FrameReader } from "../pack/frame-reader.js";
 import { DeltaApplier } from "./delta-applier.js";
 import { DeltaMaker } from "./delta-maker.js";
 import {

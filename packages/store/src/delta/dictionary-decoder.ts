@@ -1,5 +1,5 @@
 import { createDCtx, decompressUsingDict } from "@bokuweb/zstd-wasm";
-import { checkedDictionary, type FrameCodec, unpackChecked } from "../codec.js";
+import { checkedDictionary, type FrameCodec, unpackChecked } from "../pack/codec.js";
 import { loadZstd } from "./zstd-wasm.js";
 
 /**

@@ -1,5 +1,5 @@
 import { compressUsingDict, createCCtx } from "@bokuweb/zstd-wasm";
-import { checkedDictionary } from "../codec.js";
+import { checkedDictionary } from "../pack/codec.js";
 import { loadZstd } from "./zstd-wasm.js";
 
 /**

@@ -13,13 +13,13 @@ import {
   PACK_HEADER_BYTES,
   planFingerprints,
 } from "@ckmesh/image";
+import { TemporaryFile } from "../files/temporary-file.js";
 import { ImageWorkers } from "../image-workers.js";
-import { openIndex } from "../open-index.js";
 import { runOrdered } from "../ordered-tasks.js";
-import { openPack, type PackFile } from "../pack-file.js";
+import { openIndex } from "../pack/open-index.js";
+import { openPack, type PackFile } from "../pack/pack-file.js";
+import { refuseExistingPair } from "../pairs/refuse-existing.js";
 import { throwIfStopped, type WorkOptions } from "../progress.js";
-import { refuseExistingPair } from "../refuse-existing.js";
-import { TemporaryFile } from "../temporary-file.js";
 import { DELTA_FRAMES_PER_TASK, DELTA_LEVEL, type DeltaFrames } from "./delta-tasks.js";
 
 /** Nobody makes delta frames again. */

@@ -1,5 +1,5 @@
 import { statfsSync } from "node:fs";
-import { fileErrorCode } from "../store-error.js";
+import { fileErrorCode } from "../files/store-error.js";
 
 /**
  * File systems of Linux whose files lie elsewhere or nowhere: `f_type` of statfs(2), from linux/magic.h and the

@@ -2,10 +2,10 @@ import { closeSync } from "node:fs";
 import { setImmediate } from "node:timers/promises";
 import { equalBytes, sha256 } from "@ckmesh/core";
 import { FRAME_BYTES, HASH_BYTES, RAW_HASH_BYTES, SECTOR_BYTES } from "@ckmesh/image";
-import { createCodec, type FrameCodec } from "../codec.js";
-import { CodecGarbage } from "../codec-garbage.js";
-import { readFully } from "../file-io.js";
-import { fileErrorCode } from "../store-error.js";
+import { readFully } from "../files/file-io.js";
+import { fileErrorCode } from "../files/store-error.js";
+import { createCodec, type FrameCodec } from "../pack/codec.js";
+import { CodecGarbage } from "../pack/codec-garbage.js";
 import { HOST_FRAMES_PER_TASK, type HostFrames, type HostFramesTask } from "./host-frame-tasks.js";
 import { openHostFile } from "./open-host-file.js";
 

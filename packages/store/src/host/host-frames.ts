@@ -3,8 +3,8 @@ import { SECTOR_ID_BYTES } from "@ckmesh/image";
 import type { HostIndex } from "../host-index.js";
 import { ImageWorkers } from "../image-workers.js";
 import { runOrdered } from "../ordered-tasks.js";
-import { levelOf, type UsableCodec, usableCodecs } from "../usable-codecs.js";
-import type { VersionFiles } from "../version-files.js";
+import { levelOf, type UsableCodec, usableCodecs } from "../pack/usable-codecs.js";
+import type { VersionFiles } from "../versions/version-files.js";
 import { HOST_FRAMES_PER_TASK, type HostFrames, type HostFramesTask } from "./host-frame-tasks.js";
 import type { HostPlaces } from "./host-search.js";
 

@@ -2,7 +2,7 @@ import { closeSync, type Dir, lstatSync, opendirSync, readSync, type Stats, stat
 import { join } from "node:path";
 import { MIB, sha256 } from "@ckmesh/core";
 import { SECTOR_BYTES } from "@ckmesh/image";
-import { fileErrorCode } from "../store-error.js";
+import { fileErrorCode } from "../files/store-error.js";
 import { BlockBuffer } from "./block-buffer.js";
 import type { BlockRuns } from "./block-runs.js";
 import { isOffDisk } from "./file-system-kind.js";

@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, type Stats } from "node:fs";
-import { fileErrorCode } from "../store-error.js";
+import { fileErrorCode } from "../files/store-error.js";
 
 /** No symbolic link, and no waiting for the other end of a pipe; Windows has neither flag. */
 const FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);

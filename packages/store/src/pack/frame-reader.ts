@@ -1,0 +1,133 @@
+import { setImmediate } from "node:timers/promises";
+import { AppError, equalBytes, sha256 } from "@ckmesh/core";
+import { FrameTable, HASH_BYTES, RAW_HASH_BYTES, SECTOR_BYTES } from "@ckmesh/image";
+import { readFully } from "../files/file-io.js";
+import { fileErrorCode } from "../files/store-error.js";
+import type { FramesTask, PackSetup } from "../image-tasks.js";
+import type { FrameCodec } from "./codec.js";
+
+/** Packed bytes read at once. */
+const READ_BYTES = 1 << 20;
+/** Frames that lie this close are read together. */
+const GAP_BYTES = 32 * 1024;
+/** Decoded frames are freed between turns of the event loop only; a loop that never yields grows to gigabytes. */
+const FRAMES_PER_TURN = 32;
+/** Reads, checks and decodes frames of a pack in a worker thread. */
+export class FrameReader {
+  readonly table: FrameTable;
+  readonly #fd: number;
+  readonly #checked: Uint8Array | undefined;
+  readonly #codec: Pick<FrameCodec, "unpack">;
+  readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+
+  /** @throws {AppError} ERR_INDEX_INVALID */
+  constructor(pack: PackSetup, codec: Pick<FrameCodec, "unpack">) {
+    this.table = FrameTable.decode(pack.frames, pack.head);
+    this.#fd = pack.fd;
+    this.#checked = pack.checked;
+    this.#codec = codec;
+  }
+
+  /**
+   * Calls `visit` with each frame of `frames`, which rise; `raw` is empty without `decode`. Both are only valid
+   * during the call.
+   * @throws {AppError} ERR_PACK_INVALID when a frame is not the one of the index
+   */
+  async read(
+    frames: ArrayLike<number>,
+    decode: boolean,
+    visit: (frame: number, raw: Uint8Array, packed: Uint8Array) => void,
+  ): Promise<void> {
+    const { table } = this;
+    for (let i = 0; i < frames.length; ) {
+      const first = frames[i] ?? 0;
+      const start = table.offset(first);
+      let next = i;
+      let end = start;
+      while (next < frames.length && next - i < FRAMES_PER_TURN) {
+        const frame = frames[next] ?? 0;
+        if (table.offset(frame) - end > GAP_BYTES || table.offset(frame + 1) - start > READ_BYTES) break;
+        end = table.offset(frame + 1);
+        next += 1;
+      }
+      let problem = this.#fill(start, end);
+      if (problem !== undefined && next > i + 1) {
+        // Alone: so that the frame that is named is the one that cannot be read.
+        next = i + 1;
+        end = table.offset(first + 1);
+        problem = this.#fill(start, end);
+      }
+      if (problem !== undefined) {
+        throw new AppError("ERR_PACK_INVALID", `frame ${first} at byte ${start} of the pack ${problem}`, {
+          details: { frame: first },
+        });
+      }
+      for (; i < next; i += 1) {
+        const frame = frames[i] ?? 0;
+        const packed = this.#buffer.subarray(table.offset(frame) - start, table.offset(frame + 1) - start);
+        visit(frame, this.#open(frame, packed, decode), packed);
+      }
+      await setImmediate();
+    }
+  }
+
+  /** Reads bytes of the pack into the buffer; what is wrong if that is not possible. */
+  #fill(start: number, end: number): string | undefined {
+    try {
+      return readFully(this.#fd, this.#buffer.subarray(0, end - start), start)
+        ? undefined
+        : "lies behind its end: it is truncated";
+    } catch (err) {
+      if (fileErrorCode(err) === "EIO") return "cannot be read: check the disk";
+      throw err;
+    }
+  }
+
+  #open(frame: number, packed: Uint8Array, decode: boolean): Uint8Array {
+    if (!equalBytes(sha256(packed), this.table.hash(frame))) {
+      throw new AppError(
+        "ERR_PACK_INVALID",
+        `frame ${frame} at byte ${this.table.offset(frame)} of the pack does not match its hash; fetch the pack again`,
+        { details: { frame } },
+      );
+    }
+    if (!decode) return packed.subarray(0, 0);
+    const raw = this.#codec.unpack(packed, this.table.rawLength(frame));
+    if (this.#checked?.[frame] === 0) {
+      if (!equalBytes(sha256(raw).subarray(0, RAW_HASH_BYTES), this.table.rawHash(frame))) {
+        throw new AppError(
+          "ERR_PACK_INVALID",
+          `frame ${frame} does not decode to the bytes that its index names`,
+          {
+            details: { frame },
+          },
+        );
+      }
+      this.#checked[frame] = 1;
+    }
+    return raw;
+  }
+}
+
+/** Checks a run of frames. */
+export async function checkFrames(reader: FrameReader, { first, count, decode }: FramesTask): Promise<void> {
+  await reader.read(sequence(first, count), decode, () => {});
+}
+
+/** Checks a run of frames and hashes their sectors: SHA-256, 8 words each, in shared memory. */
+export async function hashFrames(reader: FrameReader, { first, count }: FramesTask): Promise<Uint32Array> {
+  const base = reader.table.firstSector(first);
+  const sectors = reader.table.firstSector(first + count) - base;
+  const hashes = Buffer.from(new SharedArrayBuffer(sectors * HASH_BYTES));
+  await reader.read(sequence(first, count), true, (frame, raw) => {
+    const start = reader.table.firstSector(frame) - base;
+    for (let i = 0; i < raw.length / SECTOR_BYTES; i += 1) {
+      hashes.set(sha256(raw.subarray(i * SECTOR_BYTES, (i + 1) * SECTOR_BYTES)), (start + i) * HASH_BYTES);
+    }
+  });
+  return new Uint32Array(hashes.buffer, hashes.byteOffset, hashes.byteLength / 4);
+}
+
+function sequence(first: number, count: number): Uint32Array {
+  return Uint32Array.from({ length: count }, (_, i) => first + i);
+}

@@ -1,0 +1,200 @@
+import { Bitfield, type Random, type Run, shuffled } from "@ckmesh/core";
+import { MAX_PROMISE_RUNS, peerIdPrefix, type RowPromise } from "@ckmesh/wire";
+import {
+  ENOUGH_PROMISERS,
+  MAX_HOPS,
+  MAX_PROMISES_PER_SECOND,
+  PROMISE_INTERVAL_MS,
+  RELAY_FANOUT,
+} from "../constants.js";
+import type { Link } from "../links/link.js";
+import type { LinkId, SwarmEffect } from "../swarm-messages.js";
+import { PromiseTable } from "./promise-table.js";
+import type { RowTable } from "./row-table.js";
+
+/** What is signed: a promise without key and signature. */
+export type UnsignedPromise = Omit<RowPromise, "key" | "signature">;
+
+interface PromiseOptions {
+  readonly peerId: string;
+  readonly table: RowTable;
+  readonly random: Random;
+  readonly links: ReadonlyMap<LinkId, Link>;
+  readonly signPromise: (promise: UnsignedPromise) => RowPromise;
+  readonly verifyPromise: (promise: RowPromise) => boolean;
+  readonly isOffered: (row: number) => boolean;
+  readonly emit: (effect: SwarmEffect) => void;
+  /** Start of this run's epochs: higher than any of an earlier run. */
+  readonly epoch: number;
+}
+
+/**
+ * Rows that come without the WAN (site swarm rule 8): what this client is about to produce is promised to all,
+ * what others promise is filed and relayed. Nobody claims a promised row.
+ */
+export class PromiseGossip {
+  readonly #options: PromiseOptions;
+  readonly #table: PromiseTable;
+  /** Local data is about to deliver these. */
+  #local: Bitfield;
+  /** A source beside this swarm may deliver these; peers may be asked all the same. */
+  #beside: Bitfield;
+  #isSure = false;
+  /** What others were told. */
+  #told: Bitfield;
+  #last: RowPromise | undefined;
+  #epoch: number;
+  #changed = false;
+  #flushAt = 0;
+  /** Promises came, went or expired since this was last cleared. */
+  hasNews = false;
+
+  constructor(options: PromiseOptions) {
+    this.#options = options;
+    const { rows } = options.table;
+    this.#table = new PromiseTable(rows);
+    this.#local = new Bitfield(rows);
+    this.#beside = new Bitfield(rows);
+    this.#told = new Bitfield(rows);
+    this.#epoch = options.epoch;
+  }
+
+  /** True if the row comes without the WAN. */
+  isPromised(row: number): boolean {
+    return this.#beside.has(row) || this.#table.isPromised(row);
+  }
+
+  /** Local data is about to deliver these rows too. */
+  planLocal(rows: Bitfield): void {
+    for (const run of rows.runs()) this.#local.addRun(run);
+    this.#changed = true;
+  }
+
+  framesKnown(now: number): void {
+    this.#table.framesKnown(now);
+  }
+
+  /** Local data delivers no more. */
+  endLocal(): void {
+    this.#local = new Bitfield(this.#local.length);
+    this.#changed = true;
+  }
+
+  /** @param isSure false: the rows are only not claimed here, others are not told */
+  setBeside(rows: Bitfield, isSure: boolean): void {
+    this.#beside = rows;
+    this.#isSure = isSure;
+    this.#changed = true;
+    this.hasNews = true;
+  }
+
+  /** Tells a new peer the promises that hold. */
+  greet(link: Link): void {
+    if (this.#last !== undefined && this.#last.runs.length > 0) this.#send(link, this.#last, 0);
+    for (const promise of this.#table.active())
+      if (promise.promiser !== link.peerId) this.#send(link, promise, 1);
+  }
+
+  /** Files a promise that arrived and passes it on; true if it may change what this client does. */
+  receive(from: Link, promise: RowPromise, hops: number, now: number): boolean {
+    if (now - from.promisesSince >= 1000) {
+      from.promisesSince = now;
+      from.promiseCount = 0;
+    }
+    from.promiseCount += 1;
+    const { peerId, verifyPromise, random, links } = this.#options;
+    if (from.promiseCount > MAX_PROMISES_PER_SECOND || promise.promiser === peerId) return false;
+    if (!verifyPromise(promise) || this.#table.add(promise, now) !== "new") return false;
+    this.#othersChanged();
+    if (hops + 1 >= MAX_HOPS) return true;
+    // Who is linked with the promiser hears it first hand.
+    const promiser = peerIdPrefix(promise.promiser);
+    const others = [...links.values()].filter(
+      (l) => l !== from && l.peerId !== promise.promiser && !l.neighbours.has(promiser),
+    );
+    for (const link of shuffled(random, others).slice(0, RELAY_FANOUT)) this.#send(link, promise, hops + 1);
+    return true;
+  }
+
+  /** Rows came on offer at a peer, or are held here now. */
+  came(runs: readonly Run[], now: number): void {
+    if (this.#table.size > 0) this.#table.came(runs, now);
+  }
+
+  /** A peer that was connected has gone, and what it promised with it. */
+  gone(peerId: string): void {
+    if (this.#table.drop(peerId)) this.#othersChanged();
+  }
+
+  /** Voids what was not kept, tells what changed; returns when to look again. */
+  run(now: number): number {
+    if (now >= this.#table.deadline()) {
+      const { table, isOffered } = this.#options;
+      const isThere = (row: number): boolean => !table.isMissing(row) || isOffered(row);
+      if (this.#table.expire(now, isThere, (promiser) => this.#isLinked(promiser))) this.#othersChanged();
+    }
+    if (this.#changed && now >= this.#flushAt) this.#tell(now);
+    return Math.min(this.#table.deadline(), this.#changed ? this.#flushAt : Number.POSITIVE_INFINITY);
+  }
+
+  /** What others promise is another: rows may be claimed, or our own promise may be needed. */
+  #othersChanged(): void {
+    this.hasNews = true;
+    this.#changed = true;
+  }
+
+  #isLinked(promiser: string): boolean {
+    for (const link of this.#options.links.values()) if (link.peerId === promiser) return true;
+    return false;
+  }
+
+  /** Promises what is planned and not promised by others already; rows that came of it stay promised. */
+  #tell(now: number): void {
+    const { table, peerId, signPromise, links } = this.#options;
+    this.#changed = false;
+    const next = new Bitfield(table.rows);
+    for (const run of this.#told.runs())
+      for (let row = run.first; row < run.first + run.count; row++)
+        if (this.#isPlanned(row) || table.have.has(row)) next.add(row);
+    let isNew = next.count < this.#told.count;
+    for (const plan of this.#isSure ? [this.#local, this.#beside] : [this.#local])
+      for (const run of plan.runs())
+        for (let row = run.first; row < run.first + run.count; row++) {
+          if (table.have.has(row) || this.#table.isPromised(row, ENOUGH_PROMISERS)) continue;
+          if (next.add(row)) isNew = true;
+        }
+    if (!isNew) return;
+    const runs = longestRuns(next);
+    if (isSame(runs, this.#last?.runs ?? [])) return;
+    this.#flushAt = now + PROMISE_INTERVAL_MS;
+    this.#told = new Bitfield(table.rows);
+    for (const run of runs) this.#told.addRun(run);
+    this.#epoch += 1;
+    this.#last = signPromise({ runs, promiser: peerId, epoch: this.#epoch });
+    for (const link of links.values()) this.#send(link, this.#last, 0);
+  }
+
+  #isPlanned(row: number): boolean {
+    return this.#local.has(row) || (this.#isSure && this.#beside.has(row));
+  }
+
+  #send(link: Link, promise: RowPromise, hops: number): void {
+    this.#options.emit({ type: "send", link: link.id, message: { type: "promise", promise, hops } });
+  }
+}
+
+/** As many runs as a promise may have; the longest where there are more. */
+function longestRuns(rows: Bitfield): readonly Run[] {
+  const runs = [...rows.runs()];
+  if (runs.length <= MAX_PROMISE_RUNS) return runs;
+  return runs
+    .toSorted((a, b) => b.count - a.count)
+    .slice(0, MAX_PROMISE_RUNS)
+    .toSorted((a, b) => a.first - b.first);
+}
+
+function isSame(a: readonly Run[], b: readonly Run[]): boolean {
+  return (
+    a.length === b.length && a.every(({ first, count }, i) => b[i]?.first === first && b[i].count === count)
+  );
+}
