@@ -7,6 +7,7 @@ import { Type } from "typebox";
 import type { Access, Visitor } from "./access.js";
 import type { Catalogue, PublishedDelta, PublishedVersion, ServedFile } from "./catalogue.js";
 import type { OriginControls } from "./control/origin-controls.js";
+import type { OriginDeltas } from "./deltas/origin-deltas.js";
 import { RequestError } from "./http-failure.js";
 import type { GateStatus } from "./publish-gate.js";
 import { plainAddress } from "./request-facts.js";
@@ -15,6 +16,7 @@ import type { SiteMap } from "./site-map.js";
 export interface ApiRoutesOptions {
   readonly catalogue: Catalogue;
   readonly controls: Pick<OriginControls, "describe" | "status">;
+  readonly deltas: Pick<OriginDeltas, "obstacle">;
   readonly access: Access;
   readonly gateStatus: () => GateStatus & { readonly makingDelta: string | undefined };
   readonly siteMap: () => SiteMap;
@@ -49,6 +51,7 @@ export function addApiRoutes(app: FastifyInstance, options: ApiRoutesOptions): v
           withdrawn: options.catalogue.isWithdrawn(name, version.version),
           awaitsDelta: options.catalogue.awaitsDelta(name, version.version),
         })),
+        deltaObstacle: options.deltas.obstacle(versions),
         control: options.controls.describe(name),
       })),
     };

@@ -25,6 +25,7 @@ export interface PublishedVersion {
   /** Version id, hexadecimal. */
   readonly id: string;
   readonly isOpaque: boolean;
+  readonly isSigned: boolean;
   /** Unix seconds, from the head. */
   readonly createdAt: number;
   /** Unix ms. */

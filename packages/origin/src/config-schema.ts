@@ -88,7 +88,7 @@ export const originConfigSchema = Type.Object({
       Type.String({
         minLength: 1,
         isPath: true,
-        description: "Private key (PEM, ckmesh keygen) that signs them; without it they are unsigned",
+        description: "Private key (PEM, ckmesh keygen) that signs them; without it signed versions get none",
       }),
     ),
   }),

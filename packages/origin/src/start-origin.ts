@@ -218,6 +218,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
       addApiRoutes(app, {
         catalogue,
         controls,
+        deltas,
         access,
         gateStatus: () => {
           const status = gate.status();
@@ -237,7 +238,7 @@ export async function startOrigin(config: OriginConfig, deps: OriginDeps): Promi
         visitorOf,
         metricsText: metrics.text,
       });
-      addImageRoutes(app, { catalogue, controls, cache, openFiles, remover, visitorOf });
+      addImageRoutes(app, { catalogue, controls, deltas, cache, openFiles, remover, visitorOf });
       addControlRoutes(app, { catalogue, controls, visitorOf });
       addUploadRoutes(app, {
         uploads,

@@ -107,5 +107,6 @@ function parseVerified(fields: Fields): VerifiedPair {
     id: fields.string("id", 64),
     headSha256: fields.string("headSha256", 64),
     createdAt: fields.int("createdAt", 0, Number.MAX_SAFE_INTEGER),
+    isSigned: fields.boolean("isSigned"),
   };
 }

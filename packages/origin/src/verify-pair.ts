@@ -30,6 +30,8 @@ export interface VerifiedPair {
   readonly headSha256: string;
   /** Unix seconds. */
   readonly createdAt: number;
+  /** Somebody has signed it. */
+  readonly isSigned: boolean;
 }
 
 /**
@@ -88,9 +90,9 @@ export async function verifyIndex(path: string, publishers: readonly Uint8Array[
     const { signed, headSha256 } = readHead(file);
     checkTrust(signed, { publishers, signature: "whenConfigured" });
     await verifySections(await IndexFile.open(file));
-    const { name, version, createdAt, pack, disk } = signed.head;
-    const isOpaque = disk === undefined;
-    return { id: signed.idHex, headSha256, createdAt, name, version, packBytes: pack.length, isOpaque };
+    const { name, version, pack, disk } = signed.head;
+    const facts = verifiedFacts(signed, headSha256);
+    return { ...facts, name, version, packBytes: pack.length, isOpaque: disk === undefined };
   } finally {
     file.close();
   }
@@ -112,7 +114,11 @@ function verifyHead(indexFile: OpenedFile, pair: PairToVerify): VerifiedPair {
     );
   }
   checkTrust(signed, { publishers: pair.publishers, signature: "whenConfigured" });
-  return { id: signed.idHex, headSha256, createdAt: head.createdAt };
+  return verifiedFacts(signed, headSha256);
+}
+
+function verifiedFacts({ idHex, head, signatures }: SignedHead, headSha256: string): VerifiedPair {
+  return { id: idHex, headSha256, createdAt: head.createdAt, isSigned: signatures.length > 0 };
 }
 
 /** Every section by its hashes, and what it says as far as it can be judged alone. */

@@ -52,6 +52,7 @@ export function versionOf(
     version,
     id: verified.id,
     isOpaque: opaque !== undefined,
+    isSigned: verified.isSigned,
     createdAt: verified.createdAt,
     publishedAt,
     // The head commits to the whole pack; the index also holds the signatures, which the id leaves out.

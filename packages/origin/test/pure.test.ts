@@ -94,6 +94,7 @@ const version = (name: string, n: number): PublishedVersion => ({
   version: n,
   id: `${name}${n}`,
   isOpaque: false,
+  isSigned: false,
   createdAt: 0,
   publishedAt: 0,
   pack: file(`${name}_${n}.ckm`),

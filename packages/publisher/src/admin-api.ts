@@ -47,6 +47,8 @@ export interface ListedImage extends ImageVersions {
   readonly versions: readonly ListedVersion[];
   /** Versions whose rollout the origin holds by itself. */
   readonly held: readonly number[];
+  /** Why the origin makes no deltas to the newest one, and what to set there. */
+  readonly deltaObstacle: string | undefined;
 }
 
 /** What only the head of its index says of a version. */
@@ -72,6 +74,7 @@ const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const MAX_IMAGES = 10_000;
 const MAX_VERSIONS = 200_000;
 const MAX_SIGNERS = 8;
+const MAX_REASON = 1000;
 const MAX_NUMBER = Number.MAX_SAFE_INTEGER;
 const WRITE_HEADERS = { "x-ckmesh": "1" };
 
@@ -208,6 +211,7 @@ function parseImage(fields: Fields): ListedImage {
     next: fields.int("next", 1, MAX_NUMBER),
     versions: fields.list("versions", MAX_VERSIONS).map((item) => parseVersion(fieldsOf(item, "version"))),
     held: fields.has("control") ? parseHeld(fields.map("control")) : [],
+    deltaObstacle: fields.has("deltaObstacle") ? fields.string("deltaObstacle", MAX_REASON) : undefined,
   };
 }
 

@@ -15,7 +15,7 @@ function image(...numbers: readonly number[]): ListedImage {
     awaitsDelta: false,
     indexBytes: 0,
   }));
-  return { name: "Win11", newest: numbers.at(-1), next: 99, versions, held: [] };
+  return { name: "Win11", newest: numbers.at(-1), next: 99, versions, held: [], deltaObstacle: undefined };
 }
 
 const withdrawn = (...versions: readonly number[]) => ({

@@ -68,6 +68,7 @@ function imageLines(image: ListedImage, control: ControlRecord | undefined): rea
     ...(rows.length === 0
       ? []
       : textTable(["version", "pack", "published (UTC)", "deltas from", "state"], rows)),
+    ...(image.deltaObstacle === undefined ? [] : [`no deltas are made to it: ${image.deltaObstacle}`]),
     `${image.name}: ${image.versions.length} versions, the next one is ${image.next}`,
   ];
 }

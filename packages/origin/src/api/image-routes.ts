@@ -11,6 +11,7 @@ import { describeVersion } from "../api-routes.js";
 import type { Catalogue, PublishedVersion } from "../catalogue.js";
 import type { CatalogueCache } from "../catalogue-cache.js";
 import type { OriginControls } from "../control/origin-controls.js";
+import type { OriginDeltas } from "../deltas/origin-deltas.js";
 import type { OpenFiles } from "../open-files.js";
 import { actorOf } from "./actor-of.js";
 import type { Actor, ImageRemover, RemovalRequest } from "./image-remover.js";
@@ -21,6 +22,7 @@ export interface ImageRoutesOptions {
   readonly cache: Pick<CatalogueCache, "highest">;
   readonly openFiles: OpenFiles;
   readonly remover: Pick<ImageRemover, "remove">;
+  readonly deltas: Pick<OriginDeltas, "obstacle">;
   readonly visitorOf: (request: IncomingMessage) => Visitor;
 }
 
@@ -82,7 +84,7 @@ interface ListedImage {
 }
 
 function describeImage({ name, versions }: ListedImage, options: ImageRoutesOptions): object {
-  const { catalogue, cache, controls } = options;
+  const { catalogue, cache, controls, deltas } = options;
   return {
     name,
     newest: catalogue.newest(name)?.version,
@@ -93,6 +95,7 @@ function describeImage({ name, versions }: ListedImage, options: ImageRoutesOpti
       withdrawn: catalogue.isWithdrawn(name, version.version),
       awaitsDelta: catalogue.awaitsDelta(name, version.version),
     })),
+    deltaObstacle: deltas.obstacle(versions),
     control: controls.describe(name),
   };
 }

@@ -1,6 +1,5 @@
 import type { Clock, Logger } from "@ckmesh/core";
 import type { Catalogue, PublishedVersion } from "../catalogue.js";
-import { deltaKey } from "../served-path.js";
 import type { AliasWait, DeltaRecords } from "./delta-records.js";
 
 export interface AliasWaitsOptions {
@@ -8,8 +7,8 @@ export interface AliasWaitsOptions {
   readonly records: DeltaRecords;
   /** Longest wait; 0 = no version ever waits. */
   readonly waitMs: number;
-  /** A delta will be made, or lies in the folder. @param key of `deltaKey` */
-  readonly isComing: (key: string) => boolean;
+  /** The delta to a version from the one that the alias stands for will be made, or lies in the folder. */
+  readonly isComing: (version: PublishedVersion, from: number) => boolean;
   readonly clock: Clock;
   readonly logger: Logger;
   /** The alias stands for this version now. */
@@ -43,12 +42,13 @@ export class AliasWaits {
    * clients could want.
    * @param seenAt Unix ms at which its files came: what was published later is nothing that clients have
    */
-  async begin({ name, version, isOpaque }: PublishedVersion, seenAt: number): Promise<void> {
+  async begin(published: PublishedVersion, seenAt: number): Promise<void> {
     const { catalogue, clock, records, waitMs, isComing, logger } = this.#options;
+    const { name, version, isOpaque } = published;
     const base = catalogue.newest(name);
     if (waitMs <= 0 || isOpaque || base === undefined || base.isOpaque) return;
     if (base.version >= version || base.publishedAt >= seenAt) return;
-    if (!isComing(deltaKey(name, version, base.version))) return;
+    if (!isComing(published, base.version)) return;
     if (records.waits.some((wait) => wait.name === name && wait.version === version)) return;
     const wait = { name, version, from: base.version, until: Math.round(clock.wall() + waitMs) };
     this.#start(wait);

@@ -25,6 +25,8 @@ export interface DeltaMakerOptions {
     order: DeltaOrder,
     signal: AbortSignal,
   ) => Promise<{ readonly packPath: string } | undefined>;
+  /** Why nobody would take a delta to a version that is made here; undefined: they would. */
+  readonly obstacleOf: (target: PublishedVersion) => string | undefined;
   /** Files of that name are in the image folder. @param key of `deltaKey` */
   readonly isInFolder: (key: string) => boolean;
   /** Files of that name came into the folder, whole. @param key of `deltaKey` */
@@ -57,6 +59,8 @@ export class DeltaMaker {
   /** By `deltaKey`: monotonic ms at which one that failed is tried again. */
   readonly #failed = new Map<string, number>();
   readonly #timers = new Set<() => void>();
+  /** Obstacles that the log names already. */
+  readonly #told = new Set<string>();
   #running: Running | undefined;
   #working: Promise<void> = Promise.resolve();
   #isClosed = false;
@@ -72,9 +76,21 @@ export class DeltaMaker {
     return `${name}_${job.version}.from_${job.from}.ckm`;
   }
 
+  /** Why the newest of an image's versions has no delta, if that is so because none is made to it. */
+  obstacle(versions: readonly PublishedVersion[]): string | undefined {
+    const { catalogue, obstacleOf } = this.#options;
+    const usable = versions.filter(
+      (each) => !each.isOpaque && !catalogue.isWithdrawn(each.name, each.version),
+    );
+    const target = usable.at(-1);
+    if (target === undefined || usable.length < 2) return undefined;
+    return catalogue.deltasTo(target.name, target.version).length > 0 ? undefined : obstacleOf(target);
+  }
+
   /** Begins with what is to be made; after any change of what is published. */
   review(): void {
     if (this.#isClosed) return;
+    this.#endVainWaits();
     const next = this.#next();
     if (next === undefined) return;
     if (this.#running === undefined) this.#working = this.#run(next);
@@ -101,9 +117,33 @@ export class DeltaMaker {
         awaited: awaited.filter((wait) => wait.name === name),
         maxBases,
         isSettled: (version, from) => this.#isSettled(deltaKey(name, version, from)),
-      }).map((job) => ({ name, job, stop: new AbortController() })),
+      })
+        .filter(({ version }) => this.#isWanted(name, version))
+        .map((job) => ({ name, job, stop: new AbortController() })),
     );
     return jobs.find(({ job }) => job.isAwaited) ?? jobs[0];
+  }
+
+  /** Clients would take deltas to this version; otherwise the log says once why not. */
+  #isWanted(name: string, version: number): boolean {
+    const { catalogue, obstacleOf, logger } = this.#options;
+    const target = catalogue.get(name, version);
+    const reason = target === undefined ? undefined : obstacleOf(target);
+    if (reason === undefined) return true;
+    if (!this.#told.has(reason)) {
+      this.#told.add(reason);
+      logger.warn({ image: name, version, reason }, "no deltas are made to a version, or to others like it");
+    }
+    return false;
+  }
+
+  /** Waits for what is not made any more: a restart or a reload has brought another configuration. */
+  #endVainWaits(): void {
+    const { waits, isInFolder } = this.#options;
+    for (const { name, version, from } of waits.list()) {
+      if (isInFolder(deltaKey(name, version, from)) || this.#isWanted(name, version)) continue;
+      waits.settle(name, version, from, "the delta is not made here");
+    }
   }
 
   #isSettled(key: string): boolean {

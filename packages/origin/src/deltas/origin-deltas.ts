@@ -10,7 +10,7 @@ import { DeltaGate } from "./delta-gate.js";
 import { DeltaMaker } from "./delta-maker.js";
 import { runDeltaJob } from "./delta-process.js";
 import { DeltaRecords } from "./delta-records.js";
-import { checkSignKey } from "./delta-signer.js";
+import { type DeltaSigning, readSignKey, signingObstacle } from "./delta-signing.js";
 import { MakingFolder } from "./making-folder.js";
 
 export interface OriginDeltasOptions {
@@ -57,21 +57,26 @@ export class OriginDeltas {
    */
   static async open(options: OriginDeltasOptions): Promise<OriginDeltas> {
     const { catalogue, config, stateDir, clock, logger, publishers, onAliasMoved } = options;
-    if (config.signKeyFile !== undefined) await checkSignKey(config.signKeyFile, publishers());
+    const signKey =
+      config.signKeyFile === undefined ? undefined : await readSignKey(config.signKeyFile, publishers());
+    const signing = { signKey, publishers };
     const records = await DeltaRecords.load(stateDir, logger);
     const folder = await openMakingFolder(options);
     const waits = new AliasWaits({
       catalogue,
       records,
       waitMs: parseDuration(config.wait),
-      isComing: (key) => folder !== undefined || gate.isInFolder(key),
+      isComing: (target, from) =>
+        (folder !== undefined && signingObstacle(target, signing) === undefined) ||
+        gate.isInFolder(deltaKey(target.name, target.version, from)),
       clock,
       logger,
       onMoved: onAliasMoved,
     });
     await waits.resume();
     const gate: DeltaGate = openGate(options, records, waits, () => deltas.review());
-    const maker = folder === undefined ? undefined : openMaker(options, { records, waits, folder, gate });
+    const maker =
+      folder === undefined ? undefined : openMaker(options, { records, waits, folder, gate, signing });
     for (const { name, version, from } of (await folder?.resume(logger)) ?? []) {
       gate.expect(deltaKey(name, version, from));
       await records.setEnded(deltaKey(name, version, from), "made"); // oxlint-disable-line no-await-in-loop -- one file
@@ -107,9 +112,18 @@ export class OriginDeltas {
     return { ...this.#gate.status(), making: this.#maker?.making };
   }
 
+  /**
+   * Why the newest of an image's versions has no delta, and what to set; undefined: it has, or is to have none.
+   * @param versions ascending
+   */
+  obstacle(versions: readonly PublishedVersion[]): string | undefined {
+    return this.#maker?.obstacle(versions);
+  }
+
   /** After the publishers changed. */
   retryRefused(): void {
     this.#gate.retryRefused();
+    this.review();
   }
 
   async close(): Promise<void> {
@@ -120,15 +134,8 @@ export class OriginDeltas {
 
 /** Undefined when no deltas are to be made, or cannot be. */
 async function openMakingFolder(options: OriginDeltasOptions): Promise<MakingFolder | undefined> {
-  const { config, publishers, stateDir, root, logger } = options;
+  const { config, stateDir, root, logger } = options;
   if (config.from === 0) return undefined;
-  if (publishers().length > 0 && config.signKeyFile === undefined) {
-    logger.warn(
-      {},
-      "no deltas are made: with publishers they must be signed, and deltas.signKeyFile is missing",
-    );
-    return undefined;
-  }
   try {
     return await MakingFolder.open(stateDir, root);
   } catch (err) {
@@ -177,11 +184,13 @@ function openMaker(
     waits,
     folder,
     gate,
+    signing,
   }: {
     readonly records: DeltaRecords;
     readonly waits: AliasWaits;
     readonly folder: MakingFolder;
     readonly gate: DeltaGate;
+    readonly signing: DeltaSigning;
   },
 ): DeltaMaker {
   return new DeltaMaker({
@@ -196,6 +205,7 @@ function openMaker(
       const answer = await runDeltaJob("make", job, signal);
       return answer.has("packPath") ? { packPath: answer.string("packPath", 65_536) } : undefined;
     },
+    obstacleOf: (target) => signingObstacle(target, signing),
     isInFolder: (key) => gate.isInFolder(key),
     expect: (key) => gate.expect(key),
     inTurn,

@@ -41,7 +41,13 @@ describe("the deltas that are made", () => {
 });
 
 /** The parts of an origin that make deltas, with a pretended making. */
-async function startMaking(options: { readonly state?: string; readonly make?: Make } = {}) {
+async function startMaking(
+  options: {
+    readonly state?: string;
+    readonly make?: Make;
+    readonly obstacleOf?: (target: PublishedVersion) => string | undefined;
+  } = {},
+) {
   const state = options.state ?? temporaryFolder();
   const root = join(state, "images");
   mkdirSync(root, { recursive: true });
@@ -56,7 +62,7 @@ async function startMaking(options: { readonly state?: string; readonly make?: M
     catalogue,
     records,
     waitMs: WAIT_MS,
-    isComing: () => true,
+    isComing: (target) => options.obstacleOf?.(target) === undefined,
     clock,
     logger,
     onMoved: ({ version }) => moved.push(version),
@@ -73,6 +79,7 @@ async function startMaking(options: { readonly state?: string; readonly make?: M
       orders.push(`${order.targetPath} from ${order.basePath}`);
       return await (options.make ?? makeFiles)(order, signal);
     },
+    obstacleOf: (target) => options.obstacleOf?.(target),
     isInFolder: (key) => placed.has(key),
     expect: (key) => placed.add(key),
     inTurn: async (change) => await change(),
@@ -145,6 +152,7 @@ function publishedVersion(version: number, publishedAt: number): PublishedVersio
     version,
     id: `id${version}`,
     isOpaque: false,
+    isSigned: false,
     createdAt: 1,
     publishedAt,
     pack: file(`win_${version}.ckm`, "pack"),
@@ -218,6 +226,40 @@ describe("the alias of an image", () => {
     expect([second.alias(), second.orders]).toEqual([2, []]);
     const file = join(first.state, "deltas.json");
     await eventually(() => readFileSync(file, "utf8").includes('"waits":[]'));
+  });
+});
+
+/** Of version 2 only. */
+function obstacleOf({ version }: PublishedVersion): string | undefined {
+  return version === 2 ? "set a key" : undefined;
+}
+
+describe("a delta that nobody would take", () => {
+  it("is not made, holds nothing up, and the image says why until there is one", async () => {
+    const { publish, alias, orders, maker, catalogue, root } = await startMaking({ obstacleOf });
+    await publish(1);
+    await publish(2);
+    expect([alias(), orders, catalogue.awaitsDelta("win", 2)]).toEqual([2, [], false]);
+    const versions = [1, 2].map((version) => publishedVersion(version, 1));
+    expect([maker.obstacle(versions), maker.obstacle(versions.slice(1))]).toEqual(["set a key", undefined]);
+    const { pack, index } = publishedVersion(2, 1);
+    catalogue.publishDelta({ name: "win", version: 2, from: 1, id: "delta", pack, index });
+    expect(maker.obstacle(versions)).toBeUndefined();
+    await publish(3);
+    await eventually(() => readdirSync(root).length > 0);
+    expect(orders[0]).toBe("3 from 2");
+  });
+
+  it("is waited for no longer when a restart has brought that", async () => {
+    const first = await startMaking({ make: stuck });
+    await first.publish(1);
+    await first.publish(2);
+    await first.close();
+    const second = await startMaking({ state: first.state, obstacleOf });
+    for (const version of [1, 2]) second.catalogue.publish(publishedVersion(version, 1));
+    expect(second.alias()).toBe(1);
+    second.maker.review();
+    expect([second.alias(), second.moved, second.orders]).toEqual([2, [2], []]);
   });
 });
 

@@ -36,6 +36,13 @@ async function listed(origin: TestOrigin): Promise<readonly unknown[]> {
   return versions.find((each) => each.int("version", 1, 9) === 2)?.list("deltas", 10) ?? [];
 }
 
+/** Why the catalogue says that there is no delta. */
+async function obstacle(origin: TestOrigin): Promise<string | undefined> {
+  const body: unknown = JSON.parse((await origin.get("/ckmesh/catalogue")).body.toString());
+  const image = new Fields(new Fields(body, "catalogue").list("images", 10)[0], "image");
+  return image.has("deltaObstacle") ? image.string("deltaObstacle", 1000) : undefined;
+}
+
 async function status(origin: TestOrigin, path: string): Promise<number> {
   return (await origin.get(path, {}, "HEAD")).status;
 }
@@ -197,6 +204,25 @@ describe("an origin that makes deltas", { timeout: SLOW_MS }, () => {
     await eventually(async () => (await status(origin, "/MEDVImages/Win_3.from_2.ckm")) === 404);
     expect(aliasOf(await origin.get("/MEDVImages/Win.ckm", {}, "HEAD"))).toBe("Win_3.ckm");
     expect(readdirSync(join(origin.state, "deltas"))).toEqual([]);
+  });
+});
+
+describe("an origin of signed versions that has no key", { timeout: SLOW_MS }, () => {
+  it("makes no deltas, moves the alias at once, says why, and serves what an admin has signed", async () => {
+    const { privateKey } = generateKeyPairSync("ed25519");
+    const signers = [privateKey];
+    const signed = await VersionChain.pack(mkdtempSync(join(folder, "keyless-")), 2, { signers });
+    const origin = await startTestOrigin({ pairs: [signed.version(1)], flags: { "deltas.from": 3 } });
+    await origin.published("Win", 1);
+    origin.drop(signed.version(2));
+    await origin.published("Win", 2);
+    expect(aliasOf(await origin.get("/MEDVImages/Win.ckm", {}, "HEAD"))).toBe("Win_2.ckm");
+    expect(await obstacle(origin)).toContain("set deltas.signKeyFile");
+    const warnings = origin.log.filter((line) => line.includes("no deltas are made"));
+    expect(warnings).toEqual([expect.stringContaining("deltas.signKeyFile")]);
+    origin.drop(await signed.delta(1, 2, { signers }));
+    await servedWithin(origin);
+    expect(await obstacle(origin)).toBeUndefined();
   });
 });
 
