@@ -32,7 +32,7 @@ await build({
     // Threads load them from ../dist, seen from the code that starts them: as in the packages.
     "dist/image-worker": "packages/store/src/image-worker.ts",
     "dist/host-worker": "packages/store/src/host-worker.ts",
-    "dist/verify-worker": "packages/origin/src/verify-worker.ts",
+    "dist/publish/verify-worker": "packages/origin/src/publish/verify-worker.ts",
     "dist/uploads/upload-worker": "packages/origin/src/uploads/upload-worker.ts",
     "dist/deltas/delta-worker": "packages/origin/src/deltas/delta-worker.ts",
   },

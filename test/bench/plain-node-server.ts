@@ -6,8 +6,8 @@ import { Socket } from "node:net";
 import { noMetrics, silentLogger } from "@ckmesh/core";
 import { systemClock } from "@ckmesh/runtime";
 import { BitsConnections } from "../../packages/origin/src/bits/bits-connections.js";
-import { plainEntrance, tlsEntrance } from "../../packages/origin/src/entrance.js";
-import { RequestRecorder } from "../../packages/origin/src/request-facts.js";
+import { plainEntrance, tlsEntrance } from "../../packages/origin/src/access/entrance.js";
+import { RequestRecorder } from "../../packages/origin/src/listener/request-facts.js";
 import { tellCpu } from "./child-cpu.js";
 
 // Child of bits-bench.ts: the plainest file server in Node, with ranges, twice: the second one receives BITS_POST as the

@@ -1,9 +1,9 @@
-export { addAccount } from "./account-file.js";
+export { addAccount } from "./access/account-file.js";
 export {
   type OriginConfig,
   originConfigDefaults,
   originConfigSchema,
   originFlagNames,
-} from "./config-schema.js";
-export type { Published } from "./publications.js";
+} from "./config/config-schema.js";
+export type { Published } from "./catalogue/publications.js";
 export { type Origin, type OriginDeps, startOrigin } from "./start-origin.js";

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
-import type { Visitor } from "../access.js";
-import { plainAddress } from "../request-facts.js";
+import type { Visitor } from "../access/access.js";
+import { plainAddress } from "../listener/request-facts.js";
 import type { Actor } from "./image-remover.js";
 
 /** Who sends a request that changes something. */

@@ -2,7 +2,7 @@ import { lstat, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { AppError, describeError, Fields, type Logger } from "@ckmesh/core";
 import { fileErrorCode, syncFolder } from "@ckmesh/store";
-import type { FileStamp } from "../catalogue.js";
+import type { FileStamp } from "../catalogue/catalogue.js";
 import { replaceFile } from "../saved-file.js";
 
 const FILE_NAME = "deletions.json";

@@ -6,13 +6,13 @@ import { decodeHead, HEAD_BYTES, type SignedHead } from "@ckmesh/image";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
-import type { Visitor } from "../access.js";
-import { describeVersion } from "../api-routes.js";
-import type { Catalogue, PublishedVersion } from "../catalogue.js";
-import type { CatalogueCache } from "../catalogue-cache.js";
+import type { Visitor } from "../access/access.js";
+import { describeVersion } from "./api-routes.js";
+import type { Catalogue, PublishedVersion } from "../catalogue/catalogue.js";
+import type { CatalogueCache } from "../catalogue/catalogue-cache.js";
 import type { OriginControls } from "../control/origin-controls.js";
 import type { OriginDeltas } from "../deltas/origin-deltas.js";
-import type { OpenFiles } from "../open-files.js";
+import type { OpenFiles } from "../serve/open-files.js";
 import { actorOf } from "./actor-of.js";
 import type { Actor, ImageRemover, RemovalRequest } from "./image-remover.js";
 

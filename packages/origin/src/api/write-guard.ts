@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { RequestError } from "../http-failure.js";
+import { RequestError } from "../listener/http-failure.js";
 
 /** Largest body of a request that changes something: a control record of 64 KiB, in base64 within JSON. */
 export const MAX_WRITE_BYTES = 128 * 1024;

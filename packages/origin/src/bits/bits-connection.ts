@@ -1,9 +1,9 @@
 import type { Socket } from "node:net";
 import { type BitsAnswer, BitsFault, encodeReply, refusal, serverFailed } from "@ckmesh/bits";
 import { AppError, type Clock, isAppError, type Logger, statusOf } from "@ckmesh/core";
-import type { Entrance } from "../entrance.js";
-import { endWith } from "../last-words.js";
-import type { RequestEntry, RequestRecorder } from "../request-facts.js";
+import type { Entrance } from "../access/entrance.js";
+import { endWith } from "../listener/last-words.js";
+import type { RequestEntry, RequestRecorder } from "../listener/request-facts.js";
 import { answerText } from "./answer-text.js";
 import type { BitsHandler } from "./bits-request.js";
 import { ConnectionSource } from "./connection-source.js";

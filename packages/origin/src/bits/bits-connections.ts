@@ -1,6 +1,6 @@
 import type { Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { handBack } from "../hand-back.js";
+import { handBack } from "../listener/hand-back.js";
 import { BITS_IDLE_MS, BitsConnection, type BitsConnectionParts } from "./bits-connection.js";
 import { DetachedConnection, type ParserError, refusedBitsRequest } from "./native-parser.js";
 

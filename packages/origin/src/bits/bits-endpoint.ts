@@ -17,11 +17,11 @@ import {
   uploadsDisabled,
 } from "@ckmesh/bits";
 import { isAppError, type Logger, statusOf } from "@ckmesh/core";
-import type { Access, Visitor } from "../access.js";
-import type { Entrance } from "../entrance.js";
-import { httpFailure, RequestError } from "../http-failure.js";
-import { plainAddress } from "../request-facts.js";
-import { parseServedPath } from "../served-path.js";
+import type { Access, Visitor } from "../access/access.js";
+import type { Entrance } from "../access/entrance.js";
+import { httpFailure, RequestError } from "../listener/http-failure.js";
+import { plainAddress } from "../listener/request-facts.js";
+import { parseServedPath } from "../serve/served-path.js";
 import type { UploadIntake, UploadTarget } from "../uploads/upload-intake.js";
 import type { BitsHandler, BitsRequest } from "./bits-request.js";
 import type { BitsSettings } from "./bits-settings.js";

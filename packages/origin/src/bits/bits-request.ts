@@ -1,8 +1,8 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Socket } from "node:net";
 import type { BitsAnswer } from "@ckmesh/bits";
-import type { Entrance } from "../entrance.js";
-import type { RequestFacts } from "../request-facts.js";
+import type { Entrance } from "../access/entrance.js";
+import type { RequestFacts } from "../listener/request-facts.js";
 
 /** A `BITS_POST` whose head was read and checked as HTTP. */
 export interface BitsRequest {

@@ -1,9 +1,9 @@
 import type { Identity } from "@ckmesh/auth";
 import type { Clock, Logger, Metrics } from "@ckmesh/core";
-import type { Access } from "../access.js";
+import type { Access } from "../access/access.js";
 import type { Actor } from "../api/image-remover.js";
-import type { AuditLog } from "../audit-log.js";
-import type { FoundFile } from "../catalogue.js";
+import type { AuditLog } from "../logs/audit-log.js";
+import type { FoundFile } from "../catalogue/catalogue.js";
 import type { BitsConfig } from "../config/bits-schema.js";
 import type { UploadIntake } from "../uploads/upload-intake.js";
 import { createBitsEndpoint } from "./bits-endpoint.js";

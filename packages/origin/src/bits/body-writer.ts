@@ -1,6 +1,6 @@
 import { write } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
-import { BufferPool } from "../buffer-pool.js";
+import { BufferPool } from "../serve/buffer-pool.js";
 
 /** One write of 256 KiB instead of four: sockets give 64 KiB at most at a time. */
 const BLOCK_BYTES = 256 * 1024;

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { BitsFault, contentLengthMissing, invalidPacket } from "@ckmesh/bits";
-import { originForm } from "../request-target.js";
+import { originForm } from "../listener/request-target.js";
 
 /** A head that is good HTTP/1.1 (RFC 9112), of a request whose method was looked at before. */
 export interface RequestHead {

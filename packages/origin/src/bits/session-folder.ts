@@ -1,8 +1,8 @@
 import { type FileHandle, mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileErrorCode } from "@ckmesh/store";
-import type { FileStamp } from "../catalogue.js";
-import { stampOf } from "../opaque-pack.js";
+import type { FileStamp } from "../catalogue/catalogue.js";
+import { stampOf } from "../publish/opaque-pack.js";
 import { decodeRecord, encodeRecord, type SessionRecord } from "./session-record.js";
 
 /** The folder of one session: `record.json`, `data`, and `reply` where a program answered. Its name is the id. */

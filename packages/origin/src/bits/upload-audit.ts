@@ -1,6 +1,6 @@
 import type { Clock } from "@ckmesh/core";
-import type { AuditLog } from "../audit-log.js";
-import { AuditThrottle, type Omitted } from "../audit-throttle.js";
+import type { AuditLog } from "../logs/audit-log.js";
+import { AuditThrottle, type Omitted } from "../logs/audit-throttle.js";
 
 /** A line of the audit log about an upload. What becomes of a closed one is another line. */
 export interface UploadEntry extends Omitted {

@@ -1,7 +1,7 @@
 import { TLSSocket } from "node:tls";
 import type { Logger } from "@ckmesh/core";
 import { formatListen } from "@ckmesh/runtime";
-import { plainAddress } from "../request-facts.js";
+import { plainAddress } from "../listener/request-facts.js";
 import type { BitsRequest } from "./bits-request.js";
 import type { NotificationSettings } from "./bits-settings.js";
 import { notifyProgram } from "./notify-program.js";

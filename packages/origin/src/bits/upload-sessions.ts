@@ -18,8 +18,8 @@ import {
 } from "@ckmesh/bits";
 import type { Clock, Logger, Metrics } from "@ckmesh/core";
 import type { Actor } from "../api/image-remover.js";
-import type { FoundFile } from "../catalogue.js";
-import { fileKey } from "../served-path.js";
+import type { FoundFile } from "../catalogue/catalogue.js";
+import { fileKey } from "../serve/served-path.js";
 import { Lanes } from "../uploads/lanes.js";
 import type { UploadIntake, UploadTarget } from "../uploads/upload-intake.js";
 import type { BitsRequest } from "./bits-request.js";

@@ -1,7 +1,7 @@
 import { accessSync, constants } from "node:fs";
 import { AppError, describeError, parseDuration } from "@ckmesh/core";
 import { bitsSettings } from "../bits/bits-settings.js";
-import type { OriginConfig } from "../config-schema.js";
+import type { OriginConfig } from "./config-schema.js";
 
 /** A version that clients do not get for longer was forgotten. */
 const MAX_WAIT_MS = 86_400_000;

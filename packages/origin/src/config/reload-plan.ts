@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import type { OriginConfig } from "../config-schema.js";
+import type { OriginConfig } from "./config-schema.js";
 
 /** What a new configuration means for an origin that runs. */
 export interface ReloadPlan {

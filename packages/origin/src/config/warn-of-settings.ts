@@ -1,5 +1,5 @@
 import type { Logger } from "@ckmesh/core";
-import type { OriginConfig } from "../config-schema.js";
+import type { OriginConfig } from "./config-schema.js";
 
 /** Logs what is valid and most likely not meant: nobody can read, or passwords cross the network in the clear. */
 export function warnOfSettings(config: OriginConfig, logger: Logger): void {

@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
-import { answerFile } from "../file-answer.js";
+import { answerFile } from "../serve/file-answer.js";
 import type { ServedControl } from "./served-control.js";
 
 /** Tells clients which versions the origin holds: `held=3,4`. Only a delay, so it needs no signature. */

@@ -5,11 +5,11 @@ import { promisify } from "node:util";
 import { AppError, type Clock, describeError, isAppError, type Logger } from "@ckmesh/core";
 import { checkControlSuccession, controlFileName } from "@ckmesh/image";
 import { fileErrorCode, syncFolder } from "@ckmesh/store";
-import type { Catalogue, FileStamp, PublishedVersion } from "../catalogue.js";
-import type { OpenFiles } from "../open-files.js";
-import type { Refusal } from "../refusals.js";
+import type { Catalogue, FileStamp, PublishedVersion } from "../catalogue/catalogue.js";
+import type { OpenFiles } from "../serve/open-files.js";
+import type { Refusal } from "../publish/refusals.js";
 import { replaceFile } from "../saved-file.js";
-import { fileKey } from "../served-path.js";
+import { fileKey } from "../serve/served-path.js";
 import type { ControlSerials } from "./control-serials.js";
 import { checkControl, requireControlSize, type ServedControl } from "./served-control.js";
 

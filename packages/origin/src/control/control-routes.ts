@@ -4,10 +4,10 @@ import { parseImageName } from "@ckmesh/image";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
-import type { Visitor } from "../access.js";
-import type { Catalogue } from "../catalogue.js";
-import { RequestError } from "../http-failure.js";
-import { plainAddress } from "../request-facts.js";
+import type { Visitor } from "../access/access.js";
+import type { Catalogue } from "../catalogue/catalogue.js";
+import { RequestError } from "../listener/http-failure.js";
+import { plainAddress } from "../listener/request-facts.js";
 import type { OriginControls } from "./origin-controls.js";
 import { OUTCOMES } from "./outcome-tally.js";
 

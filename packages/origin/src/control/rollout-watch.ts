@@ -4,7 +4,7 @@ import { type Clock, describeError, type Logger, type Metrics, sha256, toHex } f
 import { type ControlRecord, type Rollout, rolloutOf } from "@ckmesh/image";
 import { fileErrorCode } from "@ckmesh/store";
 import { replaceFile } from "../saved-file.js";
-import { fileKey } from "../served-path.js";
+import { fileKey } from "../serve/served-path.js";
 import { type ClientOutcome, type OutcomeCounts, OutcomeTally } from "./outcome-tally.js";
 import { decodeRollouts, encodeRollouts, MAX_ROLLOUTS, type RolloutState } from "./rollout-state.js";
 

@@ -1,5 +1,5 @@
 import type { Clock, Logger } from "@ckmesh/core";
-import type { Catalogue, PublishedVersion } from "../catalogue.js";
+import type { Catalogue, PublishedVersion } from "../catalogue/catalogue.js";
 import type { AliasWait, DeltaRecords } from "./delta-records.js";
 
 export interface AliasWaitsOptions {

@@ -1,8 +1,8 @@
 import { AppError, sha256, toHex } from "@ckmesh/core";
 import { checkTrust, decodeDeltaHead, HEAD_BYTES } from "@ckmesh/image";
-import type { PublishedVersion } from "../catalogue.js";
-import type { FolderDelta } from "../folder-scan.js";
-import { OpenedFile } from "../opened-file.js";
+import type { PublishedVersion } from "../catalogue/catalogue.js";
+import type { FolderDelta } from "../publish/folder-scan.js";
+import { OpenedFile } from "../publish/opened-file.js";
 
 /** What the head of a delta says. */
 export interface DeltaFacts {

@@ -1,6 +1,6 @@
 import { AppError, type Clock, describeError, isAppError, type Logger } from "@ckmesh/core";
-import type { Catalogue, PublishedVersion } from "../catalogue.js";
-import { deltaKey } from "../served-path.js";
+import type { Catalogue, PublishedVersion } from "../catalogue/catalogue.js";
+import { deltaKey } from "../serve/served-path.js";
 import type { AliasWaits } from "./alias-waits.js";
 import { type DeltaJob, deltaJobs } from "./delta-jobs.js";
 import type { DeltaRecords } from "./delta-records.js";

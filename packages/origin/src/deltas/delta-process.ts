@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { AppError, Fields } from "@ckmesh/core";
-import { checkFailure, workerScript } from "../verify-in-worker.js";
+import { checkFailure, workerScript } from "../check-thread.js";
 
 /**
  * Heap of the process in MiB; its threads have limits of their own, and what they hold does not grow with the

@@ -1,10 +1,10 @@
 import { type Clock, describeError, type Logger, type Metrics, parseDuration } from "@ckmesh/core";
-import type { AuditLog } from "../audit-log.js";
-import type { Catalogue, PublishedDelta, PublishedVersion } from "../catalogue.js";
-import type { OriginConfig } from "../config-schema.js";
-import type { FolderScan } from "../folder-scan.js";
-import type { OpenFiles } from "../open-files.js";
-import { deltaKey } from "../served-path.js";
+import type { AuditLog } from "../logs/audit-log.js";
+import type { Catalogue, PublishedDelta, PublishedVersion } from "../catalogue/catalogue.js";
+import type { OriginConfig } from "../config/config-schema.js";
+import type { FolderScan } from "../publish/folder-scan.js";
+import type { OpenFiles } from "../serve/open-files.js";
+import { deltaKey } from "../serve/served-path.js";
 import { AliasWaits } from "./alias-waits.js";
 import { DeltaGate } from "./delta-gate.js";
 import { DeltaMaker } from "./delta-maker.js";

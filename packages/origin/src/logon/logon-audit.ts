@@ -1,6 +1,6 @@
 import type { Clock } from "@ckmesh/core";
-import type { AuditLog } from "../audit-log.js";
-import { AuditThrottle, type Omitted } from "../audit-throttle.js";
+import type { AuditLog } from "../logs/audit-log.js";
+import { AuditThrottle, type Omitted } from "../logs/audit-throttle.js";
 
 export interface FailedLogon {
   /** As the client wrote it; undefined where it gave none. */

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { KerberosJudge, LocalJudge, NtlmJudge, PasswordJudge } from "@ckmesh/auth";
 import { AppError, type Clock, describeError, type Logger } from "@ckmesh/core";
-import type { LocalUsers } from "../account-file.js";
+import type { LocalUsers } from "../access/account-file.js";
 import type { AuthenticationConfig } from "../config/authentication-schema.js";
 import { netbiosDomainOf } from "../config/check-config.js";
 import { LdapDirectory } from "../directory/ldap-directory.js";

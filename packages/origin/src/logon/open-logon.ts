@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { Authenticator, type Identity, LocalJudge, type SchemeName } from "@ckmesh/auth";
 import type { Clock, Logger } from "@ckmesh/core";
-import type { AccessSettings } from "../access.js";
-import { type LocalUsers, NO_USERS } from "../account-file.js";
-import { AccountWatch } from "../account-watch.js";
-import type { CertificateParts } from "../certificate-gate.js";
+import type { AccessSettings } from "../access/access.js";
+import { type LocalUsers, NO_USERS } from "../access/account-file.js";
+import { AccountWatch } from "../access/account-watch.js";
+import type { CertificateParts } from "../access/certificate-gate.js";
 import type { AuthenticationConfig } from "../config/authentication-schema.js";
 import { openCertificates } from "./open-certificates.js";
 import { type Judges, openJudges } from "./open-judges.js";

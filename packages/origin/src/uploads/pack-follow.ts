@@ -1,8 +1,8 @@
 import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { equalBytes, sha256 } from "@ckmesh/core";
 import { type FrameTable, IndexFile } from "@ckmesh/image";
-import { OpenedFile } from "../opened-file.js";
-import { PackCheck, requireLength } from "../pack-check.js";
+import { OpenedFile } from "../publish/opened-file.js";
+import { PackCheck, requireLength } from "../publish/pack-check.js";
 import { KnownFrames } from "./known-frames.js";
 
 /** A published pair whose frames may be copied. */

@@ -1,6 +1,6 @@
 /* oxlint-disable unicorn/require-post-message-target-origin -- that is for windows; this is a thread */
 import { AppError, Fields } from "@ckmesh/core";
-import { brokenCheck, checkFailure, startCheckWorker } from "../verify-in-worker.js";
+import { brokenCheck, checkFailure, startCheckWorker } from "../check-thread.js";
 import type { Filled, FrameSource } from "./pack-follow.js";
 
 interface Waiter<T> {

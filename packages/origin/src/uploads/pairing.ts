@@ -1,4 +1,4 @@
-import { fileKey } from "../served-path.js";
+import { fileKey } from "../serve/served-path.js";
 import type { UploadTarget } from "./upload-intake.js";
 
 /** What a closed upload turned out to be. */

@@ -2,14 +2,14 @@ import { join } from "node:path";
 import type { Identity } from "@ckmesh/auth";
 import { AppError, isAppError } from "@ckmesh/core";
 import { indexFileName, packFileName } from "@ckmesh/image";
-import type { Catalogue, FileStamp, PublishedVersion } from "../catalogue.js";
-import type { CatalogueCache } from "../catalogue-cache.js";
-import { type FolderPair, pairFingerprint } from "../folder-scan.js";
-import { stampOf } from "../opaque-pack.js";
-import { type ProvenPair, type ProvePairOptions, provePair } from "../prove-pair.js";
-import type { PublishGate } from "../publish-gate.js";
-import { fileKey } from "../served-path.js";
-import type { VerifiedIndex } from "../verify-pair.js";
+import type { Catalogue, FileStamp, PublishedVersion } from "../catalogue/catalogue.js";
+import type { CatalogueCache } from "../catalogue/catalogue-cache.js";
+import { type FolderPair, pairFingerprint } from "../publish/folder-scan.js";
+import { stampOf } from "../publish/opaque-pack.js";
+import { type ProvenPair, type ProvePairOptions, provePair } from "../publish/prove-pair.js";
+import type { PublishGate } from "../publish/publish-gate.js";
+import { fileKey } from "../serve/served-path.js";
+import type { VerifiedIndex } from "../publish/verify-pair.js";
 import { type Placement, placeFiles, replaceFiles } from "./place-files.js";
 
 export interface PublishPairOptions {

@@ -1,7 +1,7 @@
 import { type Clock, describeError, type Logger } from "@ckmesh/core";
-import type { AuditLog } from "../audit-log.js";
-import type { FileStamp } from "../catalogue.js";
-import { stampOf } from "../opaque-pack.js";
+import type { AuditLog } from "../logs/audit-log.js";
+import type { FileStamp } from "../catalogue/catalogue.js";
+import { stampOf } from "../publish/opaque-pack.js";
 import { type Upload, wait } from "./upload.js";
 import type { UploadFolder } from "./upload-folder.js";
 import type { UploadEnd } from "./upload-record.js";

@@ -1,5 +1,5 @@
 import type { Identity } from "@ckmesh/auth";
-import type { VerifiedIndex } from "../verify-pair.js";
+import type { VerifiedIndex } from "../publish/verify-pair.js";
 import type { PackFollower } from "./pack-follower.js";
 import type { UploadContent } from "./pairing.js";
 import type { UploadTarget } from "./upload-intake.js";

@@ -4,7 +4,7 @@ import { AppError } from "@ckmesh/core";
 import { createLogger } from "@ckmesh/runtime";
 import { VirtualClock } from "@ckmesh/testkit";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { Catalogue, type PublishedVersion } from "../../src/catalogue.js";
+import { Catalogue, type PublishedVersion } from "../../src/catalogue/catalogue.js";
 import { AliasWaits } from "../../src/deltas/alias-waits.js";
 import { deltaJobs } from "../../src/deltas/delta-jobs.js";
 import { DeltaMaker, type DeltaOrder } from "../../src/deltas/delta-maker.js";

@@ -1,6 +1,6 @@
 import { VirtualClock } from "@ckmesh/testkit";
 import { describe, expect, it } from "vitest";
-import type { AuditEntry } from "../../src/audit-log.js";
+import type { AuditEntry } from "../../src/logs/audit-log.js";
 import { LogonAudit } from "../../src/logon/logon-audit.js";
 
 function make() {
