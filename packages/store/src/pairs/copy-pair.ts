@@ -1,21 +1,23 @@
 import { createHash } from "node:crypto";
-import { statfs } from "node:fs/promises";
+import { stat, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { AppError, equalBytes, formatBytes, isAppError, MIB } from "@ckmesh/core";
-import { IndexFile, isOpaquePack, PACK_HEADER_BYTES } from "@ckmesh/image";
+import { IndexFile, type IndexHead, isOpaquePack, PACK_HEADER_BYTES } from "@ckmesh/image";
 import { fileError } from "../files/file-error.js";
 import { fileSource } from "../files/file-io.js";
 import { RandomAccessFile } from "../files/random-access-file.js";
 import { fileErrorCode } from "../files/store-error.js";
 import { TemporaryFile } from "../files/temporary-file.js";
 import { openPack } from "../pack/pack-file.js";
+import { PackHash } from "../pack/pack-hash.js";
 import { type Progress, throwIfStopped } from "../progress.js";
-import { refuseExisting } from "./refuse-existing.js";
+import { refuseExisting, refuseExistingPair } from "./refuse-existing.js";
 
 /** Bytes of the pack that are read, hashed and written at once. */
 const STEP_BYTES = 4 * MIB;
 /** As written files are brought to the disk while the rest is copied, a slow stick does not wait at the end. */
 const FLUSH_BYTES = 64 * MIB;
+const EXISTS_ADVICE = "remove it or choose another folder";
 /** The index holds the secret of the version's swarm: for its owner only, as in the store. */
 const MODE = 0o600;
 
@@ -40,7 +42,8 @@ export interface CopiedPair {
 
 /**
  * Copies a pack and its index, and proves what it copies in the same pass: sections by their hashes, the pack by
- * the one in the head. Both files get their names when they are whole and durable, the pack first.
+ * the one in the head. Both files get their names when they are whole and durable, the pack first; one that is there
+ * alone, as a kill in between leaves it, is replaced.
  * @throws {AppError} ERR_IMAGE_EXISTS, ERR_INDEX_INVALID, ERR_PACK_INVALID, ERR_FILE_NOT_FOUND, ERR_FILE_DENIED,
  *   ERR_STORE_FULL, ERR_ABORTED
  */
@@ -49,7 +52,7 @@ export async function copyPair(options: CopyPairOptions): Promise<CopiedPair> {
   const source = await fileSource(from.index);
   const index = await IndexFile.open(source);
   await (await openPack(from.pack, index)).close(); // length and header fit
-  await refuseBoth(to);
+  await refuseOthers(to, index);
   await requireRoom(dirname(to.pack), source.length + index.head.pack.length);
   const made: TemporaryFile[] = [];
   try {
@@ -65,7 +68,7 @@ export async function copyPair(options: CopyPairOptions): Promise<CopiedPair> {
     await copyPack(index, packFile, options);
     await indexFile.sync();
     await packFile.sync();
-    await refuseBoth(to);
+    await refuseOthers(to, index);
     await packFile.commit(MODE);
     await indexFile.commit(MODE);
   } catch (err) {
@@ -110,8 +113,21 @@ async function copyPack(
   throw new AppError("ERR_PACK_INVALID", `${from.pack} does not match the hash in its index`);
 }
 
-async function refuseBoth({ pack, index }: PairPaths): Promise<void> {
-  for (const path of [pack, index]) await refuseExisting(path, "remove it or choose another folder");
+/** Foreign packs cannot be told from other files: what is replaced has every byte already. */
+async function refuseOthers(to: PairPaths, { head }: IndexFile): Promise<void> {
+  if (isOpaquePack(head) && (await isPackOf(to.pack, head))) await refuseExisting(to.index, EXISTS_ADVICE);
+  else await refuseExistingPair(to.pack, to.index, EXISTS_ADVICE);
+}
+
+async function isPackOf(path: string, { pack }: IndexHead): Promise<boolean> {
+  const stats = await stat(path).catch(() => undefined); // not there, or nothing that may be replaced
+  if (stats?.size !== pack.length) return false;
+  const file = await RandomAccessFile.open(path, "read");
+  try {
+    return await new PackHash(() => file, 0).isRight(pack, () => undefined);
+  } finally {
+    await file.close();
+  }
 }
 
 /** @throws {AppError} ERR_STORE_FULL */

@@ -1,10 +1,26 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { MIB } from "@ckmesh/core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { copyPair, type PairPaths } from "../../src/index.js";
+import { copyPair, indexOpaquePack, type PairPaths } from "../../src/index.js";
 import { SamplePair } from "../sample-pair.js";
+
+/** Copies with the built package, and is killed when the pack has its name and the index has not. */
+const KILLED_COPY = `
+import { promises } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
+const { copyPair } = await import(process.argv[1]);
+const { rename } = promises;
+promises.rename = async (from, to) => {
+  if (to.endsWith(".index")) process.kill(process.pid, "SIGKILL");
+  await rename(from, to);
+};
+syncBuiltinESMExports();
+await copyPair(JSON.parse(process.argv[2]));
+`;
 
 describe("copy of a pair", () => {
   let sample: SamplePair;
@@ -50,6 +66,32 @@ describe("copy of a pair", () => {
     const copying = copyPair({ from, to, signal: stop.signal, onProgress });
     await expect(copying).rejects.toMatchObject({ code: "ERR_ABORTED" });
     expect(await left()).toEqual([]);
+  });
+
+  it("is made whole by the next one after kill -9 between the names of pack and index", async () => {
+    const built = new URL("../../dist/index.js", import.meta.url).href;
+    const args = ["--input-type=module", "-e", KILLED_COPY, built, JSON.stringify({ from, to })];
+    const child = spawn(process.execPath, args, { stdio: "inherit" });
+    expect(await once(child, "exit")).toEqual([null, "SIGKILL"]);
+    expect((await left()).filter((file) => !file.endsWith(".tmp"))).toEqual(["Win_1.ckm"]);
+    await copyPair({ from, to });
+    expect(Buffer.compare(await readFile(to.pack), sample.pack)).toBe(0);
+    expect(Buffer.compare(await readFile(to.index), sample.index)).toBe(0);
+    await expect(copyPair({ from, to })).rejects.toMatchObject({ code: "ERR_IMAGE_EXISTS" });
+  });
+
+  it("of a foreign pack takes a lone file's place only when that has its very bytes", async () => {
+    const foreign = { pack: join(sample.dir, "foreign.bin"), index: join(sample.dir, "foreign.index") };
+    await writeFile(foreign.pack, sample.pack.subarray(1));
+    const [createdAt, secret] = [1, new Uint8Array(32)];
+    const work = { packPath: foreign.pack, indexPath: foreign.index, createdAt, secret };
+    await indexOpaquePack({ ...work, name: "Win", version: 1 });
+    await writeFile(to.pack, Buffer.from(sample.pack.subarray(1)).fill(0, MIB, MIB + 1));
+    const copying = copyPair({ from: foreign, to });
+    await expect(copying).rejects.toMatchObject({ code: "ERR_IMAGE_EXISTS" });
+    await writeFile(to.pack, sample.pack.subarray(1));
+    await copyPair({ from: foreign, to });
+    expect((await left()).toSorted()).toEqual(["Win_1.ckm", "Win_1.ckm.index"]);
   });
 
   it("takes no name that somebody else took meanwhile", async () => {
