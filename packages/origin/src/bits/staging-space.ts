@@ -13,6 +13,8 @@ export interface StagingRequest {
   readonly missingBytes: number;
   /** Bytes that all uploads hold now. */
   readonly heldBytes: number;
+  /** Bytes to come for which other uploads have the promise. */
+  readonly promisedBytes: number;
 }
 
 /**
@@ -22,12 +24,12 @@ export interface StagingRequest {
  */
 export async function requireSpace(
   folder: string,
-  { missingBytes, heldBytes }: StagingRequest,
+  { missingBytes, heldBytes, promisedBytes }: StagingRequest,
   { stagingQuota, freeSpaceReserve }: StagingLimits,
 ): Promise<void> {
   // At least one byte, so that nothing begins where nothing more fits.
   const wanted = Math.max(1, missingBytes);
-  if (stagingQuota !== undefined && heldBytes + wanted > stagingQuota) throw diskFull();
+  if (stagingQuota !== undefined && heldBytes + promisedBytes + wanted > stagingQuota) throw diskFull();
   const { bavail, bsize } = await statfs(folder);
-  if (bavail * bsize < wanted + freeSpaceReserve) throw diskFull();
+  if (bavail * bsize < promisedBytes + wanted + freeSpaceReserve) throw diskFull();
 }

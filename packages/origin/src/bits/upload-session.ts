@@ -27,8 +27,8 @@ export interface SessionParts {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly limits: () => FragmentLimits;
-  /** @throws {BitsFault} 500 with ERROR_DISK_FULL when so much more does not fit */
-  readonly requireSpace: (missingBytes: number) => Promise<void>;
+  /** @throws {BitsFault} 500 with ERROR_DISK_FULL when so much more of the session's file does not fit */
+  readonly requireSpace: (sessionId: string, missingBytes: number) => Promise<void>;
   /**
    * Tells a program of the whole file; undefined where none is configured.
    * @throws {BitsFault} when it does not take it
@@ -89,6 +89,11 @@ export class UploadSession {
 
   get received(): number {
     return this.#state.received;
+  }
+
+  /** Bytes of the whole file; undefined before its first fragment. */
+  get total(): number | undefined {
+    return this.#state.total;
   }
 
   /** True while a packet runs. */
@@ -204,7 +209,7 @@ export class UploadSession {
     // It could not be written when it was first said: the disk was full.
     if (total !== undefined && this.#record.total === undefined)
       await this.#write({ ...this.#record, total });
-    if (bytes > 0) await requireSpace((total ?? 0) - offset);
+    if (bytes > 0) await requireSpace(this.id, (total ?? 0) - offset);
     const file = await this.folder.openData();
     const writer = new BodyWriter({
       file: growingFile(file),

@@ -29,6 +29,7 @@ import { replyId } from "./reply-name.js";
 import { SessionFolder } from "./session-folder.js";
 import type { SessionRecord } from "./session-record.js";
 import { SessionSweeper } from "./session-sweeper.js";
+import { SpaceLeases } from "./space-leases.js";
 import { requireSpace } from "./staging-space.js";
 import type { UploadAudit, UploadEntry } from "./upload-audit.js";
 import { type SessionOutcome, type SessionParts, UploadSession } from "./upload-session.js";
@@ -86,6 +87,7 @@ export class UploadSessions {
   readonly #running = new Set<Promise<unknown>>();
   /** One after the other: those that come at once must not pass the limits together. */
   readonly #creations = new Lanes();
+  readonly #leases = new SpaceLeases();
   #bodies = 0;
   readonly #sweeper: SessionSweeper;
 
@@ -115,7 +117,7 @@ export class UploadSessions {
         maxUploadBytes: settings().maxUploadBytes,
         maxFragmentBytes: MAX_FRAGMENT_BYTES,
       }),
-      requireSpace: (missingBytes) => this.#requireSpace(missingBytes),
+      requireSpace: (id, missingBytes) => this.#requireSpace(missingBytes, id),
       received: (count) => bytes.add(count),
     };
   }
@@ -203,9 +205,10 @@ export class UploadSessions {
   }
 
   async #run(session: UploadSession, packet: Promise<SessionOutcome>): Promise<SessionOutcome> {
-    const outcome = await this.#track(packet);
+    const { clock } = this.#options;
+    const outcome = await this.#track(packet).finally(() => this.#leases.renew(session.id, clock.now()));
     const { reply } = outcome;
-    if (reply.type !== "refused") this.#table.progressed(session.id, this.#options.clock.wall());
+    if (reply.type !== "refused") this.#table.progressed(session.id, clock.wall());
     return outcome;
   }
 
@@ -261,8 +264,22 @@ export class UploadSessions {
     return held;
   }
 
-  #requireSpace(missingBytes: number): Promise<void> {
-    return requireSpace(this.#folder, { missingBytes, heldBytes: this.#heldBytes }, this.#options.settings());
+  /**
+   * @param id of the upload, which then has the promise of so much room; undefined: none is begun yet
+   * @throws {BitsFault} 500 with ERROR_DISK_FULL
+   */
+  async #requireSpace(missingBytes: number, id?: string): Promise<void> {
+    const { clock, settings } = this.#options;
+    const promisedBytes = this.#leases.promisedBytes(this.#sessions.values(), id, clock.now());
+    const request = { missingBytes, heldBytes: this.#heldBytes, promisedBytes };
+    // Two that ask at once must not both get the last room.
+    if (id !== undefined) this.#leases.grant(id, clock.now());
+    try {
+      await requireSpace(this.#folder, request, settings());
+    } catch (err) {
+      if (id !== undefined) this.#leases.end(id);
+      throw err;
+    }
   }
 
   #add(id: string, folder: SessionFolder, record: SessionRecord, data: StoredSession["data"]): void {
@@ -294,6 +311,7 @@ export class UploadSessions {
     if (reply === undefined) this.#table.remove(session.id);
     else this.#table.end(session.id, reply, this.#options.clock.wall());
     this.#sessions.delete(session.id);
+    this.#leases.end(session.id);
     this.#gauge.set(this.#sessions.size);
   }
 

@@ -1,6 +1,8 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { VirtualClock } from "@ckmesh/testkit";
 import { describe, expect, it } from "vitest";
+import { LEASE_MS } from "../../src/bits/space-leases.js";
 import { refusedFile } from "./memory-intake.js";
 import { BITS, brokenAfter, CHALLENGE, startUploads } from "./upload-fixture.js";
 
@@ -286,6 +288,36 @@ describe("space for uploads", () => {
     expect((await uploads.fragment(third, 0, bytes(10), 400)).status).toBe(500);
     uploads.intake.held = 0;
     expect((await uploads.fragment(third, 0, bytes(10), 400)).status).toBe(200);
+  });
+});
+
+describe("two uploads that fit only one after the other", () => {
+  it("do not stop each other: the second gets disk full before its first byte, and goes on after the first", async () => {
+    const uploads = await startUploads({ bits: { stagingQuota: "1000" } });
+    const [first, second] = [await uploads.create(), await uploads.create()];
+    expect((await uploads.fragment(first, 0, bytes(300), 600)).status).toBe(200);
+    expect(await uploads.fragment(second, 0, bytes(10), 600)).toMatchObject({
+      status: 500,
+      headers: { "BITS-Error-Code": FULL, "BITS-Received-Content-Range": "0" },
+    });
+    expect((await uploads.fragment(first, 300, bytes(300), 600)).status).toBe(200);
+    expect((await uploads.close(first)).status).toBe(200);
+    expect((await uploads.fragment(second, 0, bytes(600), 600)).status).toBe(200);
+  });
+
+  it("give way to others while they are silent, and the last that began can go on", async () => {
+    const clock = new VirtualClock();
+    const uploads = await startUploads({ bits: { stagingQuota: "1000" }, clock });
+    const [first, second] = [await uploads.create(), await uploads.create()];
+    expect((await uploads.fragment(first, 0, bytes(300), 600)).status).toBe(200);
+    clock.advance(LEASE_MS);
+    expect((await uploads.fragment(second, 0, bytes(500), 600)).status).toBe(200);
+    expect((await uploads.fragment(first, 300, bytes(300), 600)).status, "300 + 600 are promised").toBe(500);
+    clock.advance(LEASE_MS);
+    expect((await uploads.fragment(first, 300, bytes(300), 600)).status, "500 + 600").toBe(500);
+    expect((await uploads.fragment(second, 500, bytes(100), 600)).status).toBe(200);
+    expect((await uploads.close(second)).status).toBe(200);
+    expect((await uploads.fragment(first, 300, bytes(300), 600)).status).toBe(200);
   });
 });
 
