@@ -31,8 +31,8 @@ export interface LanAnnouncerOptions {
   readonly interfaces?: () => readonly string[];
   /** Somebody in the LAN has this swarm. A hint: anybody may have sent it. */
   readonly found: (publicId: Uint8Array, peer: PeerAddress) => void;
-  /** Somebody in the LAN fetches over its WAN. A hint likewise. */
-  readonly heardWan?: (notice: WanNotice) => void;
+  /** Somebody in the LAN, at address `from`, fetches over its WAN. A hint likewise. */
+  readonly heardWan?: (notice: WanNotice, from: string) => void;
   /** The network; default real sockets. */
   readonly createPort?: (options: LanSocketsOptions) => LanPort;
 }
@@ -186,7 +186,7 @@ export class LanAnnouncer {
     try {
       if (isWanNotice(bytes)) {
         const notice = decodeWanNotice(bytes);
-        this.#tell(() => this.#options.heardWan?.(notice));
+        this.#tell(() => this.#options.heardWan?.(notice, from));
         return;
       }
       heard = decodeLanAnnouncement(bytes);

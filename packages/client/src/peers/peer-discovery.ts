@@ -154,8 +154,8 @@ export class PeerDiscovery {
       found: (swarm, peer) => {
         directory.found(swarm, "lan", [peer]);
       },
-      heardWan: (notice) => {
-        notices.heard(notice);
+      heardWan: (notice, from) => {
+        notices.heard(notice, from);
       },
     });
     const notices = new WanNotices({ clock, pacer: wan.pacer, lan, peerId: identity.peerIdHex, site });

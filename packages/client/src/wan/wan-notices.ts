@@ -33,9 +33,10 @@ export class WanNotices {
   }
 
   /** A notice came from the LAN, where anybody may send some: see `SiteNeighbours`. */
-  heard({ peerId, site, rate }: WanNotice): void {
+  heard({ peerId, site, rate }: WanNotice, from: string): void {
     const { pacer, clock } = this.#options;
-    if (peerId !== this.#peerId && site === this.#site) pacer.neighbour(peerId, rate, clock.now());
+    if (peerId === this.#peerId || site !== this.#site) return;
+    pacer.neighbour(peerId, rate, from, clock.now());
   }
 
   close(): void {

@@ -2,24 +2,32 @@ import type { WanMover } from "./wan-share.js";
 
 /** A neighbour that was not heard of for so long fetches no more; it speaks every second. */
 const LINGER_MS = 3500;
-/** Most that count: anybody in the LAN can invent some, and all of them leave this client its part. */
-const MAX_NEIGHBOURS = 16;
+/** Most that count: with more machines that fetch different images at a time, a site exceeds its cap. */
+const MAX_NEIGHBOURS = 64;
+/** Most of one address: whoever invents some leaves this client a seventeenth, unless it forges addresses, too. */
+const MAX_PER_ADDRESS = 16;
+
+interface Neighbour extends WanMover {
+  readonly at: number;
+  readonly address: string;
+}
 
 /**
  * Machines of the LAN that fetch over the same WAN for whatever image: their claims are heard only by who follows
  * the same one (site swarm rule 10).
  */
 export class SiteNeighbours {
-  readonly #heard = new Map<string, { readonly rate: number; readonly at: number }>();
+  readonly #heard = new Map<string, Neighbour>();
 
   /**
    * @param peerId hexadecimal, or its beginning
    * @param rate bytes per second that it gets; 0: not known yet
+   * @param address where that came from
    */
-  heard(peerId: string, rate: number, now: number): void {
+  heard(peerId: string, rate: number, address: string, now: number): void {
     this.#forget(now);
-    if (this.#heard.has(peerId) || this.#heard.size < MAX_NEIGHBOURS)
-      this.#heard.set(peerId, { rate, at: now });
+    if (this.#heard.has(peerId) || this.#hasRoom(address))
+      this.#heard.set(peerId, { rate, at: now, address });
   }
 
   /** Those that fetch now, but for those who are known by their claims. */
@@ -27,6 +35,11 @@ export class SiteNeighbours {
     this.#forget(now);
     const isClaimer = (beginning: string): boolean => [...claimers].some((id) => id.startsWith(beginning));
     return [...this.#heard].filter(([peerId]) => !isClaimer(peerId)).map(([, mover]) => mover);
+  }
+
+  #hasRoom(address: string): boolean {
+    if (this.#heard.size >= MAX_NEIGHBOURS) return false;
+    return [...this.#heard.values()].filter((other) => other.address === address).length < MAX_PER_ADDRESS;
   }
 
   #forget(now: number): void {

@@ -169,8 +169,8 @@ export class WanPacer {
   }
 
   /** A machine of the LAN said that it fetches, for whatever image; as `SiteNeighbours.heard`. */
-  neighbour(peerId: string, rate: number, now: number): void {
-    this.#neighbours.heard(peerId, rate, now);
+  neighbour(peerId: string, rate: number, address: string, now: number): void {
+    this.#neighbours.heard(peerId, rate, address, now);
   }
 
   /** What this client fetches now for all its swarms, bytes per second (0: not known yet); undefined: nothing. */

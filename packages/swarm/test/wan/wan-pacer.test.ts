@@ -22,6 +22,9 @@ function claimOf(claimer: string, state: "open" | "moving", rate: number, span =
   return known;
 }
 
+/** As a notice names a machine. */
+const noticeId = (n: number): string => n.toString(16).padStart(32, "0");
+
 /** A swarm whose claims a test sets. */
 class FakeSwarm implements PacedSwarm {
   readonly id: string;
@@ -77,19 +80,35 @@ describe("WanPacer", () => {
     const swarm = new FakeSwarm("a");
     pacer.join(swarm);
     swarm.others = [claimOf("b0".repeat(32), "moving", 0)];
-    pacer.neighbour("b0".repeat(16), 0, NOW);
+    pacer.neighbour("b0".repeat(16), 0, "10.0.0.2", NOW);
     expect(pacer.rateOf(swarm, NOW)).toBeCloseTo(USABLE / 2);
-    pacer.neighbour("c0".repeat(16), 0, NOW);
+    pacer.neighbour("c0".repeat(16), 0, "10.0.0.3", NOW);
     expect(pacer.rateOf(swarm, NOW)).toBeCloseTo(USABLE / 3);
     expect(pacer.rateOf(swarm, NOW + 4000)).toBeCloseTo(USABLE / 2);
   });
 
-  it("is left its part however many neighbours somebody invents", () => {
-    const pacer = new WanPacer(CAP);
+  it("is held by 65 machines together that follow as many images", () => {
+    const sum = Array.from({ length: 65 }, (_, own) => {
+      const pacer = new WanPacer(CAP);
+      const swarm = new FakeSwarm("a");
+      pacer.join(swarm);
+      for (let i = 0; i < 65; i++) if (i !== own) pacer.neighbour(noticeId(i), 0, `10.0.0.${i}`, NOW);
+      return pacer.rateOf(swarm, NOW);
+    }).reduce((a, b) => a + b, 0);
+    expect(sum).toBeCloseTo(USABLE);
+  });
+
+  it("is left its part however many neighbours somebody invents, at one address or at many", () => {
+    const [one, many] = [new WanPacer(CAP), new WanPacer(CAP)];
     const swarm = new FakeSwarm("a");
-    pacer.join(swarm);
-    for (let i = 0; i < 1000; i++) pacer.neighbour(i.toString(16).padStart(32, "0"), 0, NOW);
-    expect(pacer.rateOf(swarm, NOW)).toBeGreaterThan(USABLE / 20);
+    for (const pacer of [one, many]) pacer.join(swarm);
+    for (let i = 0; i < 1000; i++) {
+      one.neighbour(noticeId(i), 0, "10.0.0.2", NOW);
+      many.neighbour(noticeId(i), 0, `10.0.${i >> 8}.${i & 255}`, NOW);
+    }
+    one.neighbour("c0".repeat(16), 0, "10.0.0.3", NOW);
+    expect(one.rateOf(swarm, NOW)).toBeCloseTo(USABLE / 18);
+    expect(many.rateOf(swarm, NOW)).toBeCloseTo(USABLE / 65);
   });
 
   it("keeps the share of a mover whose claim has just ended, but not for long", () => {
