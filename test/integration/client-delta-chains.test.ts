@@ -4,7 +4,7 @@ import type { RunningClient, VersionStatus } from "@ckmesh/client";
 import { noMetrics, seededRandom, silentLogger } from "@ckmesh/core";
 import { systemClock } from "@ckmesh/runtime";
 import { startTracker, type Tracker } from "@ckmesh/tracker";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { countedBytes, Fixture, reached, versionOf } from "./client-fixture.js";
 import { swapFrames } from "./forged-index.js";
 
@@ -16,25 +16,36 @@ const HEAD_BYTES = 4096;
 /** Frames that differ in versions 2 and 3, and those that are new in version 2 and the same in 3. */
 const EDITED = { edited: 32, settled: 16 };
 
+const SITE = { allowOpenSwarm: true, site: "north", materialize: "off" as const };
+
+/** Versions 1 to 3 with a delta from each to the next, and the store of a client with version 1: made once. */
+let made: Fixture;
+beforeAll(async () => {
+  made = await Fixture.create();
+  await made.publish(1, 8);
+  await made.once("seed", SITE);
+  await made.publish(2, 8, { ...EDITED, deltas: [1] });
+  await made.publish(3, 8, { ...EDITED, deltas: [2] });
+}, 180_000);
+afterAll(async () => {
+  await made.close();
+});
+
 let fixture: Fixture;
 beforeEach(async () => {
   fixture = await Fixture.create();
+  await cp(join(made.dir, "www"), join(fixture.dir, "www"), { recursive: true });
+  fixture.origin.publish("Win11", 3);
 });
 afterEach(async () => {
   await fixture.close();
 });
 
-/** Versions 1 to 3 with a delta from each to the next; clients with these names hold version 1. */
+/** Clients that hold version 1. */
 async function twoBehind(...stores: readonly string[]): Promise<void> {
-  await fixture.publish(1, 8);
-  await fixture.once("seed", SITE);
-  for (const store of stores) await copyStore("seed", store);
-  await fixture.publish(2, 8, { ...EDITED, deltas: [1] });
-  await fixture.publish(3, 8, { ...EDITED, deltas: [2] });
-  fixture.origin.bytesOf.clear();
+  for (const store of stores)
+    await cp(join(made.store("seed"), "images"), join(fixture.store(store), "images"), { recursive: true });
 }
-
-const SITE = { allowOpenSwarm: true, site: "north", materialize: "off" as const };
 
 describe("a client two versions behind, where deltas lead from one version to the next", () => {
   it("updates with their bytes, asks for few names, and keeps none of them", async () => {
@@ -59,7 +70,7 @@ describe("a client two versions behind, where deltas lead from one version to th
     ]);
 
     const chain = wanBytes([version]);
-    await copyStore("seed", "b");
+    await twoBehind("b");
     await fixture.makeDelta(1, 3);
     const direct = wanBytes([versionOf(await fixture.once("b", SITE), 3)]);
     expect(chain / direct).toBeLessThanOrEqual(1.3);
@@ -69,7 +80,6 @@ describe("a client two versions behind, where deltas lead from one version to th
 describe("a client two versions behind takes plain frames, and keeps nothing of the deltas,", () => {
   it.each<[string, () => Promise<void>]>([
     ["when the first of them yields something else", () => swapFrames(www(FIRST))],
-    ["when the second one does", () => swapFrames(www(SECOND))],
     ["when the pack of the first is taken away", () => rm(www(FIRST))],
     ["when the first is not there at all", () => rm(www(`${FIRST}.index`))],
     ["when the version between is taken away", () => rm(www("Win11_2.ckm.index"))],
@@ -146,8 +156,7 @@ describe("a site", () => {
   }, 180_000);
 
   it("where another client holds the version between pays for the second delta only", async () => {
-    await twoBehind("a");
-    await copyStore("seed", "k");
+    await twoBehind("a", "k");
     fixture.origin.publish("Win11", 2);
     await fixture.once("k", SITE);
     fixture.origin.publish("Win11", 3);
@@ -177,9 +186,4 @@ function www(file: string): string {
 
 async function filesOf(store: string): Promise<readonly string[]> {
   return await readdir(join(fixture.store(store), "images", "Win11"));
-}
-
-async function copyStore(from: string, to: string): Promise<void> {
-  const images = (store: string): string => join(fixture.store(store), "images");
-  await cp(images(from), images(to), { recursive: true });
 }

@@ -95,11 +95,12 @@ class DeltaStep implements DeltaBase {
 
   async close(isKept: boolean): Promise<void> {
     this.stop();
-    this.#leave();
-    this.#leave = () => {};
     if (!isKept) this.#delta?.finish();
     await this.#delta?.close();
     await this.#swarm?.close();
+    // Only now: until then nobody else here may join it.
+    this.#leave();
+    this.#leave = () => {};
     while (this.#work.size > 0) await Promise.all(this.#work);
     await this.files.close();
     this.#noteBytes();
