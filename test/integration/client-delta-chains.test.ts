@@ -83,16 +83,20 @@ describe("a client two versions behind takes plain frames, and keeps nothing of 
     ["when the pack of the first is taken away", () => rm(www(FIRST))],
     ["when the first is not there at all", () => rm(www(`${FIRST}.index`))],
     ["when the version between is taken away", () => rm(www("Win11_2.ckm.index"))],
-  ])("%s", async (_, damage) => {
-    await twoBehind("a");
-    await damage();
-    const version = versionOf(await fixture.once("a", SITE), 3);
-    expect(version.state).toBe("active");
-    expect(await fixture.isIdentical("a", 3)).toBe(true);
-    expect(countedBytes(version)).toBe(version.needed);
-    expect((await filesOf("a")).filter((file) => /from|_2/.test(file))).toEqual([]);
-    expect(sent("Win11_2.ckm")).toBe(0);
-  }, 180_000);
+  ])(
+    "%s",
+    async (_, damage) => {
+      await twoBehind("a");
+      await damage();
+      const version = versionOf(await fixture.once("a", SITE), 3);
+      expect(version.state).toBe("active");
+      expect(await fixture.isIdentical("a", 3)).toBe(true);
+      expect(countedBytes(version)).toBe(version.needed);
+      expect((await filesOf("a")).filter((file) => /from|_2/.test(file))).toEqual([]);
+      expect(sent("Win11_2.ckm")).toBe(0);
+    },
+    180_000,
+  );
 });
 
 it("a client that ends between two deltas goes on with the second one", async () => {
@@ -130,10 +134,11 @@ describe("a site", () => {
     await tracker.close();
   });
 
+  const start = (store: string): Promise<RunningClient> =>
+    fixture.client(store, { ...SITE, tracker: tracker.urls[0] ?? "", once: false });
+
   /** What all of these clients spend on version 3. */
   async function update(stores: readonly string[]): Promise<readonly VersionStatus[]> {
-    const start = (store: string): Promise<RunningClient> =>
-      fixture.client(store, { ...SITE, tracker: tracker.urls[0] ?? "", once: false });
     const clients = await Promise.all(stores.map(start));
     await reached(clients, 3);
     const versions = clients.map((client) => versionOf(client.status(), 3));

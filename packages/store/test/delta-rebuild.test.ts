@@ -1,6 +1,17 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFile, cp, mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
+import {
+  copyFile,
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  truncate,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MIB, type Run, silentLogger } from "@ckmesh/core";
@@ -313,7 +324,11 @@ describe("deltas in the store", () => {
     const folder = opened.store.folder("Win");
     const deltas = async (): Promise<readonly string[]> =>
       (await readdir(folder)).filter((file) => file.includes("from")).toSorted();
-    for (const file of ["Win_1.from_4.ckm.partial", "Win_9.from_1.ckm.have", "Win_9.from_1.ckm.step.index.partial"])
+    for (const file of [
+      "Win_1.from_4.ckm.partial",
+      "Win_9.from_1.ckm.have",
+      "Win_9.from_1.ckm.step.index.partial",
+    ])
       await writeFile(join(folder, file), "");
     await closeAll(opened);
     const store = await openStore(opened.store.dir);

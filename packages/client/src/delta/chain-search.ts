@@ -55,7 +55,7 @@ async function headsOf(
   chain: readonly KnownDelta[] | undefined,
   search: DeltaSearch,
 ): Promise<readonly DeltaHeadBlock[] | undefined> {
-  return chain === undefined ? undefined : (await walk(chain.toReversed(), search));
+  return chain === undefined ? undefined : await walk(chain.toReversed(), search);
 }
 
 /** Asks for one after the other, the last one first, as long as all are there and do not take too much. */

@@ -54,7 +54,8 @@ export async function findDirect(search: DeltaSearch): Promise<FoundDelta | unde
   for (const base of search.bases.slice(0, MAX_BASES)) {
     const found = await fetchDeltaHead(target.signed.head.version, base.signed.head.version, search);
     if (found === undefined) continue;
-    if (isUsable(search, () => checkUse([found], [base.signed, target.signed], search))) return { ...found, base };
+    if (isUsable(search, () => checkUse([found], [base.signed, target.signed], search)))
+      return { ...found, base };
   }
   return undefined;
 }

@@ -82,7 +82,7 @@ class DeltaStep implements DeltaBase {
 
   /** What needed them comes as it is: they are not worth fetching again. */
   damaged(runs: readonly Run[]): void {
-    this.#run(this.files.recheck(runs).then(() => {}));
+    this.#run(this.#drop(runs));
   }
 
   stop(): void {
@@ -269,6 +269,10 @@ class DeltaStep implements DeltaBase {
     this.#tellBrought(true);
   }
 
+  async #drop(runs: readonly Run[]): Promise<void> {
+    await this.files.recheck(runs);
+  }
+
   /** While peers offer all that is missing of the target, nothing of the step has to come over the WAN. */
   #look(): void {
     const { isNeeded, isShort } = this.#use;
@@ -287,7 +291,10 @@ class DeltaStep implements DeltaBase {
   /** A step is never needed: plain frames bring the same, and take less room. */
   #fault(err: AppError): void {
     if (this.#isStopped) return;
-    this.#use.logger.warn({ err, version: this.files.signed.head.version }, "way over several deltas dropped");
+    this.#use.logger.warn(
+      { err, version: this.files.signed.head.version },
+      "way over several deltas dropped",
+    );
     this.#lost();
   }
 

@@ -1,4 +1,4 @@
-import { AppError, Bitfield, isAppError, type Logger, type Run } from "@ckmesh/core";
+import { AppError, Bitfield, isAppError, type Run } from "@ckmesh/core";
 import type { DeltaFiles, ImageRows, RebuiltFrames } from "@ckmesh/store";
 import { type DeltaEffect, type DeltaEvent, DeltaMachine } from "@ckmesh/swarm";
 import { asAppError } from "../as-app-error.js";
@@ -323,10 +323,11 @@ export class DeltaVersion {
   /** Frames of the target that are not held. */
   #missing(): readonly Run[] {
     const { target, wanted } = this.#options;
-    const missing = [...target.have.runs(false, target.table.layout.pieceRows)];
-    return wanted === undefined
-      ? missing
-      : missing.flatMap(({ first, count }) => [...wanted.runs(true, first, count)]);
+    const missing: Run[] = [];
+    for (const run of target.have.runs(false, target.table.layout.pieceRows))
+      if (wanted === undefined) missing.push(run);
+      else missing.push(...wanted.runs(true, run.first, run.count));
+    return missing;
   }
 
   #noteBytes(files: DeltaFiles): void {

@@ -84,7 +84,8 @@ export class IndexCarry {
     const { table, have } = this.#files;
     const rows = new Bitfield(table.layout.rows);
     for (const section of table.head.sections) {
-      const run = this.#isWanted(section.kind) && isMeant(section) ? table.layout.section(section.kind) : undefined;
+      const run =
+        this.#isWanted(section.kind) && isMeant(section) ? table.layout.section(section.kind) : undefined;
       if (run === undefined) continue;
       for (let row = run.first; row < run.first + run.count; row++) if (!have.has(row)) rows.add(row);
     }

@@ -5,7 +5,9 @@ import { outcome } from "../outcome.js";
 /** Frames of 16 sectors. */
 const base = { count: 10, sectors: 160, frameOf: (sector: number): number => Math.floor(sector / 16) };
 
-function refs(...records: (readonly [frame: number, ...runs: (readonly [first: number, count: number])[]])[]) {
+function refs(
+  ...records: (readonly [frame: number, ...runs: (readonly [first: number, count: number])[]])[]
+) {
   const writer = new DeltaRefsWriter();
   for (const [frame, ...runs] of records)
     writer.add(

@@ -136,7 +136,8 @@ export class ImageStore {
    */
   async openStep(image: string, version: number, headBlock: Uint8Array): Promise<StepFiles> {
     const { head } = decodeHead(headBlock);
-    if (head.name !== image) throw new AppError("ERR_INDEX_INVALID", `a version of ${head.name}, not of ${image}`);
+    if (head.name !== image)
+      throw new AppError("ERR_INDEX_INVALID", `a version of ${head.name}, not of ${image}`);
     const folder = this.folder(image);
     const paths = stepPaths(folder, image, version, head.version);
     // There a file takes all of its size at once.
