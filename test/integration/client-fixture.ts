@@ -10,13 +10,15 @@ import {
   startClient,
   type VersionStatus,
 } from "@ckmesh/client";
-import { noMetrics, seededRandom, silentLogger } from "@ckmesh/core";
+import { noMetrics, type Random, type Run, seededRandom, silentLogger } from "@ckmesh/core";
 import { createLogger, systemClock } from "@ckmesh/runtime";
 import { indexOpaquePack, makeDelta, packImage } from "@ckmesh/store";
 import { expect, vi } from "vitest";
 import { StaticOrigin } from "./static-origin.js";
 
 const MIB = 1024 * 1024;
+/** Not the number of a version. */
+const SETTLED_SEED = 1_000_000;
 
 /** A folder served by a stock web server, and clients with stores beside it. */
 export class Fixture {
@@ -37,8 +39,8 @@ export class Fixture {
 
   /**
    * Packs a disk of `mib` MiB that only the seed decides, and publishes it. `changed` frames differ from version to
-   * version in one sector, `renewed` ones in every byte, `edited` ones in an eighth of every sector. `deltas` are
-   * made from these versions.
+   * version in one sector, `renewed` ones in every byte, `edited` ones in an eighth of every sector; `settled` ones
+   * behind them as `edited` ones, but alike in all versions that have them. `deltas` are made from these versions.
    */
   async publish(
     version: number,
@@ -47,6 +49,7 @@ export class Fixture {
       changed?: number;
       renewed?: number;
       edited?: number;
+      settled?: number;
       deltas?: readonly number[];
       name?: string;
       signer?: KeyObject;
@@ -60,9 +63,9 @@ export class Fixture {
     const random = seededRandom(version);
     for (let at = 0; at < (options.renewed ?? 0) * 65_536; at += 4)
       bytes.writeUInt32LE(Math.floor(random.next() * 2 ** 32), at);
-    for (let sector = 0; sector < (options.edited ?? 0) * 16; sector++)
-      for (let at = 2048; at < 2560; at += 4)
-        bytes.writeUInt32LE(Math.floor(random.next() * 2 ** 32), sector * 4096 + at);
+    const edited = options.edited ?? 0;
+    edit(bytes, { first: 0, count: edited }, random);
+    edit(bytes, { first: edited, count: options.settled ?? 0 }, seededRandom(SETTLED_SEED));
     await writeFile(disk, bytes);
     const www = join(this.dir, "www");
     await packImage({
@@ -197,6 +200,13 @@ async function digest(path: string): Promise<string> {
   return createHash("sha256")
     .update(await readFile(path))
     .digest("hex");
+}
+
+/** Changes an eighth of every sector of these frames. */
+function edit(bytes: Buffer, { first, count }: Run, random: Random): void {
+  for (let sector = first * 16; sector < (first + count) * 16; sector++)
+    for (let at = 2048; at < 2560; at += 4)
+      bytes.writeUInt32LE(Math.floor(random.next() * 2 ** 32), sector * 4096 + at);
 }
 
 /** Half of it does not compress, a quarter does, a quarter is empty. */

@@ -2,8 +2,8 @@ import { AppError, Fields, isAppError } from "@ckmesh/core";
 import { parseImageName } from "@ckmesh/image";
 import type { OriginSource } from "./rows/origin-rows.js";
 
-const PATH = "/ckmesh/catalogue";
-const MAX_IMAGES = 10_000;
+export const CATALOGUE_PATH = "/ckmesh/catalogue";
+export const MAX_IMAGES = 10_000;
 
 /**
  * Names of all images that this client may read at the origin.
@@ -13,7 +13,7 @@ const MAX_IMAGES = 10_000;
 export async function fetchCatalogue(origin: OriginSource, signal: AbortSignal): Promise<readonly string[]> {
   let answer: unknown;
   try {
-    answer = await origin.fetchJson(PATH, signal);
+    answer = await origin.fetchJson(CATALOGUE_PATH, signal);
   } catch (err) {
     const isStock = isAppError(err, "ERR_IMAGE_NOT_FOUND") || isAppError(err, "ERR_ORIGIN_INVALID");
     if (!isStock) throw err;

@@ -66,6 +66,7 @@ export {
 export { FingerprintList } from "./delta/fingerprints.js";
 export { framesMissingFrom } from "./delta/missing-frames.js";
 export { ReferenceSearch } from "./delta/reference-search.js";
+export { referredFrames } from "./delta/referred-frames.js";
 export { DiskExtents, type ExtentArrays } from "./disk-extents.js";
 export { type DiskFile, describeDiskFile, type ForeignFormat, foreignFormat } from "./disk-file.js";
 export { type DiskShape, diskPages, diskSectors, gridPad, pageBytes } from "./disk-grid.js";

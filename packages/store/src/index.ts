@@ -1,6 +1,7 @@
 export { DeltaFiles } from "./delta/delta-files.js";
 export { DeltaRebuild, type DeltaRebuildOptions, type RebuiltFrames } from "./delta/delta-rebuild.js";
 export { type DeltaOptions, type DeltaResult, makeDelta } from "./delta/make-delta.js";
+export { StepFiles } from "./delta/step-files.js";
 export { type DeltaVerifyResult, verifyDelta } from "./delta/verify-delta.js";
 export { type DiskBase, type DiskPaths, openDiskBase } from "./disk/disk-base.js";
 export type { UnpackFormat } from "./disk/disk-layout.js";
@@ -33,7 +34,7 @@ export {
   type WastedBytes,
 } from "./versions/image-record.js";
 export { ImageStore, packKey } from "./versions/image-store.js";
-export { RowFiles } from "./versions/row-files.js";
+export { type ImageRows, RowFiles } from "./versions/row-files.js";
 export { NO_SOURCE_BYTES, ROW_SOURCES, type RowSource, type SourceBytes } from "./versions/row-source.js";
 export { RowTable } from "./versions/row-table.js";
 export { restorePack, shedPack } from "./versions/shed-pack.js";

@@ -1,6 +1,17 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFile, cp, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import {
+  copyFile,
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  truncate,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MIB, type Run, silentLogger } from "@ckmesh/core";
@@ -313,7 +324,11 @@ describe("deltas in the store", () => {
     const folder = opened.store.folder("Win");
     const deltas = async (): Promise<readonly string[]> =>
       (await readdir(folder)).filter((file) => file.includes("from")).toSorted();
-    for (const file of ["Win_1.from_4.ckm.partial", "Win_9.from_1.ckm.have"])
+    for (const file of [
+      "Win_1.from_4.ckm.partial",
+      "Win_9.from_1.ckm.have",
+      "Win_9.from_1.ckm.step.index.partial",
+    ])
       await writeFile(join(folder, file), "");
     await closeAll(opened);
     const store = await openStore(opened.store.dir);
@@ -322,6 +337,33 @@ describe("deltas in the store", () => {
     await store.removeVersion("Win", 2);
     expect(await deltas()).toEqual(["Win_1.from_4.ckm.partial"]);
   });
+});
+
+it("a step keeps its rows over a restart, takes no more room than they do, is no version, and goes with its delta", async () => {
+  const opened = await open(await copyMade());
+  const { store, base, folder } = opened;
+  const block = await headOf(folder, BASE);
+  const step = await store.openStep("Win", 2, block);
+  const { pieceRows } = base.table.layout;
+  for (let row = 0; row <= pieceRows; row += 1)
+    await step.write({ first: row, count: 1 }, await base.read({ first: row, count: 1 }), "peers");
+  const { bytes } = step;
+  await step.close();
+  await opened.delta.close();
+
+  const again = await store.openStep("Win", 2, block);
+  onTestFinished(async () => await again.close());
+  expect([again.have.count, again.bytes]).toEqual([pieceRows + 1, bytes]);
+  expect(await again.read(rowOf(base, 0))).toEqual(await base.read(rowOf(base, 0)));
+  const { blocks } = await stat(again.paths.packPartial);
+  expect(blocks * 512).toBeLessThan(base.signed.head.pack.length / 4);
+  expect((await store.versions("Win")).map(({ version, isComplete }) => [version, isComplete])).toEqual([
+    [2, false],
+    [1, true],
+  ]);
+  await again.close();
+  await store.removeDelta("Win", 2, 1);
+  expect((await readdir(store.folder("Win"))).filter((file) => file.includes("from"))).toEqual([]);
 });
 
 /** The row of a frame. */

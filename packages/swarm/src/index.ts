@@ -1,4 +1,5 @@
 export type { UnsignedClaim } from "./claims/claim-announcer.js";
+export { DELTA_NEED_LOOK_MS, DELTA_REFUSED_MS } from "./constants.js";
 export { type DeltaEffect, type DeltaEvent, DeltaMachine } from "./delta-machine.js";
 export { type DonorEffect, type DonorEvent, DonorMachine } from "./donor-machine.js";
 export { Backoff } from "./links/backoff.js";

@@ -1,41 +1,21 @@
-import { AppError, Bitfield, isAppError, type Logger, type Run } from "@ckmesh/core";
-import type { DeltaFiles, RebuiltFrames, VersionFiles } from "@ckmesh/store";
+import { AppError, Bitfield, isAppError, type Run } from "@ckmesh/core";
+import type { DeltaFiles, ImageRows, RebuiltFrames } from "@ckmesh/store";
 import { type DeltaEffect, type DeltaEvent, DeltaMachine } from "@ckmesh/swarm";
 import { asAppError } from "../as-app-error.js";
-import type { ClientContext } from "../client-context.js";
 import type { LocalPlan } from "../local/local-plan.js";
 import { joinSwarm, listSwarm, swarmBasics } from "../peers/peer-swarm.js";
+import { NO_RATE } from "../status.js";
 import { VersionSwarm } from "../version/version-swarm.js";
-import type { Waste } from "../version/waste.js";
+import type { DeltaBase } from "./delta-base.js";
 import { deltaOriginRows } from "./delta-origin-rows.js";
-import { type FoundDelta, findDelta, isRefusal } from "./delta-search.js";
-import type { DeltaTally } from "./delta-tally.js";
+import { type FoundDelta, isRefusal } from "./delta-search.js";
+import type { DeltaVersionOptions } from "./delta-version-options.js";
 import { DeltaYield } from "./delta-yield.js";
-
-export interface DeltaVersionOptions {
-  readonly context: ClientContext;
-  /** The version that is fetched. */
-  readonly target: VersionFiles;
-  /** Complete older versions of the image, newest first. */
-  readonly bases: readonly VersionFiles[];
-  readonly swarm: Pick<VersionSwarm, "step" | "donate" | "isOffered" | "isSettled" | "peers">;
-  /** False: the origin only, no peers. */
-  readonly swarms: boolean;
-  readonly waste: Waste;
-  readonly tally: DeltaTally;
-  readonly logger: Logger;
-  readonly onProgress: () => void;
-  /** Frames of the target are no longer held back for a delta. */
-  readonly onReleased: () => void;
-  /** Frames of a base seem to be damaged. */
-  readonly onDamaged: (base: VersionFiles, runs: readonly Run[]) => void;
-  /** The work on the target cannot go on: full disk. */
-  readonly onFault: (err: AppError) => void;
-}
 
 /** A delta that was found, and what moves its rows. */
 interface OpenDelta {
   readonly found: FoundDelta;
+  readonly base: DeltaBase;
   readonly files: DeltaFiles;
   readonly swarm: VersionSwarm;
   readonly leave: () => void;
@@ -70,8 +50,12 @@ export class DeltaVersion {
 
   /** Bytes per second of its rows. */
   get rate(): { readonly peers: number; readonly origin: number } {
-    const swarm = this.#open?.swarm;
-    return { peers: swarm?.peersRate.rate ?? 0, origin: swarm?.originRate.rate ?? 0 };
+    if (this.#open === undefined) return NO_RATE;
+    const { swarm, base } = this.#open;
+    return {
+      peers: swarm.peersRate.rate + base.rate.peers,
+      origin: swarm.originRate.rate + base.rate.origin,
+    };
   }
 
   /** The frame table of the target is known, and these of its rows lie on this machine. */
@@ -112,11 +96,10 @@ export class DeltaVersion {
   }
 
   async #search(): Promise<void> {
-    const { context, target, bases, logger } = this.#options;
+    const { target, find, logger } = this.#options;
     const missingBytes = this.#missing().reduce((sum, run) => sum + target.table.runLength(run), 0);
     try {
-      const { signal } = this.#abort;
-      const found = await findDelta({ context, target, bases, missingBytes, logger, signal });
+      const found = await find(missingBytes, this.#abort.signal);
       if (found === undefined) this.#step({ type: "searched", result: "none" });
       else if (!this.#machine.isEnded) await this.#join(found);
     } catch (err) {
@@ -130,9 +113,14 @@ export class DeltaVersion {
 
   async #join(found: FoundDelta): Promise<void> {
     const { context, waste, swarms, logger } = this.#options;
-    const { base } = found;
-    const files = await context.store.openDelta(base.signed.head.name, found.block);
-    logger.info({ from: base.signed.head.version, rows: files.table.layout.rows }, "delta found");
+    const { name, version, base: from } = found.signed.head;
+    const files = await context.store.openDelta(name, found.block);
+    const base = await this.#openBase(found).catch(async (err: unknown) => {
+      await files.close();
+      await context.store.removeDelta(name, version, from.version);
+      throw err;
+    });
+    logger.info({ from: from.version, rows: files.table.layout.rows }, "delta found");
     const indexHeld = new Promise<void>((resolve) => {
       this.#tellIndexHeld = resolve;
     });
@@ -162,7 +150,7 @@ export class DeltaVersion {
       },
     });
     const leave = swarms ? listSwarm(context, files, swarm) : () => {};
-    this.#open = { found, files, swarm, leave };
+    this.#open = { found, base, files, swarm, leave };
     this.#noteBytes(files);
     if (this.#machine.isEnded) {
       this.#leave();
@@ -175,14 +163,27 @@ export class DeltaVersion {
     if (files.isIndexComplete) this.#tellIndexHeld();
   }
 
+  async #openBase(found: FoundDelta): Promise<DeltaBase> {
+    const { openBase, target } = this.#options;
+    return await openBase(found.base, {
+      ...this.#options,
+      lacks: (row) => !target.have.has(row) && !this.#local.has(row),
+      isShort: () => this.#isShort(),
+    });
+  }
+
   /** The index of the delta is here. @throws {AppError} ERR_INDEX_INVALID when it does not fit the versions */
-  async #fit(files: DeltaFiles, base: VersionFiles): Promise<LocalPlan> {
+  async #fit(files: DeltaFiles, base: DeltaBase): Promise<LocalPlan> {
     const none: LocalPlan = { rows: noRows(files), wanted: noRows(files), copy: async () => {} };
     if (this.#machine.isEnded) return none;
+    if (!(await base.bring(files))) this.#step({ type: "end" });
+    if (this.#machine.isEnded) return none;
+    const { target, wanted: rows } = this.#options;
     const found = await DeltaYield.open({
       delta: files,
-      base,
-      target: this.#options.target,
+      base: base.files,
+      target,
+      ...(rows !== undefined && { wanted: rows }),
       onApplied: (ks, result) => this.#applied(files, base, ks, result),
       onError: (err) => this.#failed(asAppError(err)),
     });
@@ -210,8 +211,8 @@ export class DeltaVersion {
     this.#yield?.came(runs);
   }
 
-  #applied(files: DeltaFiles, base: VersionFiles, ks: Uint32Array, result: RebuiltFrames): void {
-    const { swarm, onProgress, onDamaged } = this.#options;
+  #applied(files: DeltaFiles, base: DeltaBase, ks: Uint32Array, result: RebuiltFrames): void {
+    const { swarm, onProgress } = this.#options;
     const { stored, badDelta, badBase, damaged } = result;
     if (stored.length > 0) swarm.step({ type: "stored", runs: stored, source: "local" });
     onProgress();
@@ -220,7 +221,7 @@ export class DeltaVersion {
     for (const k of badBase) this.#useless.add(k);
     if (badBase.length > 0) this.#holdYielded();
     this.#targetElsewhere(this.#yield?.targetRuns(ks), false);
-    if (damaged.base.length > 0) onDamaged(base, damaged.base);
+    if (damaged.base.length > 0) base.damaged(damaged.base);
     if (damaged.delta.length > 0) this.#run(this.#recheck(files, damaged.delta));
     if (badDelta.length === 0) return;
     const { name, version } = files.signed.head;
@@ -268,7 +269,7 @@ export class DeltaVersion {
   #carryOut(effect: DeltaEffect): void {
     switch (effect.type) {
       case "hold":
-        if (effect.rows === "all-frames") this.#options.swarm.donate("all", true);
+        if (effect.rows === "all-frames") this.#options.swarm.donate(this.#options.wanted ?? "all", true);
         else if (effect.rows === "yielded") this.#holdYielded();
         else this.#options.onReleased();
         return;
@@ -298,7 +299,8 @@ export class DeltaVersion {
 
   /** What a row of the delta would yield is here, or on offer at peers: it need not cross the WAN. */
   #isSuperfluous(deltaRow: number): boolean {
-    const { target, swarm } = this.#options;
+    const { target, swarm, isNeeded } = this.#options;
+    if (isNeeded?.() === false) return true;
     const row = this.#yield?.targetRow(deltaRow);
     return row !== undefined && (target.have.has(row) || this.#local.has(row) || swarm.isOffered(row));
   }
@@ -320,8 +322,12 @@ export class DeltaVersion {
 
   /** Frames of the target that are not held. */
   #missing(): readonly Run[] {
-    const { have, table } = this.#options.target;
-    return [...have.runs(false, table.layout.pieceRows)];
+    const { target, wanted } = this.#options;
+    const missing: Run[] = [];
+    for (const run of target.have.runs(false, target.table.layout.pieceRows))
+      if (wanted === undefined) missing.push(run);
+      else missing.push(...wanted.runs(true, run.first, run.count));
+    return missing;
   }
 
   #noteBytes(files: DeltaFiles): void {
@@ -337,11 +343,13 @@ export class DeltaVersion {
     this.#open = undefined;
   }
 
-  async #shut({ found, files, swarm, leave }: OpenDelta): Promise<void> {
+  async #shut({ found, base: start, files, swarm, leave }: OpenDelta): Promise<void> {
     leave();
+    start.stop();
     await swarm.close();
     await this.#yield?.close();
     await files.close();
+    await start.close(this.#isKept);
     this.#noteBytes(files);
     const { name, version, base } = found.signed.head;
     if (!this.#isKept) await this.#options.context.store.removeDelta(name, version, base.version);
@@ -357,6 +365,6 @@ export class DeltaVersion {
   }
 }
 
-function noRows({ table }: Pick<VersionFiles, "table"> | Pick<DeltaFiles, "table">): Bitfield {
+function noRows({ table }: Pick<ImageRows, "table"> | Pick<DeltaFiles, "table">): Bitfield {
   return new Bitfield(table.layout.rows);
 }

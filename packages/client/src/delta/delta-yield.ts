@@ -1,13 +1,15 @@
-import type { Run } from "@ckmesh/core";
-import { type DeltaFiles, DeltaRebuild, type RebuiltFrames, type VersionFiles } from "@ckmesh/store";
+import type { Bitfield, Run } from "@ckmesh/core";
+import { type DeltaFiles, DeltaRebuild, type ImageRows, type RebuiltFrames } from "@ckmesh/store";
 import { DeltaApply } from "./delta-apply.js";
 
 export interface DeltaYieldOptions {
   /** Its whole index is held. */
   readonly delta: DeltaFiles;
-  readonly base: VersionFiles;
+  readonly base: ImageRows;
   /** Its frame table is known. */
-  readonly target: VersionFiles;
+  readonly target: ImageRows;
+  /** Rows of the target that are wanted; undefined: all. */
+  readonly wanted?: Bitfield;
   /** What came of frames `ks` of the delta. */
   readonly onApplied: (ks: Uint32Array, result: RebuiltFrames) => void;
   readonly onError: (err: unknown) => void;
@@ -44,8 +46,9 @@ export class DeltaYield {
 
   /** Frames of the delta that yield something here that is missing. */
   *useful(): Generator<number> {
+    const { target, wanted } = this.#options;
     for (const [k, row] of this.#rows.entries())
-      if (!this.#options.target.have.has(row) && this.#rebuild.canRebuild(k)) yield k;
+      if (!target.have.has(row) && wanted?.has(row) !== false && this.#rebuild.canRebuild(k)) yield k;
   }
 
   /** The row of the target that a row of the delta yields; undefined for pieces of its index. */

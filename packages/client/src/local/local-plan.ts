@@ -1,5 +1,5 @@
 import { Bitfield, isAppError, type Logger, MIB, type Run, rowBlocks } from "@ckmesh/core";
-import { type ImageStore, packKey, type VersionFiles } from "@ckmesh/store";
+import type { ImageRows, ImageStore } from "@ckmesh/store";
 import { RowAssembler } from "../rows/row-assembler.js";
 
 /** Frames that local packs seem to hold. */
@@ -17,10 +17,10 @@ const LOOKUP_BATCH = 1000;
 const READ_BYTES = MIB;
 
 export interface LocalPlanOptions {
-  readonly files: VersionFiles;
+  readonly files: ImageRows;
   readonly store: Pick<ImageStore, "hints">;
   /** An open version by its name in the hints; undefined when it is not there any more. */
-  readonly openPack: (pack: string) => VersionFiles | undefined;
+  readonly openPack: (pack: string) => ImageRows | undefined;
   readonly logger: Logger;
 }
 
@@ -28,9 +28,8 @@ export interface LocalPlanOptions {
 export async function planLocal(options: LocalPlanOptions, missing: Bitfield): Promise<LocalPlan> {
   const { files, store } = options;
   const { frames } = files;
-  const { layout, head } = files.table;
+  const { layout } = files.table;
   const rows = new Bitfield(layout.rows);
-  const self = packKey(head.name, head.version);
   const packs: string[] = [];
   const packOf = new Uint16Array(layout.frameRows);
   const offsetOf = new Float64Array(layout.frameRows);
@@ -42,8 +41,9 @@ export async function planLocal(options: LocalPlanOptions, missing: Bitfield): P
       const hints = await store.hints.find(hashes);
       for (const [i, hint] of hints.entries()) {
         const frame = row - layout.pieceRows + i;
-        if (hint === undefined || hint.pack === self || hint.length !== frames.packedLength(frame)) continue;
-        if (options.openPack(hint.pack) === undefined) continue;
+        if (hint === undefined || hint.length !== frames.packedLength(frame)) continue;
+        const source = options.openPack(hint.pack);
+        if (source === undefined || source === files) continue;
         let pack = packs.indexOf(hint.pack);
         if (pack < 0) pack = packs.push(hint.pack) - 1;
         packOf[frame] = pack;

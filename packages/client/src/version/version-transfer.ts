@@ -1,6 +1,8 @@
 import { type AppError, Bitfield, type Logger, type Run } from "@ckmesh/core";
 import { canPackFor, type VersionFiles } from "@ckmesh/store";
 import type { ClientContext } from "../client-context.js";
+import { findDelta } from "../delta/chain-search.js";
+import { openDeltaBase } from "../delta/delta-step.js";
 import type { DeltaTally } from "../delta/delta-tally.js";
 import { DeltaVersion } from "../delta/delta-version.js";
 import { DonorVersion, needsDonor } from "../donor/donor-version.js";
@@ -131,7 +133,9 @@ export class VersionTransfer {
     this.#delta = new DeltaVersion({
       context,
       target: files,
-      bases: older,
+      find: (missingBytes, signal) =>
+        findDelta({ context, target: files, bases: older, missingBytes, logger, signal }),
+      openBase: openDeltaBase,
       swarm: this.swarm,
       swarms: swarms && (context.isOriginPrivate || context.peers.allowOpenSwarm),
       waste,

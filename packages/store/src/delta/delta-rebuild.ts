@@ -5,8 +5,7 @@ import { shareCopy } from "../files/buffer-pool.js";
 import type { PackSetup } from "../image-tasks.js";
 import { runOrdered } from "../ordered-tasks.js";
 import { packFacts } from "../pack/pack-file.js";
-import type { RowFiles } from "../versions/row-files.js";
-import type { VersionFiles } from "../versions/version-files.js";
+import type { ImageRows, RowFiles } from "../versions/row-files.js";
 import type { DeltaFiles } from "./delta-files.js";
 import { type AppliedFrames, DELTA_FRAMES_PER_TASK } from "./delta-tasks.js";
 import { DeltaThreads } from "./delta-threads.js";
@@ -15,9 +14,9 @@ export interface DeltaRebuildOptions {
   /** Its whole index is held. */
   readonly delta: DeltaFiles;
   /** The version that it starts from. */
-  readonly base: VersionFiles;
+  readonly base: ImageRows;
   /** The version that it leads to; its frame table is known. */
-  readonly target: VersionFiles;
+  readonly target: ImageRows;
   /** By default as many as there are cores, at most 4. */
   readonly threads?: number;
 }

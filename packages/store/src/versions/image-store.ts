@@ -4,6 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import { AppError, type Clock, formatBytes, type Logger, MIB } from "@ckmesh/core";
 import { decodeDeltaHead, decodeHead, type HeadCommon, indexLength, packFileName } from "@ckmesh/image";
 import { DeltaFiles } from "../delta/delta-files.js";
+import { StepFiles } from "../delta/step-files.js";
 import { deltaFileNames } from "../delta/stored-deltas.js";
 import { canCloneIn } from "../disk/clone-file.js";
 import { diskStampPath } from "../disk/disk-stamp.js";
@@ -12,7 +13,7 @@ import { isTemporaryName } from "../files/temporary-file.js";
 import { writeAtomic } from "../files/write-atomic.js";
 import { FrameHints } from "../pack/frame-hints.js";
 import { type ImageRecord, loadImageRecord, saveImageRecord } from "./image-record.js";
-import { deltaPaths, type VersionPaths, versionPaths } from "./store-layout.js";
+import { deltaPaths, stepPaths, type VersionPaths, versionPaths } from "./store-layout.js";
 import {
   imageFolder,
   listImages,
@@ -37,6 +38,7 @@ export interface StoreOptions {
  * hints/                      level: rebuildable hints, and the lock
  * images/NAME/NAME_n.ckm(.index)      proven · .partial (.have, .sources) while they come
  * images/NAME/NAME_n.from_m.ckm….partial (.have, .sources)   a delta, until version n is complete
+ * images/NAME/NAME_n.from_k.ckm.step….partial (.have, .sources)   what it needs of version k, where k is not here
  * images/NAME/state.json              the record of the image · active: the pointer that others may read
  * ```
  */
@@ -127,10 +129,30 @@ export class ImageStore {
     return await DeltaFiles.open({ folder, headBlock, ...this.#options });
   }
 
-  /** Removes the delta from version `from` to `version`, as far as it is there. The caller has closed it. */
+  /**
+   * Opens (or begins) the step from which the delta to `version` starts. Of the rows only those are written that it
+   * needs; room for them is for the caller to require, as soon as they are known.
+   * @throws {AppError} ERR_STORE_FULL, ERR_INDEX_INVALID, ERR_FORMAT_UNSUPPORTED
+   */
+  async openStep(image: string, version: number, headBlock: Uint8Array): Promise<StepFiles> {
+    const { head } = decodeHead(headBlock);
+    if (head.name !== image)
+      throw new AppError("ERR_INDEX_INVALID", `a version of ${head.name}, not of ${image}`);
+    const folder = this.folder(image);
+    const paths = stepPaths(folder, image, version, head.version);
+    // There a file takes all of its size at once.
+    if (process.platform === "win32")
+      await this.#makeRoom(head, paths, `the step at ${image} version ${head.version}`);
+    return await StepFiles.open({ folder, version, headBlock, ...this.#options });
+  }
+
+  /** Removes the delta from version `from` to `version` and its step, as far as they are there. The caller has closed them. */
   async removeDelta(image: string, version: number, from: number): Promise<void> {
-    for (const path of Object.values(deltaPaths(this.folder(image), image, version, from)))
-      await rm(path, { force: true });
+    const folder = this.folder(image);
+    const files = [deltaPaths, stepPaths].flatMap((paths) =>
+      Object.values(paths(folder, image, version, from)),
+    );
+    for (const path of files) await rm(path, { force: true });
   }
 
   /** @throws {AppError} ERR_STORE_FULL when less than `bytes` and a reserve are free */
@@ -154,11 +176,13 @@ export class ImageStore {
   /** Removes a version and all that belongs to it, deltas to it too. The caller has closed it and it is not the active one. */
   async removeVersion(image: string, version: number, disk?: string): Promise<void> {
     const paths = versionPaths(this.folder(image), image, version);
+    const isUnfinished = (await statOrNone(paths.indexPartial)) !== undefined;
     await this.hints.remove(packKey(image, version));
     const diskPath = disk === undefined ? undefined : join(this.folder(image), disk);
     const disks = diskPath === undefined ? [] : [diskPath, diskStampPath(diskPath)];
     for (const path of [...Object.values(paths), ...disks]) await rm(path, { force: true });
-    await this.#removeDeltas(image, new Set([version]));
+    // Those to lower versions were steps on the way to an unfinished one.
+    await this.#removeDeltas(image, (to) => to === version || (isUnfinished && to < version));
   }
 
   /** Notes the frames of a complete version as sources for others. */
@@ -196,21 +220,22 @@ export class ImageStore {
     }
   }
 
-  /** Deltas to versions that are complete, or not here at all. */
+  /** Deltas to versions that are complete, and those that lead to none that is on its way. */
   async #removeOldDeltas(image: string): Promise<void> {
-    const entries = await readdirOrNone(this.folder(image));
-    const targets = new Set(deltaFileNames(image, namesOf(entries)).map(({ version }) => version));
-    if (targets.size === 0) return;
-    for (const { version, isComplete } of await this.versions(image))
-      if (!isComplete) targets.delete(version);
-    await this.#removeDeltas(image, targets);
+    const names = namesOf(await readdirOrNone(this.folder(image)));
+    if (deltaFileNames(image, names).length === 0) return;
+    const versions = await this.versions(image);
+    const complete = new Set(versions.filter(({ isComplete }) => isComplete).map(({ version }) => version));
+    // One to a version below it may be a step on the way there.
+    const newest = versions.find(({ isComplete }) => !isComplete)?.version ?? 0;
+    await this.#removeDeltas(image, (to) => to > newest || complete.has(to));
   }
 
-  async #removeDeltas(image: string, targets: ReadonlySet<number>): Promise<void> {
+  /** @param isOld says so of the version to which a delta leads */
+  async #removeDeltas(image: string, isOld: (to: number) => boolean): Promise<void> {
     const folder = this.folder(image);
-    for (const { file, version } of deltaFileNames(image, namesOf(await readdirOrNone(folder)))) {
-      if (targets.has(version)) await rm(join(folder, file), { force: true });
-    }
+    for (const { file, version } of deltaFileNames(image, namesOf(await readdirOrNone(folder))))
+      if (isOld(version)) await rm(join(folder, file), { force: true });
   }
 }
 

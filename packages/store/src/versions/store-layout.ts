@@ -17,9 +17,20 @@ export function versionPaths(folder: string, name: string, version: number): Ver
   return pathsOf(join(folder, packFileName(name, version)));
 }
 
+/** What the names of a step have beyond those of its delta. */
+export const STEP_SUFFIX = ".step";
+
 /** Of the delta that leads from version `from` to `version`. */
 export function deltaPaths(folder: string, name: string, version: number, from: number): VersionPaths {
   return pathsOf(join(folder, deltaPackFileName(name, version, from)));
+}
+
+/**
+ * Of the step at version `from`: the part of it from which the delta to `version` starts, where the whole of it is not
+ * here. Its names are the delta's with a suffix, so that what removes the one finds the other.
+ */
+export function stepPaths(folder: string, name: string, version: number, from: number): VersionPaths {
+  return pathsOf(`${join(folder, deltaPackFileName(name, version, from))}${STEP_SUFFIX}`);
 }
 
 function pathsOf(pack: string): VersionPaths {
