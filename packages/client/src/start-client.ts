@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import { AppError, describeError } from "@ckmesh/core";
+import { AppError, describeError, wait } from "@ckmesh/core";
 import { Identity, OriginHttp, PeerTransport } from "@ckmesh/net";
 import { parseListen, readKeyFile } from "@ckmesh/runtime";
-import { ImageStore, type VersionFiles } from "@ckmesh/store";
+import { ImageStore, IoPacer, type VersionFiles } from "@ckmesh/store";
 import { Backoff, PollSchedule } from "@ckmesh/swarm";
 import { isAccessLost } from "./access-lost.js";
 import { asAppError } from "./as-app-error.js";
@@ -24,7 +24,6 @@ import { OutcomeReporter } from "./rollout/outcome-reporter.js";
 import { StagingFolder } from "./staging/staging-folder.js";
 import type { ClientStatus } from "./status.js";
 import { HostTrim } from "./trim/host-trim.js";
-import { wait } from "./wait.js";
 import { WanControl } from "./wan/wan-control.js";
 
 /** Networks, remembered peers and reports are looked after this often. */
@@ -53,7 +52,9 @@ export interface RunningClient {
  */
 export async function startClient(config: ClientConfig, deps: ClientDeps): Promise<RunningClient> {
   const settings = await readSettings(config);
-  const store = await ImageStore.open(config.store, deps);
+  const { ioRate } = settings;
+  const background = ioRate === undefined ? {} : { io: new IoPacer(ioRate, deps.clock) };
+  const store = await ImageStore.open(config.store, { ...deps, background });
   const run = new ClientRun(config, settings, deps, store);
   try {
     await run.open();
@@ -200,7 +201,7 @@ class ClientRun implements RunningClient {
   #openTrim(): HostTrim | undefined {
     const settings = this.#settings.trim;
     if (settings === undefined) return undefined;
-    const trim = new HostTrim({ ...this.#deps, settings, storeDir: this.#store.dir });
+    const trim = new HostTrim({ ...this.#deps, settings, store: this.#store });
     this.#closers.push(() => trim.close());
     return trim;
   }

@@ -7,6 +7,7 @@ export {
   parseRangeHeader,
   rangeLength,
 } from "./byte-range.js";
+export { BytePace } from "./byte-pace.js";
 export { equalBytes, fromHex, toHex } from "./bytes.js";
 export type { Clock } from "./clock.js";
 export {
@@ -25,3 +26,4 @@ export { type Counter, type Gauge, type Histogram, type Labels, type Metrics, no
 export { decodeMsgpack, encodeMsgpack } from "./msgpack.js";
 export { type Random, randomInt, seededRandom, shuffled } from "./random.js";
 export { formatBytes, formatDuration, GIB, KIB, MIB, parseDuration, parseRate, parseSize } from "./units.js";
+export { wait } from "./wait.js";

@@ -1,7 +1,6 @@
-import { AppError } from "@ckmesh/core";
+import { AppError, wait } from "@ckmesh/core";
 import type { UploadWorld } from "./upload-file.js";
 import { findUpload, listUploads, refusedUpload, type UploadOutcome } from "./upload-outcomes.js";
-import { wait } from "./wait.js";
 
 /** First and longest pause between two questions, ms. */
 const FIRST_MS = 200;

@@ -7,13 +7,12 @@ import {
   type UploadState,
   uploadRecord,
 } from "@ckmesh/bits";
-import { type AppError, type Clock, isAppError, type Random } from "@ckmesh/core";
+import { type AppError, type Clock, isAppError, type Random, wait } from "@ckmesh/core";
 import type { OriginCalls, RequestBody } from "@ckmesh/net";
 import { exchangePacket } from "./exchange-packet.js";
 import type { UploadPacer } from "./upload-pacer.js";
 import type { ResumePoint } from "./upload-resume-file.js";
 import type { UploadSource } from "./upload-source.js";
-import { wait } from "./wait.js";
 
 /** What an upload needs of the world. */
 export interface UploadWorld {

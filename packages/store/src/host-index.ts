@@ -1,6 +1,7 @@
 import { Worker } from "node:worker_threads";
 import { AppError, ERROR_CODES } from "@ckmesh/core";
-import type { HostCallName, HostCalls, HostIndexState, HostReply } from "./host/host-messages.js";
+import type { IoPacer } from "./files/io-pacer.js";
+import type { HostCallName, HostCalls, HostIndexState, HostPace, HostReply } from "./host/host-messages.js";
 import type { HostScanResult, HostScanTask } from "./host/host-scan.js";
 import type { HostPlaces, HostSearchTask } from "./host/host-search.js";
 
@@ -18,15 +19,20 @@ export class HostIndex {
   #calls = 0;
   #failure: AppError | undefined;
   #closing: Promise<void> | undefined;
+  readonly #stopped = new AbortController();
 
-  /** @param folder its own; nothing else may lie there, and no other process may have it open */
-  constructor(folder: string) {
+  /**
+   * @param folder its own; nothing else may lie there, and no other process may have it open
+   * @param io what a scan reads passes here; absent: as fast as it goes
+   */
+  constructor(folder: string, io?: IoPacer) {
     // Always from dist: Node cannot load TypeScript in a thread.
     this.#worker = new Worker(new URL("../dist/host-worker.js", import.meta.url), {
-      workerData: { folder },
+      workerData: { folder, isPaced: io !== undefined },
       execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: OLD_GENERATION_MB },
     });
+    if (io !== undefined) this.#answerPace(io);
     this.#worker.once("error", (cause) => {
       this.#fail(new AppError("ERR_INTERNAL", "the thread of the host index died", { cause }));
     });
@@ -60,7 +66,17 @@ export class HostIndex {
     return this.#closing;
   }
 
+  #answerPace(io: IoPacer): void {
+    this.#worker.on("message", (message: HostPace | HostReply<unknown>) => {
+      if (message.type !== "pace") return;
+      io.admit(message.bytes, this.#stopped.signal)
+        .then(() => this.#call("admitted", null))
+        .catch(() => {}); // the thread is gone, and its scan has failed
+    });
+  }
+
   async #close(): Promise<void> {
+    this.#stopped.abort();
     try {
       await this.#call("close", null);
     } finally {
@@ -74,8 +90,8 @@ export class HostIndex {
     const call = this.#calls;
     return await new Promise<HostCalls[K]["result"]>((resolve, reject) => {
       this.#waiting.set(call, reject);
-      const answered = (reply: HostReply<HostCalls[K]["result"]>): void => {
-        if (reply.call !== call) return;
+      const answered = (reply: HostReply<HostCalls[K]["result"]> | HostPace): void => {
+        if (reply.type === "pace" || reply.call !== call) return;
         this.#worker.off("message", answered);
         this.#waiting.delete(call);
         if (reply.type === "done") resolve(reply.result);

@@ -1,12 +1,15 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { describeError, isAppError } from "@ckmesh/core";
 import { storeError } from "./files/store-error.js";
-import type { HostReply, HostRequest } from "./host/host-messages.js";
+import type { HostPace, HostReply, HostRequest } from "./host/host-messages.js";
 import { HostThread } from "./host/host-thread.js";
 
 // The one thread of a HostIndex: answers each request when it is done, in any order.
-const setup: { readonly folder: string } = workerData;
-const opened = HostThread.open(setup.folder);
+const setup: { readonly folder: string; readonly isPaced: boolean } = workerData;
+const opened = HostThread.open(
+  setup.folder,
+  setup.isPaced ? (bytes) => send({ type: "pace", bytes }) : undefined,
+);
 opened.catch(() => {}); // each request fails with it
 let scanning: Promise<unknown> = Promise.resolve();
 
@@ -22,6 +25,9 @@ async function perform(request: HostRequest): Promise<unknown> {
     }
     case "search":
       return await thread.search(request.task);
+    case "admitted":
+      thread.admitted();
+      return null;
     case "close":
       thread.stop();
       await scanning;
@@ -40,8 +46,12 @@ async function answer(request: HostRequest): Promise<void> {
     const code = isAppError(err) ? err.code : "ERR_INTERNAL";
     reply = { call, type: "failed", code, message: describeError(err) };
   }
+  send(reply);
+}
+
+function send(message: HostReply<unknown> | HostPace): void {
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-  parentPort?.postMessage(reply);
+  parentPort?.postMessage(message);
 }
 
 parentPort?.on("message", (request: HostRequest) => void answer(request));

@@ -13,6 +13,8 @@ import type { HostFrames, HostFramesTask } from "./host/host-frame-tasks.js";
 export interface WorkerSetup {
   /** Compression level of new frames. */
   readonly level: number;
+  /** The threads give way to everything else on the machine. */
+  readonly isBackground?: boolean;
   /** The disk file to pack. */
   readonly disk?: { readonly fd: number; readonly shape: DiskShape; readonly extents: ExtentArrays };
   /** The pack to decode: of an image, or of a delta that is applied. */

@@ -1,6 +1,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { describeError, isAppError } from "@ckmesh/core";
 import { PAGE_BYTES } from "@ckmesh/image";
+import { lowerThreadPriority } from "./background.js";
 import { DeltaWork } from "./delta/delta-work.js";
 import { rebuildPages } from "./disk/rebuild-pages.js";
 import { storeError } from "./files/store-error.js";
@@ -14,6 +15,7 @@ import { scanSectors } from "./pack/scan-sectors.js";
 
 // One thread of an ImageWorkers pool: one request at a time, one reply to each.
 const setup: WorkerSetup = workerData;
+if (setup.isBackground === true) lowerThreadPriority();
 const codec = createCodec(setup.level);
 const deltas = new DeltaWork(setup);
 /** By level. */

@@ -1,3 +1,4 @@
+export type { Background } from "./background.js";
 export { DeltaFiles } from "./delta/delta-files.js";
 export { DeltaRebuild, type DeltaRebuildOptions, type RebuiltFrames } from "./delta/delta-rebuild.js";
 export { type DeltaOptions, type DeltaResult, makeDelta } from "./delta/make-delta.js";
@@ -9,6 +10,7 @@ export { countDiskBytes, estimateDiskBytes } from "./disk/disk-space.js";
 export { provenFormat } from "./disk/disk-stamp.js";
 export { type UnpackOptions, type UnpackResult, unpackImage } from "./disk/unpack-image.js";
 export { fileError } from "./files/file-error.js";
+export { IoPacer } from "./files/io-pacer.js";
 export { fileErrorCode, storeError } from "./files/store-error.js";
 export { syncFolder, writeAtomic } from "./files/write-atomic.js";
 export { HostFrameSource } from "./host/host-frames.js";

@@ -1,4 +1,5 @@
 import { AppError } from "@ckmesh/core";
+import type { Background } from "./background.js";
 
 /** How far a long piece of work is. Bytes are those of the phase. */
 export interface Progress {
@@ -24,6 +25,8 @@ export interface WorkOptions {
   readonly signal?: AbortSignal;
   /** Worker threads; default: one per processor, at most 4; packing more than 20 GB, 2. */
   readonly threads?: number;
+  /** Nobody waits for it. */
+  readonly background?: Background | undefined;
 }
 
 /** @throws {AppError} ERR_ABORTED */

@@ -16,6 +16,8 @@ export interface ClientSettings {
   readonly images: ImageSettings;
   readonly wan: WanSettings;
   readonly access: OriginAccess;
+  /** Bytes per second of the disks for work in the background; undefined: no limit. */
+  readonly ioRate: number | undefined;
   /** Undefined: off. */
   readonly trim: TrimSettings | undefined;
 }
@@ -45,7 +47,7 @@ export async function readSettings(config: ClientConfig): Promise<ClientSettings
   if (!config.seedPacks && config.materialize === "off") {
     throw invalid("seedPacks", "false, but materialize is off: neither a pack nor a disk would be kept");
   }
-  const { wanBudget } = config;
+  const { wanBudget, ioRate } = config;
   return {
     isOriginPrivate: /^https:/i.test(config.origin),
     trust: { publishers, signature: config.signature },
@@ -61,9 +63,10 @@ export async function readSettings(config: ClientConfig): Promise<ClientSettings
       budget:
         wanBudget === undefined || wanBudget === "off"
           ? wanBudget
-          : checked("wanBudget", () => positive(parseRate(wanBudget))),
+          : positiveRate("wanBudget", wanBudget, "wanTimetable can close the way to the origin"),
       timetable: checked("wanTimetable", () => parseTimetable(config.wanTimetable)),
     },
+    ioRate: ioRate === undefined ? undefined : positiveRate("ioRate", ioRate, "leave it out for no limit"),
     access: await readOriginAccess(config),
     trim: config.trim
       ? {
@@ -75,9 +78,11 @@ export async function readSettings(config: ClientConfig): Promise<ClientSettings
   };
 }
 
-function positive(rate: number): number {
+/** @returns bytes per second */
+function positiveRate(key: string, text: string, advice: string): number {
+  const rate = checked(key, () => parseRate(text));
   if (rate > 0) return rate;
-  throw invalid("wanBudget", "must be more than 0; wanTimetable can close the way to the origin");
+  throw invalid(key, `must be more than 0; ${advice}`);
 }
 
 function checked<T>(key: string, parse: () => T): T {

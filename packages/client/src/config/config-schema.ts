@@ -36,6 +36,9 @@ export const clientConfigSchema = Type.Object({
   seedPacks: flag(
     "Keep the packs of active versions for peers; false needs materialize: disk and index stay",
   ),
+  ioRate: Type.Optional(
+    text("Most that work in the background reads and writes on this machine's disks: 40MB/s"),
+  ),
   ...originConfigProperties,
   publishers: names("Public keys that may sign images, 64 hexadecimal characters each"),
   signature: Type.Enum(["required", "whenConfigured"], {

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Logger } from "@ckmesh/core";
-import { type DiskPaths, unpackImage, type VersionFiles } from "@ckmesh/store";
+import { type Background, type DiskPaths, unpackImage, type VersionFiles } from "@ckmesh/store";
 import type { ImageSettings } from "../client-context.js";
 import type { MaterializeFormat } from "../config/config-schema.js";
 import { isFile } from "../is-file.js";
@@ -24,6 +24,7 @@ export async function stageVersion(
     readonly logger: Logger;
     /** All versions of the image: their disks are what the new one may be a clone of. */
     readonly versions: Iterable<VersionDriver>;
+    readonly background: Background;
   },
 ): Promise<{ readonly disk: string | undefined } | false> {
   const base = nearestDisk(folder, driver.signed.head, options.versions);
@@ -64,6 +65,7 @@ async function rebuildDisk(
     readonly logger: Logger;
     readonly proven: string | undefined;
     readonly base: DiskPaths | undefined;
+    readonly background: Background;
   },
 ): Promise<string | undefined> {
   const { head } = files.signed;
@@ -81,6 +83,7 @@ async function rebuildDisk(
     stamp: true,
     ...(options.base !== undefined && { base: options.base }),
     signal: options.signal,
+    background: options.background,
   });
   const { isClone, rebuiltPages } = result;
   options.logger.info({ file: fileName, isClone, rebuiltPages }, "disk rebuilt and proven");

@@ -29,7 +29,11 @@ export async function regainPack(options: RegainOptions): Promise<VersionFiles |
   const format = (await provenFormat(path, idHex)) ?? settings.materialize;
   if (format === "off") return undefined;
   await store.requireSpace(pack.length, `${name} version ${version}, made again`);
-  await restorePack(versionPaths(folder, name, version), { path, format }, { signal });
+  await restorePack(
+    versionPaths(folder, name, version),
+    { path, format },
+    { signal, background: store.background },
+  );
   const files = await store.openVersion(name, headBlock);
   try {
     if (files.have.isFull) await files.finish({ signal });

@@ -419,7 +419,13 @@ export class ImageDriver {
       await driver.regain();
       if (driver.files === undefined) return;
       if (!driver.isComplete) throw changedDisk(this.name, driver.version);
-      const options = { signal: this.#abort.signal, logger: this.#logger, versions: this.#drivers };
+      const { background } = store;
+      const options = {
+        signal: this.#abort.signal,
+        logger: this.#logger,
+        versions: this.#drivers,
+        background,
+      };
       const staged = await stageVersion(driver, driver.files, store.folder(this.name), settings, options);
       if (staged === false) return;
       await store.setActive(this.name, driver.version, staged.disk);

@@ -18,7 +18,7 @@ const READ_BYTES = MIB;
 
 export interface LocalPlanOptions {
   readonly files: ImageRows;
-  readonly store: Pick<ImageStore, "hints">;
+  readonly store: Pick<ImageStore, "hints" | "background">;
   /** An open version by its name in the hints; undefined when it is not there any more. */
   readonly openPack: (pack: string) => ImageRows | undefined;
   readonly logger: Logger;
@@ -78,6 +78,8 @@ async function copyPlanned(
 ): Promise<void> {
   for (const planned of rows.runs()) {
     for (const { run, from } of adjacentRuns(planned, place)) {
+      // Read, and written again.
+      await options.store.background.io?.admit(2 * from.length, signal);
       if (signal.aborted) return;
       const stored = await copyRun(run, from, options);
       if (stored.length > 0) onStored(stored);

@@ -59,7 +59,7 @@ async function importPair(
   if (isHere(signed, stored, await store.loadRecord(name))) return { result: "here" };
   const files = await store.openVersion(name, headBlock);
   try {
-    const source = new StagedSource({ pair, files, clock, logger });
+    const source = new StagedSource({ pair, files, io: store.background.io, clock, logger });
     const report = (): void => {
       const bytesTotal = neededBytes(signed.head);
       onProgress?.({

@@ -1,6 +1,6 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { Bitfield, type Clock, describeError, type Logger, MIB, type Run, rowBlocks } from "@ckmesh/core";
-import type { VersionFiles } from "@ckmesh/store";
+import type { IoPacer, VersionFiles } from "@ckmesh/store";
 import type { LocalPlanner } from "../local/combine-plans.js";
 import type { LocalPlan } from "../local/local-plan.js";
 import { RowAssembler } from "../rows/row-assembler.js";
@@ -18,6 +18,7 @@ export interface StagedSourceOptions {
   readonly pair: StagedPair;
   /** Of the same version id. */
   readonly files: VersionFiles;
+  readonly io: IoPacer | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -29,15 +30,17 @@ export interface StagedSourceOptions {
 export class StagedSource {
   readonly pair: StagedPair;
   readonly #files: VersionFiles;
+  readonly #io: IoPacer | undefined;
   readonly #clock: Clock;
   readonly #logger: Logger;
   #isBusy = true;
   #unread = 0;
   #damaged = 0;
 
-  constructor({ pair, files, clock, logger }: StagedSourceOptions) {
+  constructor({ pair, files, io, clock, logger }: StagedSourceOptions) {
     this.pair = pair;
     this.#files = files;
+    this.#io = io;
     this.#clock = clock;
     this.#logger = logger.child({ pack: pair.packPath });
   }
@@ -87,6 +90,8 @@ export class StagedSource {
       await this.#read(this.pair.packPath, async (file) => {
         for (const planned of rows.runs()) {
           for (const run of this.#files.table.chunks(planned, READ_BYTES)) {
+            // Read there, and written here.
+            await this.#io?.admit(2 * this.#files.table.locate(run).length, signal);
             if (signal.aborted || this.#isGone) return;
             const stored = await this.#take(file, run);
             if (stored.length > 0) onStored(stored);

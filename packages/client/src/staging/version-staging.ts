@@ -1,6 +1,6 @@
 import type { Clock, Logger } from "@ckmesh/core";
 import type { SignedHead } from "@ckmesh/image";
-import type { VersionFiles } from "@ckmesh/store";
+import type { IoPacer, VersionFiles } from "@ckmesh/store";
 import type { StagedPair } from "./staged-pair.js";
 import { StagedSource } from "./staged-source.js";
 import type { StagingFolder } from "./staging-folder.js";
@@ -8,6 +8,8 @@ import type { StagingFolder } from "./staging-folder.js";
 export interface VersionStagingOptions {
   readonly signed: SignedHead;
   readonly folder: StagingFolder | undefined;
+  /** What is copied passes here. */
+  readonly io: IoPacer | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -49,7 +51,7 @@ export class VersionStaging {
    * @throws {AppError} as `VersionFiles.write`
    */
   async begin(files: VersionFiles): Promise<boolean> {
-    const { signed, folder, clock, logger } = this.#options;
+    const { signed, folder, io, clock, logger } = this.#options;
     const pair = this.#handed ?? (await folder?.pairOf(signed));
     this.#awaitsPair = pair === "busy";
     if (pair === "busy") {
@@ -57,7 +59,7 @@ export class VersionStaging {
       return false;
     }
     if (pair === undefined) return true;
-    this.#source = new StagedSource({ pair, files, clock, logger });
+    this.#source = new StagedSource({ pair, files, io, clock, logger });
     await this.#source.takeIndex();
     return true;
   }

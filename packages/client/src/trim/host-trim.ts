@@ -1,8 +1,13 @@
 import { join } from "node:path";
-import { AppError, Bitfield, type Clock, describeError, isAppError, type Logger } from "@ckmesh/core";
-import { HostFrameSource, HostIndex, type HostIndexState, type VersionFiles } from "@ckmesh/store";
+import { AppError, Bitfield, type Clock, describeError, isAppError, type Logger, wait } from "@ckmesh/core";
+import {
+  HostFrameSource,
+  HostIndex,
+  type HostIndexState,
+  type ImageStore,
+  type VersionFiles,
+} from "@ckmesh/store";
 import type { LocalPlan } from "../local/local-plan.js";
-import { wait } from "../wait.js";
 
 /** Files change with updates of the host, which come at night or once a week. */
 const RESCAN_MS = 24 * 3_600_000;
@@ -32,7 +37,7 @@ export interface TrimStatus {
 
 export interface HostTrimOptions {
   readonly settings: TrimSettings;
-  readonly storeDir: string;
+  readonly store: Pick<ImageStore, "dir" | "background">;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -53,7 +58,7 @@ export class HostTrim {
 
   constructor(options: HostTrimOptions) {
     this.#options = options;
-    this.#index = new HostIndex(join(options.storeDir, "host"));
+    this.#index = new HostIndex(join(options.store.dir, "host"), options.store.background.io);
     this.#scan = this.#look();
   }
 
@@ -81,7 +86,7 @@ export class HostTrim {
       version: files.signed.head.version,
     });
     try {
-      const source = new HostFrameSource(files, this.#index);
+      const source = new HostFrameSource(files, this.#index, this.#options.store.background);
       const rows = await this.#inTime(this.#find(source, missing, signal), signal);
       logger.info({ frames: rows.count }, "frames found in files of the host");
       return {
@@ -150,12 +155,12 @@ export class HostTrim {
   }
 
   async #look(): Promise<void> {
-    const { settings, storeDir, clock, logger } = this.#options;
+    const { settings, store, clock, logger } = this.#options;
     this.#isScanning = true;
     const start = clock.now();
     try {
       this.#state = await this.#index.state();
-      const found = await this.#index.scan({ folders: settings.folders, excluded: [storeDir] });
+      const found = await this.#index.scan({ folders: settings.folders, excluded: [store.dir] });
       this.#state = found;
       this.#problem = undefined;
       const { files, hashedBytes, skipped, isComplete } = found;

@@ -71,6 +71,7 @@ export class VersionDriver {
     this.#staging = new VersionStaging({
       signed: this.signed,
       folder: context.staging,
+      io: context.store.background.io,
       clock: context.clock,
       logger: this.#logger,
     });

@@ -98,7 +98,13 @@ describe("the pre-stage folder", () => {
       logger: silentLogger,
     });
     try {
-      const source = new StagedSource({ pair, files, clock: new VirtualClock(), logger: silentLogger });
+      const source = new StagedSource({
+        pair,
+        files,
+        io: undefined,
+        clock: new VirtualClock(),
+        logger: silentLogger,
+      });
       await source.takeIndex();
       expect(files.have.count).toBe(files.table.layout.pieceRows);
       const missing = new Bitfield(files.have.length);

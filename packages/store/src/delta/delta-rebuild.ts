@@ -68,6 +68,7 @@ export class DeltaRebuild {
           base: { signed: base.signed, ...setupOf(base, basePack) },
           refs,
           target: { signed: target.signed, frames: framesOf(target) },
+          isBackground: true,
         },
         options.threads,
       );

@@ -21,6 +21,8 @@ export interface DeltaThreadsParts {
   /** Section `refs` of the delta. */
   readonly refs: Uint8Array;
   readonly target: { readonly signed: SignedHead; readonly frames: FrameTable };
+  /** Their priority is low. */
+  readonly isBackground: boolean;
 }
 
 interface OpenPack<H extends IndexHead | DeltaHead> {
@@ -39,7 +41,7 @@ export class DeltaThreads {
    * Checks that the parts belong together; no thread runs before the first `apply`.
    * @throws {AppError} ERR_INDEX_INVALID when they do not fit each other
    */
-  constructor({ delta, base, refs, target }: DeltaThreadsParts, threads?: number) {
+  constructor({ delta, base, refs, target, isBackground }: DeltaThreadsParts, threads?: number) {
     checkDeltaEnds(delta.signed.head, base.signed, target.signed);
     const shared = shareCopy(refs);
     this.refs = new DeltaRefs(shared, delta.frames.count);
@@ -53,6 +55,7 @@ export class DeltaThreads {
     this.#workers = new ImageWorkers(
       {
         level: 1,
+        isBackground,
         pack: delta.setup,
         base: base.setup,
         apply: {

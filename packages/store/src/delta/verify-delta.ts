@@ -74,6 +74,7 @@ async function applyAll(
         base: { signed: base.signed, frames: basePack.frames, setup: { ...basePack.setup, checked } },
         refs,
         target: { signed: target.signed, frames },
+        isBackground: options.background !== undefined,
       },
       options.threads,
     );

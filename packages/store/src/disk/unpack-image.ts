@@ -120,6 +120,7 @@ async function writeFile(
   const workers = new ImageWorkers(
     {
       level: 1,
+      isBackground: options.background !== undefined,
       pack: pack.setup,
       out: { fd: out.fd, extents: layout.extents.arrays, isClone: clonedBytes > 0 },
     },

@@ -1,7 +1,8 @@
 import { AppError, Bitfield, type Run } from "@ckmesh/core";
-import { SECTOR_ID_BYTES } from "@ckmesh/image";
+import { SECTOR_BYTES, SECTOR_ID_BYTES } from "@ckmesh/image";
 import type { HostIndex } from "../host-index.js";
 import { ImageWorkers } from "../image-workers.js";
+import type { Background } from "../background.js";
 import { runOrdered } from "../ordered-tasks.js";
 import { levelOf, type UsableCodec, usableCodecs } from "../pack/usable-codecs.js";
 import type { VersionFiles } from "../versions/version-files.js";
@@ -26,11 +27,13 @@ interface Batch {
 export class HostFrameSource {
   readonly #files: VersionFiles;
   readonly #index: Pick<HostIndex, "search">;
+  readonly #background: Background | undefined;
   readonly #codecs: readonly UsableCodec[];
   /** The piece of `ids` that was read last. */
   #piece: { readonly row: number; readonly bytes: Uint8Array } | undefined;
 
-  constructor(files: VersionFiles, index: Pick<HostIndex, "search">) {
+  constructor(files: VersionFiles, index: Pick<HostIndex, "search">, background?: Background) {
+    this.#background = background;
     this.#files = files;
     this.#index = index;
     this.#codecs = usableCodecs(files.signed.head);
@@ -56,7 +59,7 @@ export class HostFrameSource {
    * @throws {AppError} as `HostIndex.search` and `VersionFiles.write`
    */
   async copy(rows: Bitfield, signal: AbortSignal, onStored: (runs: readonly Run[]) => void): Promise<void> {
-    const workers = new ImageWorkers({ level: 1 });
+    const workers = new ImageWorkers({ level: 1, isBackground: this.#background !== undefined });
     try {
       for await (const batch of this.#batches(rows)) {
         if (signal.aborted) return;
@@ -68,6 +71,7 @@ export class HostFrameSource {
           Math.ceil(found.length / HOST_FRAMES_PER_TASK),
           workers.threads * 2,
           async (n) => {
+            await this.#background?.io?.admit(rawBytes(batch, partOf(n)), signal);
             if (signal.aborted) throw new AppError("ERR_ABORTED", "taking frames from the host was stopped");
             return await workers.run("host", this.#task(batch, partOf(n), starts));
           },
@@ -184,6 +188,10 @@ export class HostFrameSource {
       blockOf: Uint32Array.from(blockOf),
     };
   }
+}
+
+function rawBytes({ counts }: Batch, part: Uint32Array): number {
+  return part.reduce((sum, i) => sum + (counts[i] ?? 0), 0) * SECTOR_BYTES;
 }
 
 /** Where the sectors of each frame of a batch begin among all of its sectors. */

@@ -14,6 +14,8 @@ export interface HostCalls {
   readonly state: { readonly task: null; readonly result: HostIndexState };
   readonly scan: { readonly task: HostScanTask; readonly result: HostScanResult };
   readonly search: { readonly task: HostSearchTask; readonly result: HostPlaces };
+  /** The bytes that the thread asked for with `pace` may be read. */
+  readonly admitted: { readonly task: null; readonly result: null };
   /** Ends a scan; answered when the database is closed. */
   readonly close: { readonly task: null; readonly result: null };
 }
@@ -31,3 +33,9 @@ export type HostRequest = {
 export type HostReply<R> =
   | { readonly call: number; readonly type: "done"; readonly result: R }
   | { readonly call: number; readonly type: "failed"; readonly code: string; readonly message: string };
+
+/** The thread asks when it may read so many bytes; answered with `admitted`. */
+export interface HostPace {
+  readonly type: "pace";
+  readonly bytes: number;
+}

@@ -48,6 +48,8 @@ export interface HostScanParts {
   readonly isStopped: () => boolean;
   /** Called often, between small pieces of work. */
   readonly pause: () => Promise<void>;
+  /** Called before so many bytes are read; resolves early when the look is to end. */
+  readonly admit: (bytes: number) => Promise<void>;
 }
 
 /**
@@ -175,6 +177,8 @@ export class HostScan {
       const blocks = Math.ceil(stats.size / SECTOR_BYTES);
       if (this.#parts.runs.records + this.#buffer.count + blocks > MAX_BLOCKS) return false;
       for (let at = 0; at < stats.size; at += READ_BYTES) {
+        await this.#parts.admit(Math.min(READ_BYTES, stats.size - at));
+        if (this.#parts.isStopped()) return false;
         const length = this.#tried(() => readSync(fd, this.#bytes, 0, READ_BYTES, at)) ?? 0;
         await this.#add(length, number, at / SECTOR_BYTES);
         await this.#parts.pause();

@@ -1,15 +1,14 @@
 import { mkdirSync, rmSync } from "node:fs";
-import { getPriority, setPriority } from "node:os";
 import { join } from "node:path";
 import { setImmediate, setTimeout } from "node:timers/promises";
+import { lowerThreadPriority } from "../background.js";
 import { BlockRuns } from "./block-runs.js";
 import { HostFiles } from "./host-files.js";
 import type { HostIndexState } from "./host-messages.js";
 import { HostScan, type HostScanResult, type HostScanTask } from "./host-scan.js";
 import { type HostPlaces, type HostSearchTask, searchHost } from "./host-search.js";
+import { PacedBytes } from "./paced-bytes.js";
 
-/** On Linux a thread has a nice value of its own, from which its share of the disk follows too. */
-const NICE = 10;
 /** Work between pauses, ms. Elsewhere than on Linux a pause as long follows. */
 const SLICE_MS = 20;
 
@@ -19,16 +18,18 @@ export class HostThread {
   readonly #runs: BlockRuns;
   #scan: HostScan | undefined;
   #isStopped = false;
+  readonly #paced: PacedBytes | undefined;
   #sliceStart = performance.now();
 
-  private constructor(files: HostFiles, runs: BlockRuns) {
+  private constructor(files: HostFiles, runs: BlockRuns, paced: PacedBytes | undefined) {
     this.#files = files;
     this.#runs = runs;
+    this.#paced = paced;
   }
 
-  static async open(folder: string): Promise<HostThread> {
-    // Never back up: that is a right of its own.
-    if (process.platform === "linux") setPriority(Math.max(NICE, getPriority()));
+  /** @param ask asks whether so many bytes may be read; absent: they may */
+  static async open(folder: string, ask?: (bytes: number) => void): Promise<HostThread> {
+    lowerThreadPriority();
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const blocks = join(folder, "blocks");
     let files = await HostFiles.open(join(folder, "files"));
@@ -38,7 +39,7 @@ export class HostThread {
     }
     if (files === undefined) throw new Error(`the host index in ${folder} cannot be made`);
     mkdirSync(blocks, { recursive: true, mode: 0o700 });
-    return new HostThread(files, BlockRuns.open(blocks));
+    return new HostThread(files, BlockRuns.open(blocks), ask && new PacedBytes(ask));
   }
 
   /** Files known, and whether every folder was looked through once. */
@@ -52,6 +53,7 @@ export class HostThread {
       runs: this.#runs,
       isStopped: () => this.#isStopped,
       pause: () => this.#pause(),
+      admit: async (bytes) => await this.#paced?.admit(bytes),
     });
     this.#scan = scan;
     try {
@@ -66,9 +68,15 @@ export class HostThread {
     return await searchHost(task, this.#files, this.#runs);
   }
 
+  /** What was asked for may be read. */
+  admitted(): void {
+    this.#paced?.admitted();
+  }
+
   /** Ends a scan soon. */
   stop(): void {
     this.#isStopped = true;
+    this.#paced?.end();
   }
 
   async close(): Promise<void> {

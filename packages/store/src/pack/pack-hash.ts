@@ -47,16 +47,21 @@ export class PackHash {
   /**
    * Hashes what is left up to the end of the pack and compares. One step is read while the other is hashed.
    * @param stopped why to stop, looked at between steps
+   * @param admit waits until so many bytes may be read
    * @throws {AppError} what `stopped` returns; ERR_STORE_CORRUPT
    */
   async isRight(
     pack: { readonly length: number; readonly sha256: Uint8Array },
     stopped: () => AppError | undefined,
     onProgress?: (bytesDone: number) => void,
+    admit?: (bytes: number) => Promise<void>,
   ): Promise<boolean> {
     await this.#running;
-    const read = (turn: number, offset: number): Promise<Uint8Array> =>
-      this.#read(turn % 2, offset, Math.min(STEP_BYTES, pack.length - offset));
+    const read = async (turn: number, offset: number): Promise<Uint8Array> => {
+      const length = Math.min(STEP_BYTES, pack.length - offset);
+      await admit?.(length);
+      return await this.#read(turn % 2, offset, length);
+    };
     let next = this.#position < pack.length ? read(0, this.#position) : undefined;
     for (let turn = 1; next !== undefined; turn++) {
       const err = stopped();

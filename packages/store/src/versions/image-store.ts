@@ -3,6 +3,7 @@ import { chmod, mkdir, rm, statfs } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { AppError, type Clock, formatBytes, type Logger, MIB } from "@ckmesh/core";
 import { decodeDeltaHead, decodeHead, type HeadCommon, indexLength, packFileName } from "@ckmesh/image";
+import type { Background } from "../background.js";
 import { DeltaFiles } from "../delta/delta-files.js";
 import { StepFiles } from "../delta/step-files.js";
 import { deltaFileNames } from "../delta/stored-deltas.js";
@@ -30,6 +31,8 @@ const RESERVE_BYTES = 64 * MIB;
 export interface StoreOptions {
   readonly clock: Clock;
   readonly logger: Logger;
+  /** How work is done beside which people use the machine; default: as fast as it goes. */
+  readonly background?: Background;
 }
 
 /**
@@ -47,12 +50,14 @@ export class ImageStore {
   readonly hints: FrameHints;
   /** Files in it can be cloned. */
   readonly canClone: boolean;
+  readonly background: Background;
   readonly #options: StoreOptions;
 
   private constructor(dir: string, hints: FrameHints, canClone: boolean, options: StoreOptions) {
     this.dir = dir;
     this.canClone = canClone;
     this.hints = hints;
+    this.background = options.background ?? {};
     this.#options = options;
   }
 
@@ -108,7 +113,7 @@ export class ImageStore {
     if (head.name !== image) throw new Error(`unreachable: ${head.name} in the folder of ${image}`);
     const folder = this.folder(image);
     await this.#makeRoom(head, versionPaths(folder, image, head.version), `${image} version ${head.version}`);
-    return await VersionFiles.open({ folder, headBlock, ...this.#options });
+    return await VersionFiles.open({ folder, headBlock, ...this.#options, io: this.background.io });
   }
 
   /**

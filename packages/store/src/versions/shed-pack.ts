@@ -8,6 +8,7 @@ import {
   type FrameTable,
   type IndexFile,
   PACK_HEADER_BYTES,
+  SECTOR_BYTES,
 } from "@ckmesh/image";
 import { layOutDisk, type UnpackFormat } from "../disk/disk-layout.js";
 import { shareCopy } from "../files/buffer-pool.js";
@@ -22,7 +23,8 @@ import { throwIfStopped, type WorkOptions } from "../progress.js";
 import { encodeHaveMap } from "./have-map.js";
 import type { VersionPaths } from "./store-layout.js";
 
-const FRAMES_PER_TASK = 64;
+/** 2 MiB read and written at most: small steps make an even load where it is held to a rate. */
+const FRAMES_PER_TASK = 16;
 
 /**
  * Gives up the pack of a version whose disk is here. Frames that cannot be made from the disk again stay in
@@ -83,6 +85,7 @@ export async function restorePack(
         const workers = new ImageWorkers(
           {
             level: 1,
+            isBackground: options.background !== undefined,
             disk: { fd: source.fd, shape, extents: extents.arrays },
             pack: {
               fd: out.fd,
@@ -121,10 +124,12 @@ async function repackAll(
     tasks.length,
     workers.threads * 2,
     async (i) => {
-      throwIfStopped(options.signal);
       const { first, count, level } = tasks[i] ?? NO_FRAMES;
-      const sectors = places.slice(frames.firstSector(first), frames.firstSector(first + count));
-      return await workers.run("repack", { first, count, level, places: sectors });
+      const [from, to] = [frames.firstSector(first), frames.firstSector(first + count)];
+      const packed = frames.offset(first + count) - frames.offset(first);
+      await options.background?.io?.admit((to - from) * SECTOR_BYTES + packed, options.signal);
+      throwIfStopped(options.signal);
+      return await workers.run("repack", { first, count, level, places: places.slice(from, to) });
     },
     (flags, i) => {
       const { first, count } = tasks[i] ?? NO_FRAMES;

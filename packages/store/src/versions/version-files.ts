@@ -1,6 +1,7 @@
 import { rm } from "node:fs/promises";
 import { AppError, type Bitfield, type Clock, type Logger } from "@ckmesh/core";
 import { decodeHead, type IndexHead } from "@ckmesh/image";
+import type { IoPacer } from "../files/io-pacer.js";
 import { onDisk } from "../files/store-error.js";
 import { PackHash } from "../pack/pack-hash.js";
 import { RowFiles } from "./row-files.js";
@@ -14,6 +15,8 @@ export interface VersionFilesOptions {
   readonly headBlock: Uint8Array;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** What proving the whole pack reads passes here. */
+  readonly io?: IoPacer | undefined;
 }
 
 /**
@@ -23,13 +26,15 @@ export interface VersionFilesOptions {
 export class VersionFiles extends RowFiles<IndexHead> {
   #isComplete = false;
   readonly #packHash: PackHash;
+  readonly #io: IoPacer | undefined;
   /** All frames before this row are held. */
   #firstMissing: number;
 
-  private constructor({ folder, headBlock, clock, logger }: VersionFilesOptions) {
+  private constructor({ folder, headBlock, clock, logger, io }: VersionFilesOptions) {
     const signed = decodeHead(headBlock);
     const paths = versionPaths(folder, signed.head.name, signed.head.version);
     super({ signed, headBlock, paths, clock, logger });
+    this.#io = io;
     this.#packHash = new PackHash(() => this.pair.file("pack"), this.table.packHeaderLength);
     this.#firstMissing = this.table.layout.pieceRows;
   }
@@ -68,7 +73,8 @@ export class VersionFiles extends RowFiles<IndexHead> {
       options.signal?.aborted === true
         ? new AppError("ERR_ABORTED", "the check of the pack was stopped")
         : undefined;
-    const isRight = await this.#packHash.isRight(this.signed.head.pack, stopped, options.onProgress);
+    const admit = async (bytes: number): Promise<void> => await this.#io?.admit(bytes, options.signal);
+    const isRight = await this.#packHash.isRight(this.signed.head.pack, stopped, options.onProgress, admit);
     const lost = await this.recheck(
       isRight
         ? [{ first: 0, count: this.table.layout.pieceRows }]

@@ -1,4 +1,5 @@
-import { AppError, type Clock } from "@ckmesh/core";
+import type { Clock } from "./clock.js";
+import { AppError } from "./errors.js";
 
 /** Resolves after `ms`. @throws {AppError} ERR_ABORTED */
 export async function wait(clock: Clock, ms: number, signal?: AbortSignal): Promise<void> {
