@@ -1,8 +1,16 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { carryOverPieces, HEAD_BYTES, IndexFile, type SectionKind } from "@ckmesh/image";
+import {
+  type ByteSource,
+  carryOverPieces,
+  DeltaFile,
+  HEAD_BYTES,
+  IndexFile,
+  type SectionKind,
+} from "@ckmesh/image";
 import { type CommandRun, timedCommand } from "../timed-command.js";
+import { planChain } from "./chain-plan.js";
 import { megabytes, type UpdateCost } from "./update-cost.js";
 
 const MAIN = fileURLToPath(new URL("../../../packages/cli/bundle/bin/ckmesh.js", import.meta.url));
@@ -40,7 +48,7 @@ export class PackedVersions {
         note: direct.note,
       },
     ];
-    if (behind > 1) rows.push(await this.#chain(base, target));
+    if (behind > 1) rows.push(await this.#chain(base, target), await this.#clientChain(base, target));
     else
       rows.push({
         tool: "ckmesh, plain frames",
@@ -64,6 +72,23 @@ export class PackedVersions {
       updateBytes: bytes,
       update: { stdout: "", cpuSec },
       note: `${target - base} deltas, and as many indexes of versions`,
+    };
+  }
+
+  /** The same as a client goes that way: of the versions between it brings only what the next delta needs. */
+  async #clientChain(base: number, target: number): Promise<UpdateCost> {
+    const numbers = Array.from({ length: target - base + 1 }, (_, i) => base + i);
+    const versions = await Promise.all(numbers.map((n) => openIndex(this.#index(String(n)))));
+    const deltas = await Promise.all(
+      numbers.slice(1).map((n) => DeltaFile.open(sourceOf(this.#index(`${n}.from_${n - 1}`)))),
+    );
+    const { deltas: deltaBytes, plain, index, steps } = await planChain(versions, deltas);
+    const own = await this.#indexBytes(base, target);
+    const parts = `deltas ${megabytes(deltaBytes)}, frames outside them ${megabytes(plain)}, indexes between ${megabytes(index)}`;
+    return {
+      tool: "ckmesh, client that goes that way",
+      updateBytes: deltaBytes + plain + index + own,
+      note: `${parts}, of the version ${megabytes(own)}; ${megabytes(steps)} on its disk meanwhile`,
     };
   }
 
@@ -132,11 +157,15 @@ function fact(run: CommandRun, key: string): number {
 }
 
 async function openIndex(path: string): Promise<IndexFile> {
+  return await IndexFile.open(sourceOf(path));
+}
+
+function sourceOf(path: string): ByteSource {
   const bytes = readFileSync(path);
-  return await IndexFile.open({
+  return {
     length: bytes.length,
     read: (at, length) => Promise.resolve(bytes.subarray(at, at + length)),
-  });
+  };
 }
 
 async function sectionsOf(

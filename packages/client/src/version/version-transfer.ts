@@ -143,7 +143,8 @@ export class VersionTransfer {
       logger,
       onProgress: onDonated,
       onReleased: () => {
-        if (!this.#startDonor()) this.swarm.donate(new Bitfield(files.table.layout.rows), false);
+        // At its end nothing is released: what was promised would be fetched meanwhile.
+        if (!this.#isOver && !this.#startDonor()) this.swarm.donate(new Bitfield(files.table.layout.rows), false);
       },
       onDamaged,
       onFault,

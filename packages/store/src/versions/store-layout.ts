@@ -18,7 +18,7 @@ export function versionPaths(folder: string, name: string, version: number): Ver
 }
 
 /** What the names of a step have beyond those of its delta. */
-export const STEP_SUFFIX = ".step";
+const STEP_SUFFIX = ".step";
 
 /** Of the delta that leads from version `from` to `version`. */
 export function deltaPaths(folder: string, name: string, version: number, from: number): VersionPaths {
