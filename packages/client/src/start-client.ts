@@ -4,7 +4,6 @@ import { Identity, OriginHttp, PeerTransport } from "@ckmesh/net";
 import { parseListen, readKeyFile } from "@ckmesh/runtime";
 import { ImageStore, IoPacer, type VersionFiles } from "@ckmesh/store";
 import { Backoff, PollSchedule } from "@ckmesh/swarm";
-import { isAccessLost } from "./access-lost.js";
 import { asAppError } from "./as-app-error.js";
 import { Client, type OnceResult } from "./client.js";
 import type { ClientContext, ClientDeps } from "./client-context.js";
@@ -16,6 +15,7 @@ import type { ControlRequest } from "./control/control-request.js";
 import { LocalApi } from "./control/local-api.js";
 import { fetchTicket } from "./peers/fetch-ticket.js";
 import { PeerDiscovery } from "./peers/peer-discovery.js";
+import { progressReports } from "./peers/progress-reports.js";
 import { Reachability } from "./peers/reachability.js";
 import { SwarmDirectory } from "./peers/swarm-directory.js";
 import { firstCheckMs } from "./poll/first-check.js";
@@ -399,24 +399,8 @@ class ClientRun implements RunningClient {
   }
 
   #report(): void {
-    let peers = 0;
-    for (const image of this.#client?.status().images ?? []) {
-      for (const version of image.versions) peers += version.peers;
-      const [newest] = image.versions;
-      // What this machine may not read is not named to the tracker.
-      const isBarred = image.lastError !== undefined && isAccessLost(image.lastError.code);
-      if (newest === undefined || isBarred) continue;
-      const { previous, delta, host, peers: fromPeers, origin } = newest.bytes;
-      const { rejected, duplicate, retried } = newest.wasted;
-      this.#discovery?.report({
-        image: image.name,
-        version: newest.version,
-        state: newest.state,
-        have: newest.haveRows,
-        rows: newest.rows,
-        bytes: { previous, delta, host, peers: fromPeers, origin, wasted: rejected + duplicate + retried },
-      });
-    }
-    this.#metrics.peers.set(peers);
+    const images = this.#client?.status().images ?? [];
+    for (const report of progressReports(images)) this.#discovery?.report(report);
+    this.#metrics.peers.set(images.flatMap((image) => image.versions).reduce((n, { peers }) => n + peers, 0));
   }
 }

@@ -1,6 +1,6 @@
 import { describeError } from "@ckmesh/core";
 import { type Challenge, parseChallenges } from "./challenges.js";
-import { basicToken, type ClientLogon } from "./client-logon.js";
+import { basicToken, type ClientLogon, type PasswordCredentials } from "./client-logon.js";
 import { type Binding, NtlmHandshake } from "./ntlm-handshake.js";
 
 /** As people know them. */
@@ -66,13 +66,7 @@ export class RequestLogon {
     const { credentials, isBasicFirst, standing, needsTicketEach } = this.#logon;
     if (needsTicketEach) return { type: "get-ticket" };
     if (credentials === undefined || !isBasicFirst || !standing.mayTry(now)) return undefined;
-    this.#leg = { method: "Basic" };
-    return {
-      type: "send",
-      authorization: `Basic ${basicToken(credentials)}`,
-      stakes: "password",
-      isBound: false,
-    };
+    return this.#sendBasic(credentials);
   }
 
   /** Whether the password that is about to be sent may still be: another request may have been refused meanwhile. */
@@ -191,13 +185,13 @@ export class RequestLogon {
       return this.#giveUp("Basic", "switched off by --ntlm or --negotiate");
     if (!options.mayBasic)
       return this.#giveUp("Basic", "only over https: the password would travel readable");
+    return this.#sendBasic(credentials);
+  }
+
+  #sendBasic(credentials: PasswordCredentials): LogonStep {
     this.#leg = { method: "Basic" };
-    return {
-      type: "send",
-      authorization: `Basic ${basicToken(credentials)}`,
-      stakes: "password",
-      isBound: false,
-    };
+    const authorization = `Basic ${basicToken(credentials)}`;
+    return { type: "send", authorization, stakes: "password", isBound: false };
   }
 
   /** No other method gets the password: each try counts towards the lockout of the account. */
