@@ -5,8 +5,8 @@ import { createServer as createTlsServer } from "node:https";
 import { Socket } from "node:net";
 import { noMetrics, silentLogger } from "@ckmesh/core";
 import { systemClock } from "@ckmesh/runtime";
-import { BitsConnections } from "../../packages/origin/src/bits/bits-connections.js";
 import { plainEntrance, tlsEntrance } from "../../packages/origin/src/access/entrance.js";
+import { BitsConnections } from "../../packages/origin/src/bits/bits-connections.js";
 import { RequestRecorder } from "../../packages/origin/src/listener/request-facts.js";
 import { tellCpu } from "./child-cpu.js";
 

@@ -1,5 +1,6 @@
 export { Bitfield, type Run } from "./bitfield.js";
 export { BlockPool, rowBlocks } from "./block-pool.js";
+export { BytePace } from "./byte-pace.js";
 export {
   type ByteRange,
   MAX_RANGES,
@@ -7,7 +8,6 @@ export {
   parseRangeHeader,
   rangeLength,
 } from "./byte-range.js";
-export { BytePace } from "./byte-pace.js";
 export { equalBytes, fromHex, toHex } from "./bytes.js";
 export type { Clock } from "./clock.js";
 export {

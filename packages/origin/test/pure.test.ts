@@ -4,13 +4,13 @@ import { AppError, silentLogger } from "@ckmesh/core";
 import { VirtualClock } from "@ckmesh/testkit";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { BufferPool } from "../src/serve/buffer-pool.js";
 import { Catalogue, type PublishedVersion, type ServedFile } from "../src/catalogue/catalogue.js";
-import { evaluateConditions, isRangeWanted, parseHttpDate } from "../src/serve/conditional.js";
 import { httpFailure } from "../src/listener/http-failure.js";
+import { formatEntry, type W3cEntry, W3cLog } from "../src/logs/w3c-log.js";
+import { BufferPool } from "../src/serve/buffer-pool.js";
+import { evaluateConditions, isRangeWanted, parseHttpDate } from "../src/serve/conditional.js";
 import { planRange } from "../src/serve/range-plan.js";
 import { SiteMap } from "../src/serve/site-map.js";
-import { formatEntry, type W3cEntry, W3cLog } from "../src/logs/w3c-log.js";
 import { temporaryFolder } from "./origin-fixture.js";
 
 const VALIDATORS = { etag: '"a"', lastModified: 1_700_000_000, isAlias: false };

@@ -1,8 +1,8 @@
-import { FRAME_RECORD_BYTES, decodeHead, checkTrust, indexFileName, type SignedHead } from "@ckmesh/image";
-import { canPackFor, type VersionFiles } from "@ckmesh/store";
 import { isAppError } from "@ckmesh/core";
-import { STEP_SECTIONS } from "./delta-base.js";
+import { checkTrust, decodeHead, FRAME_RECORD_BYTES, indexFileName, type SignedHead } from "@ckmesh/image";
+import { canPackFor, type VersionFiles } from "@ckmesh/store";
 import { cheapestChain, type KnownDelta, stepsBetween } from "./chain-path.js";
+import { STEP_SECTIONS } from "./delta-base.js";
 import {
   checkUse,
   type DeltaHeadBlock,

@@ -23,11 +23,9 @@ import {
   rollbackTarget,
   unknownVersion,
 } from "./rollback-target.js";
+import { StaleCheck } from "./stale-check.js";
 import { Turns } from "./turns.js";
 import { VersionChoice } from "./version-choice.js";
-
-/** When the origin's files turn out to be others, its head is looked at after this, up to twice as long. */
-const STALE_CHECK_MS = 2000;
 
 const UNFINISHED: ReadonlySet<VersionState> = new Set(["available", "proposed", "fetching"]);
 
@@ -48,7 +46,7 @@ export class ImageDriver {
   readonly #turns = new Turns();
   /** On its way from verified to active: `staged` on the way is no end. */
   #activating: VersionDriver | undefined;
-  #cancelCheck: (() => void) | undefined;
+  readonly #staleCheck: StaleCheck;
 
   private constructor(name: string, context: ClientContext, record: ImageRecord, control: ImageControl) {
     this.name = name;
@@ -62,13 +60,16 @@ export class ImageDriver {
       older: (below) => this.#choice.complete(below),
       events: {
         verified: (driver) => this.#inBackground(() => this.#verified(driver)),
-        stale: () => this.#checkSoon(),
+        stale: () => this.#staleCheck.soon(),
         fault: (version, err) => this.#report(version, "failed", err.code),
         changed: () => {
           this.#state.saveSoon();
           context.changed();
         },
       },
+    });
+    this.#staleCheck = new StaleCheck(context, () => {
+      this.check(this.#abort.signal).catch((err: unknown) => this.#logger.warn({ err }, "image not checked"));
     });
     this.#alarm = new ActivationAlarm(context.clock, () => this.#inBackground(() => this.#advance()));
     const versions = (): ImageVersions["records"] => this.#versions.records;
@@ -253,7 +254,7 @@ export class ImageDriver {
   async close(): Promise<void> {
     this.#abort.abort();
     this.#state.stop();
-    this.#cancelCheck?.();
+    this.#staleCheck.stop();
     this.#alarm.stop();
     await this.#versions.close();
     await this.#turns.ended();
@@ -351,20 +352,6 @@ export class ImageDriver {
     await this.#start(
       this.#drivers.filter((driver) => driver.isComplete),
       this.#drivers.filter((driver) => driver.state === "fetching"),
-    );
-  }
-
-  /** Something at the origin is not as it was; several fetches may say so at once. */
-  #checkSoon(): void {
-    if (this.#abort.signal.aborted) return;
-    this.#cancelCheck ??= this.#context.clock.after(
-      STALE_CHECK_MS * (1 + this.#context.random.next()),
-      () => {
-        this.#cancelCheck = undefined;
-        this.check(this.#abort.signal).catch((err: unknown) => {
-          this.#logger.warn({ err }, "image not checked");
-        });
-      },
     );
   }
 

@@ -12,11 +12,11 @@ import {
   type SchemeName,
 } from "@ckmesh/auth";
 import type { Clock } from "@ckmesh/core";
-import type { Entrance } from "./entrance.js";
 import { RequestError, SUB_STATUS } from "../listener/http-failure.js";
-import type { LogonAudit } from "../logon/logon-audit.js";
-import type { NetworkList } from "./network-list.js";
 import { plainAddress } from "../listener/request-facts.js";
+import type { LogonAudit } from "../logon/logon-audit.js";
+import type { Entrance } from "./entrance.js";
+import type { NetworkList } from "./network-list.js";
 
 /** What may change while the origin runs. */
 export interface AccessSettings {

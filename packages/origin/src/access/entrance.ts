@@ -1,9 +1,9 @@
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import { type ConnectionFacts, decideCertificate, type Identity, tlsServerEndPoint } from "@ckmesh/auth";
-import type { CertificateGate } from "./certificate-gate.js";
 import { RequestError } from "../listener/http-failure.js";
 import { plainAddress } from "../listener/request-facts.js";
+import type { CertificateGate } from "./certificate-gate.js";
 
 /** How the requests of one listener come. */
 export interface Entrance {

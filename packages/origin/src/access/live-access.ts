@@ -1,11 +1,11 @@
 import { statSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import type { Clock, Logger } from "@ckmesh/core";
-import { Access, type AccessSettings } from "./access.js";
-import { CertificateGate } from "./certificate-gate.js";
 import type { OriginConfig } from "../config/config-schema.js";
 import type { LogonAudit } from "../logon/logon-audit.js";
 import { type Logon, openLogon } from "../logon/open-logon.js";
+import { Access, type AccessSettings } from "./access.js";
+import { CertificateGate } from "./certificate-gate.js";
 import { NetworkList } from "./network-list.js";
 
 /** How long the back ends of an earlier configuration still answer whoever asked them. */

@@ -9,8 +9,8 @@ import type { Catalogue, PublishedDelta, PublishedVersion, ServedFile } from "..
 import type { OriginControls } from "../control/origin-controls.js";
 import type { OriginDeltas } from "../deltas/origin-deltas.js";
 import { RequestError } from "../listener/http-failure.js";
-import type { GateStatus } from "../publish/publish-gate.js";
 import { plainAddress } from "../listener/request-facts.js";
+import type { GateStatus } from "../publish/publish-gate.js";
 import type { SiteMap } from "../serve/site-map.js";
 
 export interface ApiRoutesOptions {

@@ -1,7 +1,7 @@
 import { AppError, type Clock, type Logger } from "@ckmesh/core";
-import type { AuditLog } from "../logs/audit-log.js";
 import type { Catalogue, PublishedDelta, PublishedVersion } from "../catalogue/catalogue.js";
 import type { OriginControls } from "../control/origin-controls.js";
+import type { AuditLog } from "../logs/audit-log.js";
 import type { PublishGate } from "../publish/publish-gate.js";
 import type { DeletionJournal } from "./deletion-journal.js";
 import { versionsInUse } from "./versions-in-use.js";

@@ -7,13 +7,13 @@ import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import type { FastifyInstance } from "fastify";
 import { Type } from "typebox";
 import type { Visitor } from "../access/access.js";
-import { describeVersion } from "./api-routes.js";
 import type { Catalogue, PublishedVersion } from "../catalogue/catalogue.js";
 import type { CatalogueCache } from "../catalogue/catalogue-cache.js";
 import type { OriginControls } from "../control/origin-controls.js";
 import type { OriginDeltas } from "../deltas/origin-deltas.js";
 import type { OpenFiles } from "../serve/open-files.js";
 import { actorOf } from "./actor-of.js";
+import { describeVersion } from "./api-routes.js";
 import type { Actor, ImageRemover, RemovalRequest } from "./image-remover.js";
 
 export interface ImageRoutesOptions {

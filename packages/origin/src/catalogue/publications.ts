@@ -1,9 +1,9 @@
 import type { Identity } from "@ckmesh/auth";
 import type { Clock, Metrics } from "@ckmesh/core";
 import type { AuditLog } from "../logs/audit-log.js";
-import type { Catalogue, PublishedVersion } from "./catalogue.js";
-import type { OpenFiles } from "../serve/open-files.js";
 import type { PublishNews, RemovalNews } from "../publish/publish-gate.js";
+import type { OpenFiles } from "../serve/open-files.js";
+import type { Catalogue, PublishedVersion } from "./catalogue.js";
 
 /** What became the newest of an image, or was added to it. */
 export interface Published {

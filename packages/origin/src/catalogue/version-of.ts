@@ -1,7 +1,7 @@
 import { indexFileName, packFileName } from "@ckmesh/image";
-import { type FileStamp, framesIndexFileName, type PublishedVersion, type ServedFile } from "./catalogue.js";
 import type { FolderPair } from "../publish/folder-scan.js";
 import type { VerifiedPair } from "../publish/verify-pair.js";
+import { type FileStamp, framesIndexFileName, type PublishedVersion, type ServedFile } from "./catalogue.js";
 
 /** A foreign pack: our index of it lies in the state folder. */
 export interface OpaqueParts {

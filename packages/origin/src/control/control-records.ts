@@ -6,9 +6,9 @@ import { AppError, type Clock, describeError, isAppError, type Logger } from "@c
 import { checkControlSuccession, controlFileName } from "@ckmesh/image";
 import { fileErrorCode, syncFolder } from "@ckmesh/store";
 import type { Catalogue, FileStamp, PublishedVersion } from "../catalogue/catalogue.js";
-import type { OpenFiles } from "../serve/open-files.js";
 import type { Refusal } from "../publish/refusals.js";
 import { replaceFile } from "../saved-file.js";
+import type { OpenFiles } from "../serve/open-files.js";
 import { fileKey } from "../serve/served-path.js";
 import type { ControlSerials } from "./control-serials.js";
 import { checkControl, requireControlSize, type ServedControl } from "./served-control.js";

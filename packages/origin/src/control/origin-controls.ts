@@ -1,6 +1,6 @@
 import type { Clock, Logger, Metrics } from "@ckmesh/core";
-import type { AuditLog } from "../logs/audit-log.js";
 import type { Catalogue, PublishedVersion } from "../catalogue/catalogue.js";
+import type { AuditLog } from "../logs/audit-log.js";
 import type { OpenFiles } from "../serve/open-files.js";
 import type { ControlFiles } from "./control-answer.js";
 import { type ControlChange, ControlRecords } from "./control-records.js";

@@ -1,9 +1,9 @@
 import { type Clock, isAppError, type Logger } from "@ckmesh/core";
 import { deltaIndexFileName, deltaPackFileName } from "@ckmesh/image";
 import type { Catalogue, PublishedDelta } from "../catalogue/catalogue.js";
+import { servedFile } from "../catalogue/version-of.js";
 import { type FolderDelta, type FolderScan, pairFingerprint } from "../publish/folder-scan.js";
 import { Refusals } from "../publish/refusals.js";
-import { servedFile } from "../catalogue/version-of.js";
 import { type DeltaEnds, type DeltaFacts, readDeltaFacts } from "./delta-facts.js";
 import type { DeltaRecords } from "./delta-records.js";
 

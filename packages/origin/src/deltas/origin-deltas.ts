@@ -1,7 +1,7 @@
 import { type Clock, describeError, type Logger, type Metrics, parseDuration } from "@ckmesh/core";
-import type { AuditLog } from "../logs/audit-log.js";
 import type { Catalogue, PublishedDelta, PublishedVersion } from "../catalogue/catalogue.js";
 import type { OriginConfig } from "../config/config-schema.js";
+import type { AuditLog } from "../logs/audit-log.js";
 import type { FolderScan } from "../publish/folder-scan.js";
 import type { OpenFiles } from "../serve/open-files.js";
 import { deltaKey } from "../serve/served-path.js";

@@ -2,9 +2,9 @@ import { randomBytes } from "node:crypto";
 import type { Server as PlainServer } from "node:http";
 import { type Server, Server as TlsServer } from "node:https";
 import type { TLSSocket } from "node:tls";
+import type { CertificateGate } from "../access/certificate-gate.js";
 import { CERTIFICATE_TLS } from "../certificate/client-certificates.js";
 import { renewTls } from "../certificate/renew-tls.js";
-import type { CertificateGate } from "../access/certificate-gate.js";
 import { TLS_SETTINGS, type TlsFiles } from "./tls-options.js";
 
 /** What a TLS listener speaks with. */

@@ -6,14 +6,14 @@ import { AppError, type Clock, describeError, type ErrorCode, type Logger } from
 import { formatListen, type ListenAddress } from "@ckmesh/runtime";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Access, Visitor } from "../access/access.js";
-import { AnswerTurns } from "./answer-turns.js";
+import { certificateEntrance, type Entrance, plainEntrance, tlsEntrance } from "../access/entrance.js";
 import { isApiPath, needOf } from "../api/api-paths.js";
 import { guardWrite, MAX_WRITE_BYTES } from "../api/write-guard.js";
 import { BitsConnections } from "../bits/bits-connections.js";
 import type { BitsHandler } from "../bits/bits-request.js";
-import { drainBody } from "./drain-body.js";
-import { certificateEntrance, type Entrance, plainEntrance, tlsEntrance } from "../access/entrance.js";
 import { createFileRoute, type FileRouteOptions, isExpectedFailure } from "../serve/file-route.js";
+import { AnswerTurns } from "./answer-turns.js";
+import { drainBody } from "./drain-body.js";
 import { handBack } from "./hand-back.js";
 import { httpFailure, RequestError } from "./http-failure.js";
 import { endWith } from "./last-words.js";

@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Clock, Metrics } from "@ckmesh/core";
 import type { Visitor } from "../access/access.js";
-import { siteLabelOf, spanOf } from "./site-headers.js";
 import type { W3cLog } from "../logs/w3c-log.js";
+import { siteLabelOf, spanOf } from "./site-headers.js";
 
 /** What is known of a request under way, beside the request itself. */
 export interface RequestFacts {

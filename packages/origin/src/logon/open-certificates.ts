@@ -1,8 +1,8 @@
 import { CertificateMapper, type Directory } from "@ckmesh/auth";
 import type { Clock, Logger } from "@ckmesh/core";
+import type { CertificateParts } from "../access/certificate-gate.js";
 import { ClientCertificates } from "../certificate/client-certificates.js";
 import { ClientTrust, readCertificateFile } from "../certificate/client-trust.js";
-import type { CertificateParts } from "../access/certificate-gate.js";
 import type { AuthenticationConfig } from "../config/authentication-schema.js";
 
 /**

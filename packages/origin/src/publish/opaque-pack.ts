@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { AppError } from "@ckmesh/core";
 import { hasIndexMagic, hasPackMagic, indexFileName } from "@ckmesh/image";
 import type { FileStamp } from "../catalogue/catalogue.js";
-import type { FolderPair } from "./folder-scan.js";
 import { replaceFile } from "../saved-file.js";
+import type { FolderPair } from "./folder-scan.js";
 
 const MAGIC_BYTES = 4;
 const KEY_BYTES = 32;

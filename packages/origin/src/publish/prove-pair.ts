@@ -1,10 +1,10 @@
 import { AppError, type Clock } from "@ckmesh/core";
 import type { RememberedVersion } from "../catalogue/catalogue-cache.js";
+import type { OpaqueParts } from "../catalogue/version-of.js";
 import type { FolderPair } from "./folder-scan.js";
 import { hashFile, type OpaqueIndexes, stampOf } from "./opaque-pack.js";
 import type { OpaqueJob } from "./verify-in-worker.js";
 import { type PairToVerify, type VerifiedPair, verifyHeadOnly } from "./verify-pair.js";
-import type { OpaqueParts } from "../catalogue/version-of.js";
 
 export interface ProvePairOptions {
   /** Ed25519 public keys; with any, one of them must have signed. */

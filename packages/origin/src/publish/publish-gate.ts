@@ -3,12 +3,12 @@ import { AppError, describeError, isAppError, type Logger } from "@ckmesh/core";
 import { indexFileName, packFileName } from "@ckmesh/image";
 import type { Catalogue, FileStamp, PublishedVersion } from "../catalogue/catalogue.js";
 import type { CatalogueCache } from "../catalogue/catalogue-cache.js";
+import { versionOf } from "../catalogue/version-of.js";
+import { fileKey } from "../serve/served-path.js";
 import { type FolderPair, type FolderScan, pairFingerprint, scanFolder } from "./folder-scan.js";
 import { pairKind } from "./opaque-pack.js";
 import { type ProvenPair, type ProvePairOptions, provePair } from "./prove-pair.js";
 import { type Refusal, Refusals, reasonWithoutFolder } from "./refusals.js";
-import { fileKey } from "../serve/served-path.js";
-import { versionOf } from "../catalogue/version-of.js";
 
 export interface PublishNews {
   /** This content was never published before. */

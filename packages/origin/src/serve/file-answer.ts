@@ -1,8 +1,8 @@
 import { randomBytes } from "node:crypto";
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http";
 import type { FoundFile } from "../catalogue/catalogue.js";
-import { evaluateConditions, formatHttpDate, isRangeWanted } from "./conditional.js";
 import { RequestError } from "../listener/http-failure.js";
+import { evaluateConditions, formatHttpDate, isRangeWanted } from "./conditional.js";
 import { contentRange, planRange, type RangePlan } from "./range-plan.js";
 
 /** Head of the answer for a file, and what its body is. */

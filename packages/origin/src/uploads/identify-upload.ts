@@ -1,7 +1,7 @@
 import { AppError } from "@ckmesh/core";
 import { isOurIndex } from "../publish/opaque-pack.js";
-import { fileKey } from "../serve/served-path.js";
 import type { VerifiedIndex } from "../publish/verify-pair.js";
+import { fileKey } from "../serve/served-path.js";
 import type { UploadContent } from "./pairing.js";
 import type { Upload } from "./upload.js";
 import { readVersionId } from "./upload-watch.js";

@@ -8,8 +8,8 @@ import { type FolderPair, pairFingerprint } from "../publish/folder-scan.js";
 import { stampOf } from "../publish/opaque-pack.js";
 import { type ProvenPair, type ProvePairOptions, provePair } from "../publish/prove-pair.js";
 import type { PublishGate } from "../publish/publish-gate.js";
-import { fileKey } from "../serve/served-path.js";
 import type { VerifiedIndex } from "../publish/verify-pair.js";
+import { fileKey } from "../serve/served-path.js";
 import { type Placement, placeFiles, replaceFiles } from "./place-files.js";
 
 export interface PublishPairOptions {

@@ -1,6 +1,6 @@
 import { type Clock, describeError, type Logger } from "@ckmesh/core";
-import type { AuditLog } from "../logs/audit-log.js";
 import type { FileStamp } from "../catalogue/catalogue.js";
+import type { AuditLog } from "../logs/audit-log.js";
 import { stampOf } from "../publish/opaque-pack.js";
 import { type Upload, wait } from "./upload.js";
 import type { UploadFolder } from "./upload-folder.js";

@@ -1,7 +1,7 @@
 import { AppError, describeError, isAppError } from "@ckmesh/core";
 import type { PublishedVersion } from "../catalogue/catalogue.js";
-import { fileKey } from "../serve/served-path.js";
 import { verifyIndexInWorker } from "../publish/verify-in-worker.js";
+import { fileKey } from "../serve/served-path.js";
 import { type IdentifiedUpload, identifyUpload } from "./identify-upload.js";
 import { Lanes } from "./lanes.js";
 import { PackFollower } from "./pack-follower.js";

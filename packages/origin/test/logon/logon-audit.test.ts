@@ -1,7 +1,7 @@
 import { VirtualClock } from "@ckmesh/testkit";
 import { describe, expect, it } from "vitest";
-import type { AuditEntry } from "../../src/logs/audit-log.js";
 import { LogonAudit } from "../../src/logon/logon-audit.js";
+import type { AuditEntry } from "../../src/logs/audit-log.js";
 
 function make() {
   const clock = new VirtualClock();

@@ -5,15 +5,15 @@ import { join } from "node:path";
 import type { Identity } from "@ckmesh/auth";
 import { createLogger, systemClock } from "@ckmesh/runtime";
 import { onTestFinished } from "vitest";
-import type { AuditEntry } from "../../src/logs/audit-log.js";
 import { Catalogue } from "../../src/catalogue/catalogue.js";
 import { CatalogueCache } from "../../src/catalogue/catalogue-cache.js";
+import type { AuditEntry } from "../../src/logs/audit-log.js";
 import { OpaqueIndexes } from "../../src/publish/opaque-pack.js";
 import type { ProvePairOptions } from "../../src/publish/prove-pair.js";
 import { PublishGate } from "../../src/publish/publish-gate.js";
+import { verifyInWorker } from "../../src/publish/verify-in-worker.js";
 import type { UploadWatcher } from "../../src/uploads/upload-intake.js";
 import { Uploads, type UploadsOptions } from "../../src/uploads/uploads.js";
-import { verifyInWorker } from "../../src/publish/verify-in-worker.js";
 import type { MadePair } from "../make-pair.js";
 import { temporaryFolder } from "../origin-fixture.js";
 

@@ -1,8 +1,8 @@
 import { AppError, Bitfield, type Run } from "@ckmesh/core";
 import { SECTOR_BYTES, SECTOR_ID_BYTES } from "@ckmesh/image";
+import type { Background } from "../background.js";
 import type { HostIndex } from "../host-index.js";
 import { ImageWorkers } from "../image-workers.js";
-import type { Background } from "../background.js";
 import { runOrdered } from "../ordered-tasks.js";
 import { levelOf, type UsableCodec, usableCodecs } from "../pack/usable-codecs.js";
 import type { VersionFiles } from "../versions/version-files.js";
