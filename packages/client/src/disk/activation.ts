@@ -1,6 +1,12 @@
 import { join } from "node:path";
 import type { Logger } from "@ckmesh/core";
-import { type Background, type DiskPaths, unpackImage, type VersionFiles } from "@ckmesh/store";
+import {
+  type Background,
+  type DiskPaths,
+  type ImageStore,
+  unpackImage,
+  type VersionFiles,
+} from "@ckmesh/store";
 import type { ImageSettings } from "../client-context.js";
 import type { MaterializeFormat } from "../config/config-schema.js";
 import { isFile } from "../is-file.js";
@@ -10,26 +16,26 @@ import { nearestDisk } from "./nearest-disk.js";
 
 /**
  * Rebuilds the disk of a complete version, which is then staged, and asks the hook.
- * @param folder of the image
  * @returns the disk's file name, if there is one; false when the hook does not agree
  * @throws {AppError} as `rebuildDisk`
  */
 export async function stageVersion(
   driver: VersionDriver,
   files: VersionFiles,
-  folder: string,
+  store: Pick<ImageStore, "folder" | "background">,
   settings: ImageSettings,
   options: {
     readonly signal: AbortSignal;
     readonly logger: Logger;
     /** All versions of the image: their disks are what the new one may be a clone of. */
     readonly versions: Iterable<VersionDriver>;
-    readonly background: Background;
   },
 ): Promise<{ readonly disk: string | undefined } | false> {
+  const folder = store.folder(driver.signed.head.name);
   const base = nearestDisk(folder, driver.signed.head, options.versions);
   const disk = await rebuildDisk(folder, files, settings.materialize, {
     ...options,
+    background: store.background,
     base,
     proven: driver.disk,
   });

@@ -406,14 +406,8 @@ export class ImageDriver {
       await driver.regain();
       if (driver.files === undefined) return;
       if (!driver.isComplete) throw changedDisk(this.name, driver.version);
-      const { background } = store;
-      const options = {
-        signal: this.#abort.signal,
-        logger: this.#logger,
-        versions: this.#drivers,
-        background,
-      };
-      const staged = await stageVersion(driver, driver.files, store.folder(this.name), settings, options);
+      const options = { signal: this.#abort.signal, logger: this.#logger, versions: this.#drivers };
+      const staged = await stageVersion(driver, driver.files, store, settings, options);
       if (staged === false) return;
       await store.setActive(this.name, driver.version, staged.disk);
       const before =
