@@ -7,6 +7,10 @@ import { HostFiles } from "./host-files.js";
 import type { HostIndexState } from "./host-messages.js";
 import { HostScan, type HostScanResult, type HostScanTask } from "./host-scan.js";
 import { type HostPlaces, type HostSearchTask, searchHost } from "./host-search.js";
+import { MountPoints } from "./mount-points.js";
+
+/** Most blocks that are noted, of 128 GiB of files: 450 MB on the disk, and as much again during a merge. */
+const MAX_BLOCKS = 32 * 1024 * 1024;
 
 /** On Linux a thread has a nice value of its own, from which its share of the disk follows too. */
 const NICE = 10;
@@ -50,6 +54,8 @@ export class HostThread {
     const scan = new HostScan({
       files: this.#files,
       runs: this.#runs,
+      mounts: MountPoints.read(),
+      maxBlocks: MAX_BLOCKS,
       isStopped: () => this.#isStopped,
       pause: () => this.#pause(),
     });
