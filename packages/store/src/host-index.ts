@@ -93,7 +93,7 @@ export class HostIndex {
 
   #fail(err: AppError): void {
     this.#failure ??= err;
-    for (const { reject } of this.#waiting.values()) reject(this.#failure);
+    for (const waiting of this.#waiting.values()) waiting.reject(this.#failure);
     this.#waiting.clear();
   }
 }

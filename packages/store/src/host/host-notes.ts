@@ -29,7 +29,7 @@ export class HostNotes {
   readonly #open = new Set<number>();
   #flushing: Promise<void> = Promise.resolve();
   /** Blocks were lost: what has any of them must not be noted as known. */
-  #failure: unknown;
+  #failure: Error | undefined;
   /** In a first look: nothing more is to be had by merging. */
   #isFull = false;
 
@@ -119,7 +119,7 @@ export class HostNotes {
       for (const { number } of pending) this.#open.delete(number);
       await runs.compact((number) => this.#isLive(number));
     } catch (err) {
-      this.#failure = err;
+      this.#failure = err instanceof Error ? err : new Error("blocks were not written", { cause: err });
       throw err;
     }
   }

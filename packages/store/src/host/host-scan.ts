@@ -44,7 +44,7 @@ export interface HostScanResult {
   readonly hashedBytes: number;
   /** Files and folders that could not be read: locked, gone, not for this account, or not named in UTF-8. */
   readonly skipped: number;
-  /** Files that were not read: there is no room for their blocks, or none of their bytes lie here. */
+  /** Files that were not read: there is no room for their blocks, or they are one hole. */
   readonly leftOut: number;
   /** False: it was stopped. */
   readonly isComplete: boolean;
@@ -185,8 +185,7 @@ export class HostScan {
 
   /** Hashes a file if its blocks are to be noted. @returns false when the look is to end */
   async #learn({ path, stats }: FoundFile, blocks: number): Promise<boolean> {
-    const isHere = stats.blocks > 0 || blocks === 1; // else nothing but a hole, or kept in somebody's cloud
-    if (!isHere || blocks > this.#parts.maxBlocks * MAX_FILE_SHARE) {
+    if (isHole(stats) || blocks > this.#parts.maxBlocks * MAX_FILE_SHARE) {
       this.#leftOut += 1;
       return true;
     }
@@ -257,6 +256,14 @@ export class HostScan {
       return undefined;
     }
   }
+}
+
+/**
+ * Not a single byte of it lies on the disk. Small files lie in tables of some file systems; elsewhere than on Linux
+ * compressed files lie where nobody counts.
+ */
+function isHole({ blocks, size }: Stats): boolean {
+  return process.platform === "linux" && blocks === 0 && size > SECTOR_BYTES;
 }
 
 function identityOf({ dev, ino }: BigIntStats): string {

@@ -4,38 +4,13 @@ import { fileErrorCode } from "../files/store-error.js";
 const MOUNT_INFO = "/proc/self/mountinfo";
 
 /** Kinds of file systems whose files lie elsewhere, or nowhere: as `/proc/filesystems` and mount(8) name them. */
-const NOT_ON_DISK: ReadonlySet<string> = new Set([
-  ...[
-    "nfs",
-    "nfs4",
-    "cifs",
-    "smb3",
-    "smbfs",
-    "9p",
-    "ceph",
-    "afs",
-    "coda",
-    "lustre",
-    "beegfs",
-    "gpfs",
-    "pvfs2",
-  ],
-  ...["virtiofs", "vboxsf", "prl_fs", "ncpfs", "autofs", "fuse"],
-  ...[
-    "proc",
-    "sysfs",
-    "devpts",
-    "devtmpfs",
-    "mqueue",
-    "hugetlbfs",
-    "configfs",
-    "fusectl",
-    "pstore",
-    "efivarfs",
-  ],
-  ...["debugfs", "tracefs", "securityfs", "selinuxfs", "cgroup", "cgroup2", "bpf", "binfmt_misc", "nfsd"],
-  "rpc_pipefs",
-]);
+const NOT_ON_DISK: ReadonlySet<string> = new Set(
+  (
+    "nfs nfs4 cifs smb3 smbfs 9p ceph afs coda lustre beegfs gpfs pvfs2 ncpfs virtiofs vboxsf prl_fs autofs fuse " +
+    "proc sysfs devpts devtmpfs mqueue hugetlbfs configfs fusectl pstore efivarfs debugfs tracefs securityfs " +
+    "selinuxfs cgroup cgroup2 bpf binfmt_misc nfsd rpc_pipefs"
+  ).split(" "),
+);
 
 /**
  * Where file systems are mounted. Asking the kernel for a list touches none of them: whoever looks at a mount

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { seededRandom, sha256 } from "@ckmesh/core";
+import { sha256 } from "@ckmesh/core";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { BlockRuns } from "../../src/host/block-runs.js";
 import { HostFiles } from "../../src/host/host-files.js";
@@ -17,8 +17,8 @@ const TIB = 2 ** 40;
 
 /** Blocks that only their name decides. */
 function content(name: string, blocks: number): Buffer {
-  const random = seededRandom([...name].reduce((sum, letter) => sum * 31 + (letter.codePointAt(0) ?? 0), 7));
-  return Buffer.from(Array.from({ length: blocks * BLOCK }, () => Math.floor(random.next() * 256)));
+  const hashes = Array.from({ length: (blocks * BLOCK) / 32 }, (_, i) => sha256(Buffer.from(`${name} ${i}`)));
+  return Buffer.concat(hashes);
 }
 
 describe("a look through folders of the host", () => {
