@@ -28,7 +28,12 @@ export interface StagedPair {
 /** An index found in a folder: with its pack, or why it is no use. */
 export type StagedFile =
   | { readonly image: string; readonly version: number; readonly pair: StagedPair }
-  | { readonly image: string; readonly version: number; readonly problem: AppError };
+  | {
+      readonly image: string;
+      readonly version: number;
+      readonly problem: AppError;
+      readonly file: string;
+    };
 
 /**
  * All pairs of versions in a folder: by name, each image's newest first. A pack without an index is none, and
@@ -47,7 +52,7 @@ export async function listStaged(folder: string): Promise<readonly StagedFile[]>
       if (pair !== undefined) found.push({ image, version, pair });
     } catch (err) {
       if (!isAppError(err)) throw err;
-      found.push({ image, version, problem: err });
+      found.push({ image, version, problem: err, file: join(folder, file) });
     }
   }
   return found.toSorted((a, b) => (a.image === b.image ? b.version - a.version : a.image < b.image ? -1 : 1));
