@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import {
   Bitfield,
   type Clock,
@@ -18,8 +19,10 @@ import { within } from "./within.js";
 
 /** Pairs of the image that are looked at, newest first; those further away have less in common. */
 const MAX_PAIRS = 8;
-/** A folder that does not answer for this long is not there. */
-const ANSWER_MS = 30_000;
+/** All of the looking; a folder that takes longer does not answer, or is no help. */
+const LOOK_MS = 30_000;
+/** Frames between turns of the event loop. */
+const TURN_FRAMES = 16_384;
 
 export interface EqualFramesOptions {
   readonly folder: string;
@@ -52,30 +55,41 @@ export class EqualFrames {
 
   /** The frame table must be known. */
   readonly plan: LocalPlanner = async (missing) => {
-    const { files, folder, clock } = this.#options;
-    const rows = new Bitfield(missing.length);
+    const { folder, clock, logger } = this.#options;
     this.#isBusy = true;
+    let wanted: WantedFrames | undefined;
     try {
-      const wanted = new WantedFrames(files, missing);
-      for (const pair of (await within(clock, ANSWER_MS, this.#pairs())) ?? []) {
-        const frames = await within(clock, ANSWER_MS, this.#framesOf(pair));
-        if (frames !== undefined) wanted.findIn(frames, pair.packPath, rows);
-      }
-      return { rows, copy: (signal, onStored) => this.#copy(rows, wanted, signal, onStored) };
+      wanted = await within(clock, LOOK_MS, this.#look(missing));
     } finally {
-      this.#isBusy = rows.count > 0;
-      this.#options.logger.info({ folder, frames: rows.count }, "frames found in other versions of a folder");
+      this.#isBusy = (wanted?.found.count ?? 0) > 0;
     }
+    const rows = wanted?.found ?? new Bitfield(missing.length);
+    logger.info({ folder, frames: rows.count }, "frames found in other versions of a folder");
+    return {
+      rows,
+      copy: async (signal, onStored) => {
+        if (wanted !== undefined) await this.#copy(wanted, signal, onStored);
+      },
+    };
   };
+
+  async #look(missing: Bitfield): Promise<WantedFrames> {
+    const wanted = await WantedFrames.of(this.#options.files, missing);
+    for (const pair of await this.#pairs()) {
+      const frames = await this.#framesOf(pair);
+      if (frames !== undefined) await wanted.findIn(frames, pair.packPath);
+    }
+    return wanted;
+  }
 
   /** Of the image, but of other versions. */
   async #pairs(): Promise<readonly StagedPair[]> {
     const { folder, files, logger } = this.#options;
     const { head, idHex } = files.signed;
     try {
-      const pairs = (await listStaged(folder)).flatMap((found) => ("pair" in found ? [found.pair] : []));
-      const others = pairs.filter(({ signed }) => signed.head.name === head.name && signed.idHex !== idHex);
-      return others.slice(0, MAX_PAIRS);
+      const found = await listStaged(folder, head.name);
+      const pairs = found.flatMap((each) => ("pair" in each ? [each.pair] : []));
+      return pairs.filter(({ signed }) => signed.idHex !== idHex).slice(0, MAX_PAIRS);
     } catch (err) {
       logger.warn({ folder, reason: describeError(err) }, "other versions of a folder not looked at");
       return [];
@@ -92,13 +106,12 @@ export class EqualFrames {
   }
 
   async #copy(
-    rows: Bitfield,
     wanted: WantedFrames,
     signal: AbortSignal,
     onStored: Parameters<LocalPlan["copy"]>[1],
   ): Promise<void> {
     try {
-      for (const path of wanted.packs) await this.#copyFrom(path, rows, wanted, signal, onStored);
+      for (const path of wanted.packs) await this.#copyFrom(path, wanted, signal, onStored);
     } finally {
       this.#isBusy = false;
     }
@@ -106,7 +119,6 @@ export class EqualFrames {
 
   async #copyFrom(
     path: string,
-    rows: Bitfield,
     wanted: WantedFrames,
     signal: AbortSignal,
     onStored: Parameters<LocalPlan["copy"]>[1],
@@ -115,7 +127,7 @@ export class EqualFrames {
     await FolderFile.use(path, this.#options, async (file) => {
       // What has come from elsewhere meanwhile, or from the pack before, is not written again.
       const isWanted = (row: number): boolean => !files.have.has(row) && wanted.place(row).pack === path;
-      for (const planned of runsOf(rows, isWanted)) {
+      for (const planned of runsOf(wanted.found, isWanted)) {
         for (const { run, from } of adjacentRuns(planned, (row) => wanted.place(row))) {
           if (signal.aborted || file.isGone) return;
           const bytes = await file.read(from.length, from.offset);
@@ -146,6 +158,8 @@ function* runsOf(rows: Bitfield, isWanted: (row: number) => boolean): Generator<
 
 /** Frames that are missing, by their hashes, and where they were found. No object per frame. */
 class WantedFrames {
+  /** Rows of those that were found. */
+  readonly found: Bitfield;
   readonly #files: VersionFiles;
   readonly #frames: FrameTable;
   /** Frame + 1, by the beginning of its hash; the next free slot where two begin alike. */
@@ -154,35 +168,46 @@ class WantedFrames {
   readonly #packOf: Uint8Array;
   readonly #offsetOf: Float64Array;
 
-  constructor(files: VersionFiles, missing: Bitfield) {
+  private constructor(files: VersionFiles, missing: Bitfield) {
     const { frames } = files;
-    const { pieceRows, frameRows } = files.table.layout;
+    const { frameRows } = files.table.layout;
     if (frames === undefined) throw new Error("unreachable: equal frames without frame table");
+    this.found = new Bitfield(missing.length);
     this.#files = files;
     this.#frames = frames;
     this.#packOf = new Uint8Array(frameRows);
     this.#offsetOf = new Float64Array(frameRows);
     this.#slots = new Uint32Array(missing.count * 2 + 1);
+  }
+
+  /** @param missing rows of frames */
+  static async of(files: VersionFiles, missing: Bitfield): Promise<WantedFrames> {
+    const wanted = new WantedFrames(files, missing);
+    const { pieceRows } = files.table.layout;
     for (const { first, count } of missing.runs(true, pieceRows)) {
-      for (let frame = first - pieceRows; frame < first - pieceRows + count; frame += 1)
-        this.#slots[this.#slotOf(frames.hash(frame))] = frame + 1;
+      for (let frame = first - pieceRows; frame < first - pieceRows + count; frame += 1) {
+        wanted.#slots[wanted.#slotOf(wanted.#frames.hash(frame))] = frame + 1;
+        if (frame % TURN_FRAMES === 0) await setImmediate();
+      }
     }
+    return wanted;
   }
 
   get packs(): readonly string[] {
     return this.#packs;
   }
 
-  /** Adds to `rows` what another version has of them and no version before had. */
-  findIn(other: FrameTable, packPath: string, rows: Bitfield): void {
+  /** Finds what another version has of them and no version before had. */
+  async findIn(other: FrameTable, packPath: string): Promise<void> {
     const pack = this.#packs.push(packPath);
     for (let k = 0; k < other.count; k += 1) {
+      if (k % TURN_FRAMES === 0) await setImmediate();
       const frame = (this.#slots[this.#slotOf(other.hash(k))] ?? 0) - 1;
       if (frame < 0 || this.#packOf[frame] !== 0) continue;
       if (other.packedLength(k) !== this.#frames.packedLength(frame)) continue;
       this.#packOf[frame] = pack;
       this.#offsetOf[frame] = other.offset(k);
-      rows.add(this.#files.table.layout.pieceRows + frame);
+      this.found.add(this.#files.table.layout.pieceRows + frame);
     }
   }
 
