@@ -1,5 +1,5 @@
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
-import { copyFile, mkdir, open, truncate, utimes } from "node:fs/promises";
+import { copyFile, mkdir, open, readFile, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type ClientConfig, callLocalApi, importIntoStore } from "@ckmesh/client";
 import { silentLogger, toHex } from "@ckmesh/core";
@@ -81,6 +81,16 @@ describe("a pair at hand", () => {
       expect(await fixture.isIdentical("a", 1)).toBe(true);
       expect(version.bytes.host).toBeGreaterThan(900_000);
       expect(countedBytes(version)).toBe(version.needed);
+    });
+
+    it("of another version gives the frames that did not change", async () => {
+      await fixture.publish(1, 4);
+      await stage();
+      await fixture.publish(2, 4, { changed: 1 });
+      const version = versionOf(await fixture.once("a", { preStage: usb }), 2);
+      expect(await fixture.isIdentical("a", 2)).toBe(true);
+      expect(countedBytes(version)).toBe(version.needed);
+      expect(version.bytes.host).toBeGreaterThan(0.7 * version.needed);
     });
 
     it("is waited for while somebody copies it there", async () => {
@@ -175,6 +185,36 @@ describe("a pair at hand", () => {
       const version = versionOf(await fixture.once("a"), 1);
       expect(version).toMatchObject({ state: "active", bytes: { host: version.needed } });
       expect(beyondHeads()).toEqual([]);
+    });
+
+    it("is made whole with what another version in the folder has in common with it", async () => {
+      await fixture.publish(1, 4);
+      await fixture.publish(2, 4, { changed: 1 });
+      await stage(1);
+      await stage(2);
+      const { length } = await readFile(join(usb, "Win11_2.ckm"));
+      await truncate(join(usb, "Win11_1.ckm"), length - 100_000); // what is left helps all the same
+      for (const at of [100_000, 1_500_000, 2_500_000]) await flip("Win11_2.ckm", at);
+      const deps = { logger: silentLogger, clock: systemClock };
+      const imported = await importIntoStore(fixture.store("a"), usb, deps);
+      expect(imported).toEqual([{ image: "Win11", version: 2, result: "complete" }]);
+      expect(await fixture.isIdentical("a", 2)).toBe(true);
+    });
+
+    it("is the newest whose index can be read, and what was passed over is named", async () => {
+      await fixture.publish(1, 2);
+      await stage();
+      await writeFile(join(usb, "Win11_2.ckm"), "half a pack");
+      await writeFile(join(usb, "Win11_2.ckm.index"), "half an index");
+      const deps = { logger: silentLogger, clock: systemClock };
+      const passedOver = ["Win11_2.ckm.index"];
+      expect(await importIntoStore(fixture.store("a"), usb, deps)).toEqual([
+        { image: "Win11", version: 1, result: "complete", passedOver },
+      ]);
+      await fixture.client("b", { once: false });
+      expect(await callLocalApi(fixture.store("b"), { command: "import", folder: usb })).toMatchObject([
+        { version: 1, passedOver },
+      ]);
     });
 
     it("into the store of a stopped client, counts for nothing if its publishers did not sign it", async () => {

@@ -115,13 +115,14 @@ export class Client {
    */
   async importFrom(folder: string): Promise<readonly ImportedPair[]> {
     const results: ImportedPair[] = [];
-    for (const found of await newestPairs(folder)) {
+    for (const { found, passedOver } of await newestPairs(folder, this.#logger)) {
       const { image, version } = found;
+      const others = passedOver.length > 0 && { passedOver };
       try {
         if ("problem" in found) throw found.problem;
         if (!this.#isMine(image)) throw unfollowedImage(image);
         const isTaken = await (await this.#driver(image)).takePair(found.pair, true);
-        results.push({ image, version, result: isTaken ? "begun" : "here" });
+        results.push({ image, version, ...others, result: isTaken ? "begun" : "here" });
       } catch (err) {
         results.push(refusedPair(image, version, asAppError(err)));
       }

@@ -8,14 +8,20 @@ import type { HostPlaces, HostSearchTask } from "./host/host-search.js";
 /** A limit, not a need: typed arrays and the database lie outside of it. */
 const OLD_GENERATION_MB = 256;
 
+interface WaitingCall {
+  /** `never`: what the thread answers to this call is what the call asked for. */
+  resolve(result: never): void;
+  reject(err: AppError): void;
+}
+
 /**
  * Which 4-KiB blocks lie in which files of the host: a folder with a database of the files and sorted runs of
  * blocks, in the hands of one thread of low priority. All of it can be made again, and all of it is hints.
  */
 export class HostIndex {
   readonly #worker: Worker;
-  /** How to fail the calls that are not answered yet. */
-  readonly #waiting = new Map<number, (err: AppError) => void>();
+  /** Calls that are not answered yet. */
+  readonly #waiting = new Map<number, WaitingCall>();
   #calls = 0;
   #failure: AppError | undefined;
   #closing: Promise<void> | undefined;
@@ -33,6 +39,13 @@ export class HostIndex {
       resourceLimits: { maxOldGenerationSizeMb: OLD_GENERATION_MB },
     });
     if (io !== undefined) this.#answerPace(io);
+    this.#worker.on("message", (reply: HostPace | HostReply<never>) => {
+      if (reply.type === "pace") return;
+      const waiting = this.#waiting.get(reply.call);
+      this.#waiting.delete(reply.call);
+      if (reply.type === "done") waiting?.resolve(reply.result);
+      else waiting?.reject(revive(reply));
+    });
     this.#worker.once("error", (cause) => {
       this.#fail(new AppError("ERR_INTERNAL", "the thread of the host index died", { cause }));
     });
@@ -89,15 +102,7 @@ export class HostIndex {
     this.#calls += 1;
     const call = this.#calls;
     return await new Promise<HostCalls[K]["result"]>((resolve, reject) => {
-      this.#waiting.set(call, reject);
-      const answered = (reply: HostReply<HostCalls[K]["result"]> | HostPace): void => {
-        if (reply.type === "pace" || reply.call !== call) return;
-        this.#worker.off("message", answered);
-        this.#waiting.delete(call);
-        if (reply.type === "done") resolve(reply.result);
-        else reject(revive(reply));
-      };
-      this.#worker.on("message", answered);
+      this.#waiting.set(call, { resolve, reject });
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
       this.#worker.postMessage({ call, name, task });
     });
@@ -105,7 +110,7 @@ export class HostIndex {
 
   #fail(err: AppError): void {
     this.#failure ??= err;
-    for (const reject of this.#waiting.values()) reject(this.#failure);
+    for (const waiting of this.#waiting.values()) waiting.reject(this.#failure);
     this.#waiting.clear();
   }
 }

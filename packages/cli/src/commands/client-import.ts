@@ -110,12 +110,19 @@ function parsePair(value: unknown): ImportedPair {
     image: f.string("image", MAX_TEXT),
     version: f.int("version", 1, Number.MAX_SAFE_INTEGER),
     result: f.oneOf("result", ["begun", "here", "refused"]),
+    ...(f.has("passedOver") && { passedOver: parseNames(f.list("passedOver", MAX_PAIRS)) }),
     ...(f.has("error") && { error: parseStatusError(f.map("error")) }),
   };
 }
 
-function pairText({ image, version, result, missingBytes, error }: ImportedPair): string {
-  return `${image} version ${version}: ${resultText(result, missingBytes)}${error === undefined ? "" : `: ${error.message} (${error.code})`}`;
+function parseNames(names: readonly unknown[]): readonly string[] {
+  return names.map((name) => new Fields({ name }, "file", "ERR_INTERNAL").string("name", MAX_TEXT));
+}
+
+function pairText({ image, version, result, missingBytes, passedOver, error }: ImportedPair): string {
+  const why = error === undefined ? "" : `: ${error.message} (${error.code})`;
+  const others = passedOver === undefined ? "" : `; passed over, as no use: ${passedOver.join(", ")}`;
+  return `${image} version ${version}: ${resultText(result, missingBytes)}${why}${others}`;
 }
 
 function resultText(result: ImportedPair["result"], missingBytes = 0): string {

@@ -63,7 +63,9 @@ export async function planLocal(options: LocalPlanOptions, missing: Bitfield): P
   return { rows, copy: (signal, onStored) => copyPlanned(rows, place, options, signal, onStored) };
 }
 
-interface Place {
+/** Where a frame lies in another pack. */
+export interface Place {
+  /** Whatever names the pack. */
   readonly pack: string;
   readonly offset: number;
   readonly length: number;
@@ -88,7 +90,10 @@ async function copyPlanned(
 }
 
 /** Cuts a run into those whose frames also lie one after the other where they are now. */
-function* adjacentRuns(planned: Run, place: (row: number) => Place): Generator<{ run: Run; from: Place }> {
+export function* adjacentRuns(
+  planned: Run,
+  place: (row: number) => Place,
+): Generator<{ run: Run; from: Place }> {
   const end = planned.first + planned.count;
   for (let first = planned.first; first < end; ) {
     const from = place(first);

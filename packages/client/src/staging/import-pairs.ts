@@ -6,6 +6,8 @@ import { checkVersionRule } from "../image/image-offer.js";
 import { otherPublication } from "../image/rollback-target.js";
 import { combinePlans } from "../local/combine-plans.js";
 import { missingBytes, neededBytes } from "../version/needed-bytes.js";
+import { EqualFrames } from "./equal-frames.js";
+import { folderPlanner } from "./folder-planner.js";
 import { type ImportedPair, newestPairs, refusedPair } from "./imported-pair.js";
 import type { StagedPair } from "./staged-pair.js";
 import { StagedSource } from "./staged-source.js";
@@ -26,15 +28,21 @@ export async function importIntoStore(
   folder: string,
   options: ImportOptions,
 ): Promise<readonly ImportedPair[]> {
-  const pairs = await newestPairs(folder);
+  const choices = await newestPairs(folder, options.logger);
   const store = await ImageStore.open(storeDir, options);
   try {
     const results: ImportedPair[] = [];
-    for (const found of pairs) {
+    for (const { found, passedOver } of choices) {
       const { image, version } = found;
+      const others = passedOver.length > 0 && { passedOver };
       try {
         if ("problem" in found) throw found.problem;
-        results.push({ image, version, ...(await importPair(store, found.pair, options)) });
+        results.push({
+          image,
+          version,
+          ...others,
+          ...(await importPair(store, found.pair, folder, options)),
+        });
       } catch (err) {
         const failure = asAppError(err);
         // What keeps this pair from being copied keeps all others from it, too.
@@ -51,6 +59,7 @@ export async function importIntoStore(
 async function importPair(
   store: ImageStore,
   pair: StagedPair,
+  folder: string,
   { clock, logger, onProgress, signal }: ImportOptions,
 ): Promise<Pick<ImportedPair, "result" | "missingBytes">> {
   const { signed, headBlock } = pair;
@@ -72,7 +81,8 @@ async function importPair(
     if (files.frames !== undefined) {
       const missing = new Bitfield(files.table.layout.rows);
       for (const run of files.have.runs(false, files.table.layout.pieceRows)) missing.addRun(run);
-      const plan = await combinePlans([source.plan], missing, logger);
+      const others = new EqualFrames({ folder, files, clock, logger });
+      const plan = await combinePlans([folderPlanner(files, source, others)], missing, logger);
       await plan.copy(signal ?? new AbortController().signal, report);
     }
     signal?.throwIfAborted();

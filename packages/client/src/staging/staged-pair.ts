@@ -28,26 +28,32 @@ export interface StagedPair {
 /** An index found in a folder: with its pack, or why it is no use. */
 export type StagedFile =
   | { readonly image: string; readonly version: number; readonly pair: StagedPair }
-  | { readonly image: string; readonly version: number; readonly problem: AppError };
+  | {
+      readonly image: string;
+      readonly version: number;
+      readonly problem: AppError;
+      readonly file: string;
+    };
 
 /**
- * All pairs of versions in a folder: by name, each image's newest first. A pack without an index is none, and
- * neither is an index without a pack.
+ * All pairs of versions in a folder, or those of one image: by name, each image's newest first. A pack without an
+ * index is none, and neither is an index without a pack.
  * @throws {AppError} ERR_FILE_NOT_FOUND, ERR_FILE_DENIED of the folder
  */
-export async function listStaged(folder: string): Promise<readonly StagedFile[]> {
+export async function listStaged(folder: string, only?: string): Promise<readonly StagedFile[]> {
   const names = await inFolder(folder, () => readdir(folder));
   const found: StagedFile[] = [];
   for (const file of names) {
     const served = parseServedName(file);
     if (served?.kind !== "index" || served.version === undefined || served.from !== undefined) continue;
     const { name: image, version } = served;
+    if (only !== undefined && image !== only) continue;
     try {
       const pair = await readStagedPair(folder, image, version);
       if (pair !== undefined) found.push({ image, version, pair });
     } catch (err) {
       if (!isAppError(err)) throw err;
-      found.push({ image, version, problem: err });
+      found.push({ image, version, problem: err, file: join(folder, file) });
     }
   }
   return found.toSorted((a, b) => (a.image === b.image ? b.version - a.version : a.image < b.image ? -1 : 1));

@@ -22,6 +22,10 @@ export class StagingFolder {
     this.#options = options;
   }
 
+  get path(): string {
+    return this.#options.folder;
+  }
+
   /**
    * The pair of just this version. `busy`: somebody is copying it here. Whatever is wrong with the folder means
    * that nothing is there.
@@ -55,7 +59,8 @@ export class StagingFolder {
     try {
       const pairs: StagedPair[] = [];
       for (const found of await listStaged(folder)) {
-        if ("problem" in found) logger.warn({ err: found.problem }, "pre-staged index is no use");
+        if ("problem" in found)
+          logger.warn({ file: found.file, err: found.problem }, "pre-staged index is no use");
         else if (!this.#isRecent(found.pair.changedAt)) pairs.push(found.pair);
       }
       return pairs;

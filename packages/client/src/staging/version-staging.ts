@@ -1,6 +1,10 @@
+import { dirname } from "node:path";
 import type { Clock, Logger } from "@ckmesh/core";
 import type { SignedHead } from "@ckmesh/image";
 import type { IoPacer, VersionFiles } from "@ckmesh/store";
+import type { LocalPlanner } from "../local/combine-plans.js";
+import { EqualFrames } from "./equal-frames.js";
+import { folderPlanner } from "./folder-planner.js";
 import type { StagedPair } from "./staged-pair.js";
 import { StagedSource } from "./staged-source.js";
 import type { StagingFolder } from "./staging-folder.js";
@@ -14,21 +18,24 @@ export interface VersionStagingOptions {
   readonly logger: Logger;
 }
 
-/** What one version takes from a pair outside of the store: one that was handed over, else that of the folder. */
+/** What one version takes from a folder outside of the store: that of a pair that was handed over, else `preStage`. */
 export class VersionStaging {
   readonly #options: VersionStagingOptions;
   /** Given by a person, whatever lies in the pre-stage folder. */
   #handed: StagedPair | undefined;
   #source: StagedSource | undefined;
+  #others: EqualFrames | undefined;
+  /** While a transfer runs: where frames may come from. */
+  #planner: LocalPlanner | undefined;
   #awaitsPair = false;
 
   constructor(options: VersionStagingOptions) {
     this.#options = options;
   }
 
-  /** While a transfer runs: where more rows may come from. */
-  get source(): StagedSource | undefined {
-    return this.#source;
+  /** Frames of the folder, while a transfer runs. */
+  get planner(): LocalPlanner | undefined {
+    return this.#planner;
   }
 
   /** Not begun: its pair is being copied to the pre-stage folder. */
@@ -36,9 +43,10 @@ export class VersionStaging {
     return this.#awaitsPair;
   }
 
-  /** Pack from which rows are being copied. */
+  /** Pack, or folder of other versions, from which rows are being copied. */
   get importing(): string | undefined {
-    return this.#source?.isBusy === true ? this.#source.pair.packPath : undefined;
+    if (this.#source?.isBusy === true) return this.#source.pair.packPath;
+    return this.#others?.isBusy === true ? this.#others.folder : undefined;
   }
 
   hand(pair: StagedPair): void {
@@ -46,7 +54,7 @@ export class VersionStaging {
   }
 
   /**
-   * Stores the pieces of the index that the pair has; its frames follow by the plan of `source`.
+   * Stores the pieces of the index that the pair has; frames follow by `planner`.
    * @returns false: it is being copied to the folder, look again later
    * @throws {AppError} as `VersionFiles.write`
    */
@@ -58,9 +66,12 @@ export class VersionStaging {
       logger.info({}, "waits for the pre-stage folder: the pair is being copied there");
       return false;
     }
-    if (pair === undefined) return true;
-    this.#source = new StagedSource({ pair, files, io, clock, logger });
-    await this.#source.takeIndex();
+    const where = pair === undefined ? folder?.path : dirname(pair.indexPath);
+    if (where === undefined) return true;
+    this.#source = pair && new StagedSource({ pair, files, io, clock, logger });
+    this.#others = new EqualFrames({ folder: where, files, io, clock, logger });
+    this.#planner = folderPlanner(files, this.#source, this.#others);
+    await this.#source?.takeIndex();
     return true;
   }
 
@@ -74,5 +85,7 @@ export class VersionStaging {
   /** The transfer has ended. */
   end(): void {
     this.#source = undefined;
+    this.#others = undefined;
+    this.#planner = undefined;
   }
 }

@@ -163,9 +163,12 @@ export class HostTrim {
       const found = await this.#index.scan({ folders: settings.folders, excluded: [store.dir] });
       this.#state = found;
       this.#problem = undefined;
-      const { files, hashedBytes, skipped, isComplete } = found;
+      const { files, hashedBytes, skipped, leftOut, isComplete } = found;
       const ms = Math.round(clock.now() - start);
-      logger.info({ files, hashedBytes, skipped, isComplete, ms }, "folders of the host looked through");
+      logger.info(
+        { files, hashedBytes, skipped, leftOut, isComplete, ms },
+        "folders of the host looked through",
+      );
     } catch (err) {
       this.#problem = describeError(err);
       if (!this.#isClosed) logger.warn({ err }, "folders of the host not looked through");

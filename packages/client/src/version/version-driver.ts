@@ -341,7 +341,7 @@ export class VersionDriver {
       swarms: this.#whyNoSwarm() === undefined,
       older: this.#options.older(),
       indexCarry,
-      staged: this.#staging.source,
+      staged: this.#staging.planner,
       tally: this.#tally,
       waste: this.#waste,
       logger: this.#logger,

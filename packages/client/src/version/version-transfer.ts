@@ -11,7 +11,6 @@ import type { IndexCarry } from "../local/index-carry.js";
 import { type LocalPlan, planLocal } from "../local/local-plan.js";
 import { joinSwarm, listSwarm, swarmBasics } from "../peers/peer-swarm.js";
 import type { OriginRows } from "../rows/origin-rows.js";
-import type { StagedSource } from "../staging/staged-source.js";
 import { NO_RATE, type VersionStatus } from "../status.js";
 import { VersionSwarm } from "./version-swarm.js";
 import type { Waste } from "./waste.js";
@@ -29,8 +28,8 @@ export interface VersionTransferOptions {
   readonly tally: DeltaTally;
   /** Pieces of the index that may follow from an older one. */
   readonly indexCarry: IndexCarry | undefined;
-  /** A pair of this version outside of the store. */
-  readonly staged: StagedSource | undefined;
+  /** Frames of a folder outside of the store. */
+  readonly staged: LocalPlanner | undefined;
   readonly waste: Waste;
   readonly logger: Logger;
   /** Something changed that a status would show. */
@@ -176,7 +175,7 @@ export class VersionTransfer {
     const trim = this.#trim;
     const planners: LocalPlanner[] = [
       (missing) => planLocal({ files, store, openPack: (pack) => openPacks.get(pack), logger }, missing),
-      ...(staged === undefined ? [] : [staged.plan]),
+      ...(staged === undefined ? [] : [staged]),
     ];
     if (trim !== undefined) planners.push((missing) => trim.plan(files, missing, signal));
     const plan = await combinePlans(planners, missingFrames(files), logger);

@@ -86,6 +86,14 @@ export class BlockRuns {
     });
   }
 
+  /** Makes one run of all, so that no block of a file that is not live takes room. */
+  async mergeAll(isLive: (file: number) => boolean): Promise<void> {
+    await this.#inTurn(async () => {
+      const level = this.#runs.reduce((highest, run) => Math.max(highest, run.level), 1);
+      if (this.#runs.length > 0) await this.#merge(this.#runs, level, isLive);
+    });
+  }
+
   /** Calls `found` with every place of the ids in `keys`, which rise; `i` is the position in `keys`. */
   async find(keys: Float64Array, found: (i: number, file: number, block: number) => void): Promise<void> {
     await this.#inTurn(async () => {

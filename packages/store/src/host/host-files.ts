@@ -12,27 +12,40 @@ export interface FileStamp {
 export interface KnownFile extends FileStamp {
   /** What its blocks name it by; a changed file gets another one. */
   readonly number: number;
+  /** None of its blocks are noted: there was no room, or they had to make room for others. */
+  readonly isLeftOut: boolean;
 }
 
 export interface NewFile extends KnownFile {
   readonly path: string;
+  /** How many of its blocks were noted. */
+  readonly blocks: number;
 }
 
-/** u32 number, then size, time and inode as doubles. */
-const VALUE_BYTES = 28;
+/** By path: u32 number, then size, time and inode as doubles. By number: u32 blocks, then the path. */
+const STAMP_BYTES = 28;
+const PATH_AT = 4;
+/** In the place of the blocks of a file that is left out. */
+const LEFT_OUT = 0xffff_ffff;
 const BATCH = 1000;
 /** Says that every folder was looked through once. */
 const COMPLETE_KEY = Buffer.from("c");
+/** Says how the records are written. */
+const FORMAT_KEY = Buffer.from("f");
+const FORMAT = Buffer.from("2");
 
 type Db = Level<Uint8Array, Uint8Array>;
+type Operation =
+  | { readonly type: "put"; readonly key: Uint8Array; readonly value: Uint8Array }
+  | { readonly type: "del"; readonly key: Uint8Array };
 
 /**
- * The files of the host whose blocks are known. Keys: `p` + path → stamp and number; `n` + number → path; `c`.
- * Nothing in it is the only copy of anything.
+ * The files of the host that were looked at. Keys: `p` + path → stamp and number; `n` + number → blocks and path;
+ * `c`; `f`. Nothing in it is the only copy of anything.
  */
 export class HostFiles {
   readonly #db: Db;
-  /** Numbers that a file bears now: blocks of others are of the past. */
+  /** Numbers that a file with noted blocks bears now: blocks of others are of the past. */
   readonly #live = new NumberSet();
   #count = 0;
   #nextNumber = 1;
@@ -58,12 +71,16 @@ export class HostFiles {
     await db.open();
     const files = new HostFiles(db);
     try {
-      for await (const key of db.keys({ gte: numberKey(0), lte: numberKey(0xffff_ffff) })) {
-        const number = Buffer.from(key).readUInt32BE(1);
-        files.#live.add(number);
+      const format: Uint8Array | undefined = await db.get(FORMAT_KEY);
+      for await (const [key, value] of db.iterator(NUMBERS)) {
+        if (format === undefined || !FORMAT.equals(format)) throw new Error("records of another format");
+        const number = numberOf(key);
         files.#nextNumber = Math.max(files.#nextNumber, number + 1);
+        if (blocksOf(value) === LEFT_OUT) continue;
+        files.#live.add(number);
         files.#count += 1;
       }
+      await db.put(FORMAT_KEY, FORMAT);
       files.#isComplete = (await db.get(COMPLETE_KEY)) !== undefined;
       return files;
     } catch (err) {
@@ -72,6 +89,7 @@ export class HostFiles {
     }
   }
 
+  /** Files with noted blocks. */
   get count(): number {
     return this.#count;
   }
@@ -98,46 +116,67 @@ export class HostFiles {
   /** In the order asked. */
   async find(paths: readonly string[]): Promise<readonly (KnownFile | undefined)[]> {
     const values: readonly (Uint8Array | undefined)[] = await this.#db.getMany(paths.map(pathKey));
-    return values.map((value) => (value?.byteLength === VALUE_BYTES ? decodeFile(value) : undefined));
+    return values.map((value) => (value?.byteLength === STAMP_BYTES ? this.#decode(value) : undefined));
   }
 
   /** In the order asked; undefined for those that no file bears any more. */
   async paths(numbers: readonly number[]): Promise<readonly (string | undefined)[]> {
-    const found: (string | undefined)[] = [];
-    for (let at = 0; at < numbers.length; at += BATCH) {
-      const keys = numbers.slice(at, at + BATCH).map(numberKey);
-      const values: readonly (Uint8Array | undefined)[] = await this.#db.getMany(keys);
-      for (const value of values)
-        found.push(value === undefined ? undefined : Buffer.from(value).toString("utf8"));
-    }
-    return found;
+    const values: readonly (Uint8Array | undefined)[] = await this.#db.getMany(numbers.map(numberKey));
+    return values.map((value) => (value === undefined ? undefined : pathOf(value)));
   }
 
-  /** Notes files whose blocks are on the disk, in place of what was known of their paths. */
+  /** Notes files whose blocks are on the disk, or left out, in place of what was known of their paths. */
   async put(files: readonly NewFile[]): Promise<void> {
     const before = await this.find(files.map(({ path }) => path));
-    const operations = files.flatMap((file, i) => {
+    const operations = files.flatMap((file, i): Operation[] => {
       const old = before[i];
       return [
         ...(old === undefined ? [] : [{ type: "del" as const, key: numberKey(old.number) }]),
-        { type: "put" as const, key: pathKey(file.path), value: encodeFile(file) },
-        { type: "put" as const, key: numberKey(file.number), value: Buffer.from(file.path) },
+        { type: "put", key: pathKey(file.path), value: encodeStamp(file) },
+        { type: "put", key: numberKey(file.number), value: encodePlace(file) },
       ];
     });
     await this.#db.batch(operations);
-    for (const [i, { number }] of files.entries()) {
+    for (const [i, { number, isLeftOut }] of files.entries()) {
       const old = before[i];
-      if (old === undefined) this.#count += 1;
-      else this.#live.delete(old.number);
+      if (old !== undefined) this.#kill(old.number);
+      if (isLeftOut) continue;
       this.#live.add(number);
+      this.#count += 1;
     }
+  }
+
+  /**
+   * Gives up blocks of the files that were noted first, until they are so many; the files stay known, so that they
+   * are not read again before they change.
+   * @returns how many blocks; 0: there is no such file
+   */
+  async leaveOutOldest(blocks: number): Promise<number> {
+    let freed = 0;
+    let operations: Operation[] = [];
+    const numbers: number[] = [];
+    for await (const [key, value] of this.#db.iterator(NUMBERS)) {
+      const number = numberOf(key);
+      if (!this.#live.has(number)) continue;
+      freed += blocksOf(value);
+      const path = pathOf(value);
+      operations.push({ type: "put", key, value: encodePlace({ path, blocks: 0, isLeftOut: true }) });
+      numbers.push(number);
+      if (freed >= blocks) break;
+      if (operations.length < BATCH) continue;
+      await this.#db.batch(operations);
+      operations = [];
+    }
+    await this.#db.batch(operations);
+    for (const number of numbers) this.#kill(number);
+    return freed;
   }
 
   /** Every folder was looked through: files that were not seen are gone. */
   async completed(isSeen: (number: number) => boolean): Promise<void> {
     let gone: number[] = [];
-    for await (const key of this.#db.keys({ gte: numberKey(0), lte: numberKey(0xffff_ffff) })) {
-      const number = Buffer.from(key).readUInt32BE(1);
+    for await (const key of this.#db.keys(NUMBERS)) {
+      const number = numberOf(key);
       if (isSeen(number)) continue;
       gone.push(number);
       if (gone.length < BATCH) continue;
@@ -155,13 +194,32 @@ export class HostFiles {
 
   async #remove(numbers: readonly number[]): Promise<void> {
     const paths = await this.paths(numbers);
+    const known = await this.find(paths.map((path) => path ?? ""));
     const keys = numbers.flatMap((number, i) => {
       const path = paths[i];
-      return path === undefined ? [numberKey(number)] : [numberKey(number), pathKey(path)];
+      const isOwn = path !== undefined && known[i]?.number === number;
+      return isOwn ? [numberKey(number), pathKey(path)] : [numberKey(number)];
     });
     await this.#db.batch(keys.map((key) => ({ type: "del" as const, key })));
-    for (const number of numbers) this.#live.delete(number);
-    this.#count -= numbers.length;
+    for (const number of numbers) this.#kill(number);
+  }
+
+  #kill(number: number): void {
+    if (!this.#live.has(number)) return;
+    this.#live.delete(number);
+    this.#count -= 1;
+  }
+
+  #decode(value: Uint8Array): KnownFile {
+    const buffer = asBuffer(value);
+    const number = buffer.readUInt32BE(0);
+    return {
+      number,
+      size: buffer.readDoubleBE(4),
+      mtimeMs: buffer.readDoubleBE(12),
+      inode: buffer.readDoubleBE(20),
+      isLeftOut: !this.#live.has(number),
+    };
   }
 }
 
@@ -176,19 +234,37 @@ function numberKey(number: number): Uint8Array {
   return key;
 }
 
-function encodeFile({ number, size, mtimeMs, inode }: KnownFile): Uint8Array {
-  const value = Buffer.alloc(VALUE_BYTES);
+const NUMBERS = { gte: numberKey(0), lte: numberKey(0xffff_ffff) };
+
+function numberOf(key: Uint8Array): number {
+  return asBuffer(key).readUInt32BE(1);
+}
+
+function blocksOf(place: Uint8Array): number {
+  return asBuffer(place).readUInt32BE(0);
+}
+
+function pathOf(place: Uint8Array): string {
+  return asBuffer(place).toString("utf8", PATH_AT);
+}
+
+function encodePlace({
+  path,
+  blocks,
+  isLeftOut,
+}: Pick<NewFile, "path" | "blocks" | "isLeftOut">): Uint8Array {
+  const count = Buffer.alloc(PATH_AT);
+  count.writeUInt32BE(isLeftOut ? LEFT_OUT : blocks);
+  return Buffer.concat([count, Buffer.from(path)]);
+}
+
+function encodeStamp({ number, size, mtimeMs, inode }: NewFile): Uint8Array {
+  const value = Buffer.alloc(STAMP_BYTES);
   value.writeUInt32BE(number, 0);
   for (const [i, part] of [size, mtimeMs, inode].entries()) value.writeDoubleBE(part, 4 + i * 8);
   return value;
 }
 
-function decodeFile(value: Uint8Array): KnownFile {
-  const buffer = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-  return {
-    number: buffer.readUInt32BE(0),
-    size: buffer.readDoubleBE(4),
-    mtimeMs: buffer.readDoubleBE(12),
-    inode: buffer.readDoubleBE(20),
-  };
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

@@ -1,30 +1,36 @@
-import { closeSync, type Dir, lstatSync, opendirSync, readSync, type Stats, statSync } from "node:fs";
+import {
+  type BigIntStats,
+  closeSync,
+  type Dir,
+  lstatSync,
+  opendirSync,
+  readSync,
+  type Stats,
+  statSync,
+} from "node:fs";
 import { join } from "node:path";
 import { MIB, sha256 } from "@ckmesh/core";
 import { SECTOR_BYTES } from "@ckmesh/image";
 import { fileErrorCode } from "../files/store-error.js";
-import { BlockBuffer } from "./block-buffer.js";
 import type { BlockRuns } from "./block-runs.js";
-import { isOffDisk } from "./file-system-kind.js";
-import type { FileStamp, HostFiles, NewFile } from "./host-files.js";
+import type { FileStamp, HostFiles } from "./host-files.js";
+import { HostNotes } from "./host-notes.js";
+import type { MountPoints } from "./mount-points.js";
 import { NumberSet } from "./number-set.js";
 import { openHostFile } from "./open-host-file.js";
+import { reachFolder } from "./reach-folder.js";
 
-/** Blocks that are kept in memory before they go to the disk as one run: 7 MB, and as much for sorting. */
-const BUFFER_BLOCKS = 512 * 1024;
-/** Files are noted in the database at the latest after this many: what a crash makes to be hashed again. */
-const MAX_PENDING_FILES = 10_000;
-/** Most blocks that are noted, of 128 GiB of files: 450 MB on the disk. */
-const MAX_BLOCKS = 32 * 1024 * 1024;
 const READ_BYTES = MIB;
-/** Files of a folder that are looked up at once. */
-const LOOKUP_FILES = 256;
-/** Folders within folders; no real tree is deeper, a loop of bind mounts is. */
+/** Entries of a folder that are looked up at once. */
+const LOOKUP_ENTRIES = 256;
+/** Folders within folders; no real tree is deeper. */
 const MAX_DEPTH = 100;
+/** Of all blocks that are noted, one file has so many at most: a larger one is a sparse file or somebody's disk. */
+const MAX_FILE_SHARE = 1 / 2;
 const ZERO_BLOCK = Buffer.alloc(SECTOR_BYTES);
 
 export interface HostScanTask {
-  /** Absolute; none lies in another. Their file systems are not left, network and virtual ones not entered. */
+  /** Absolute. What is mounted below them is not entered, network and virtual file systems not touched. */
   readonly folders: readonly string[];
   /** Folders that are passed over. */
   readonly excluded: readonly string[];
@@ -36,20 +42,30 @@ export interface HostScanResult {
   readonly blocks: number;
   /** Bytes of new and changed files, which were read. */
   readonly hashedBytes: number;
-  /** Files and folders that could not be read: locked, gone, or not for this account. */
+  /** Files and folders that could not be read: locked, gone, not for this account, or not named in UTF-8. */
   readonly skipped: number;
-  /** False: it was stopped, or there were more blocks than are noted. */
+  /** Files that were not read: there is no room for their blocks, or they are one hole. */
+  readonly leftOut: number;
+  /** False: it was stopped. */
   readonly isComplete: boolean;
 }
 
 export interface HostScanParts {
   readonly files: HostFiles;
   readonly runs: BlockRuns;
+  readonly mounts: MountPoints;
+  /** Most blocks that are noted. */
+  readonly maxBlocks: number;
   readonly isStopped: () => boolean;
   /** Called often, between small pieces of work. */
   readonly pause: () => Promise<void>;
   /** Called before so many bytes are read; resolves early when the look is to end. */
   readonly admit: (bytes: number) => Promise<void>;
+}
+
+interface FoundFile {
+  readonly path: string;
+  readonly stats: Stats;
 }
 
 /**
@@ -59,34 +75,31 @@ export interface HostScanParts {
  */
 export class HostScan {
   readonly #parts: HostScanParts;
-  readonly #buffer = new BlockBuffer(BUFFER_BLOCKS);
+  readonly #notes: HostNotes;
   readonly #bytes = Buffer.allocUnsafeSlow(READ_BYTES);
-  /** Hashed, but some of their blocks are still in the buffer. */
-  #pending: NewFile[] = [];
   /** Folders that are passed over, whatever they are called. */
   readonly #excluded = new Set<string>();
-  /** The file that is being hashed; 0: none. */
-  #current = 0;
   readonly #seen = new NumberSet();
-  #flushing: Promise<void> = Promise.resolve();
   #hashedBytes = 0;
   #skipped = 0;
+  #leftOut = 0;
 
   constructor(parts: HostScanParts) {
     this.#parts = parts;
+    this.#notes = new HostNotes(parts);
   }
 
   /** @throws what writing the index throws; what cannot be read is passed over */
   async run({ folders, excluded }: HostScanTask): Promise<HostScanResult> {
     const { files, runs } = this.#parts;
     for (const folder of excluded) {
-      const stats = statSync(folder, { throwIfNoEntry: false });
+      const stats = statSync(folder, { throwIfNoEntry: false, bigint: true });
       if (stats !== undefined) this.#excluded.add(identityOf(stats));
     }
     let isWhole = true;
-    for (const folder of folders) {
-      const stats = isOffDisk(folder) ? undefined : this.#stat(folder);
-      if (stats?.isDirectory() === true) isWhole &&= await this.#walk(folder, stats, 0);
+    for (const folder of this.#reached(folders)) {
+      const own = this.#folder(folder);
+      if (own !== undefined) isWhole &&= await this.#walk(folder, own.dev, 0);
     }
     await this.flush();
     if (isWhole) await files.completed((number) => this.#seen.has(number));
@@ -95,72 +108,93 @@ export class HostScan {
       blocks: runs.records,
       hashedBytes: this.#hashedBytes,
       skipped: this.#skipped,
+      leftOut: this.#leftOut,
       isComplete: isWhole,
     };
   }
 
-  /** Brings everything to the disk, so that it can be found. */
+  /** Brings everything to the disk, so that it can be found. @throws what writing the index throws */
   async flush(): Promise<void> {
-    const done = this.#flushing.then(() => this.#flush());
-    this.#flushing = done.catch(() => {}); // whoever asked hears of it
-    await done;
+    await this.#notes.flush();
   }
 
-  async #flush(): Promise<void> {
-    const { files, runs } = this.#parts;
-    const pending = this.#pending;
-    this.#pending = [];
-    runs.add(this.#buffer.take());
-    await files.put(pending);
-    for (const { number } of pending) this.#seen.add(number);
-    await runs.compact((number) => number === this.#current || files.isLive(number));
+  /** Where the folders really lie, none twice; none within another, by whatever links it is named. */
+  #reached(folders: readonly string[]): readonly string[] {
+    const reached = folders
+      .map((folder) => this.#tried(() => reachFolder(folder, this.#parts.mounts)))
+      .filter((folder) => folder !== undefined);
+    const unique = [...new Set(reached)];
+    return unique.filter(
+      (folder) => !unique.some((other) => folder.startsWith(join(other, "/")) && folder !== other),
+    );
   }
 
   /** @returns false when the look ended early */
-  async #walk(folder: string, own: Stats, depth: number): Promise<boolean> {
-    if (this.#excluded.has(identityOf(own)) || depth > MAX_DEPTH) return true;
+  async #walk(folder: string, device: bigint, depth: number): Promise<boolean> {
+    const own = this.#folder(folder);
+    if (own?.dev !== device || this.#excluded.has(identityOf(own)) || depth > MAX_DEPTH) return true;
     const dir = this.#tried(() => opendirSync(folder));
     if (dir === undefined) return true;
-    const folders: { path: string; stats: Stats }[] = [];
     try {
-      for (let batch = this.#read(dir); batch.length > 0; batch = this.#read(dir)) {
-        const found: { path: string; stats: Stats }[] = [];
-        for (const { name, isFolder } of batch) {
-          const path = join(folder, name);
-          const stats = this.#stat(path);
-          if (isFolder && stats?.dev === own.dev) folders.push({ path, stats });
-          else if (stats?.isFile() === true && stats.size > 0) found.push({ path, stats });
+      for (let batch = this.#read(folder, dir); batch.size > 0; batch = this.#read(folder, dir)) {
+        const found: FoundFile[] = [];
+        for (const [path, isFolder] of batch) {
+          const stats = isFolder ? undefined : this.#tried(() => lstatSync(path));
+          if (stats?.isFile() === true && stats.size > 0) found.push({ path, stats });
         }
         if (!(await this.#take(found))) return false;
+        // One batch after the other, so that a folder of a million folders is never held in memory.
+        for (const [path, isFolder] of batch)
+          if (isFolder && !(await this.#walk(path, device, depth + 1))) return false;
       }
     } finally {
       dir.closeSync();
     }
-    for (const { path, stats } of folders) if (!(await this.#walk(path, stats, depth + 1))) return false;
     return true;
   }
 
-  /** The next files and folders of a folder; symbolic links and devices are left out. */
-  #read(dir: Dir): { readonly name: string; readonly isFolder: boolean }[] {
-    const batch: { name: string; isFolder: boolean }[] = [];
-    while (batch.length < LOOKUP_FILES) {
+  /**
+   * Paths of the next files (false) and folders (true) of a folder; symbolic links and devices are left out, and
+   * so is what is mounted there, which nobody may touch whose server may be gone.
+   */
+  #read(folder: string, dir: Dir): ReadonlyMap<string, boolean> {
+    const batch = new Map<string, boolean>();
+    while (batch.size < LOOKUP_ENTRIES) {
       const entry = this.#tried(() => dir.readSync()) ?? undefined;
       if (entry === undefined) break;
-      if (entry.isDirectory() || entry.isFile())
-        batch.push({ name: entry.name, isFolder: entry.isDirectory() });
+      if (!entry.isDirectory() && !entry.isFile()) continue;
+      const path = join(folder, entry.name);
+      if (!this.#parts.mounts.has(path)) batch.set(path, entry.isDirectory());
     }
     return batch;
   }
 
-  async #take(found: readonly { readonly path: string; readonly stats: Stats }[]): Promise<boolean> {
+  async #take(found: readonly FoundFile[]): Promise<boolean> {
     const known = await this.#parts.files.find(found.map(({ path }) => path));
-    for (const [i, { path, stats }] of found.entries()) {
+    for (const [i, file] of found.entries()) {
       const old = known[i];
-      if (old !== undefined && isSame(old, stampOf(stats))) this.#seen.add(old.number);
-      else if (!(await this.#hash(path))) return false;
+      const blocks = Math.ceil(file.stats.size / SECTOR_BYTES);
+      const isSame = old !== undefined && isSameStamp(old, stampOf(file.stats));
+      // What was left out gets the room that others leave, and pushes nobody out.
+      const isDone = isSame && !(old.isLeftOut && this.#notes.hasSpare(blocks));
+      if (isSame) this.#seen.add(old.number);
+      if (isSame && old.isLeftOut && isDone) this.#leftOut += 1;
+      if (!isDone && !(await this.#learn(file, blocks))) return false;
     }
     await this.#parts.pause();
     return !this.#parts.isStopped();
+  }
+
+  /** Hashes a file if its blocks are to be noted. @returns false when the look is to end */
+  async #learn({ path, stats }: FoundFile, blocks: number): Promise<boolean> {
+    if (isHole(stats) || blocks > this.#parts.maxBlocks * MAX_FILE_SHARE) {
+      this.#leftOut += 1;
+      return true;
+    }
+    if (await this.#notes.makeRoom(blocks)) return await this.#hash(path);
+    this.#leftOut += 1;
+    this.#seen.add(await this.#notes.leaveOut(path, stampOf(stats)));
+    return true;
   }
 
   /** @returns false when the look is to end */
@@ -171,45 +205,49 @@ export class HostScan {
       return true;
     }
     const { fd, stats } = opened;
-    const number = this.#parts.files.takeNumber();
-    this.#current = number;
+    const number = this.#notes.begin();
+    let noted = 0;
     try {
-      const blocks = Math.ceil(stats.size / SECTOR_BYTES);
-      if (this.#parts.runs.records + this.#buffer.count + blocks > MAX_BLOCKS) return false;
       for (let at = 0; at < stats.size; at += READ_BYTES) {
         await this.#parts.admit(Math.min(READ_BYTES, stats.size - at));
         if (this.#parts.isStopped()) return false;
         const length = this.#tried(() => readSync(fd, this.#bytes, 0, READ_BYTES, at)) ?? 0;
-        await this.#add(length, number, at / SECTOR_BYTES);
+        noted += await this.#add(length, number, at / SECTOR_BYTES);
         await this.#parts.pause();
-        if (this.#parts.isStopped()) return false;
+        if (this.#parts.isStopped()) {
+          this.#notes.abandon(number);
+          return false;
+        }
         if (length < READ_BYTES) break;
       }
-      this.#hashedBytes += stats.size;
     } finally {
       closeSync(fd);
-      this.#current = 0;
     }
+    this.#hashedBytes += stats.size;
+    this.#seen.add(number);
     // One that was written meanwhile has another time now, and is hashed again the next time.
-    this.#pending.push({ path, number, ...stampOf(stats) });
-    if (this.#pending.length >= MAX_PENDING_FILES) await this.flush();
+    await this.#notes.end(path, stampOf(stats), number, noted);
     return true;
   }
 
-  /** Hashes what lies in `#bytes`. */
-  async #add(length: number, file: number, firstBlock: number): Promise<void> {
+  /** Hashes what lies in `#bytes`. @returns blocks that were noted */
+  async #add(length: number, number: number, firstBlock: number): Promise<number> {
     const end = Math.ceil(length / SECTOR_BYTES) * SECTOR_BYTES;
     this.#bytes.fill(0, length, end);
+    let noted = 0;
     for (let at = 0; at < end; at += SECTOR_BYTES) {
       const block = this.#bytes.subarray(at, at + SECTOR_BYTES);
       if (block.equals(ZERO_BLOCK)) continue; // no image has them
-      this.#buffer.add(sha256(block), file, firstBlock + at / SECTOR_BYTES);
-      if (this.#buffer.isFull) await this.flush();
+      await this.#notes.add(sha256(block), number, firstBlock + at / SECTOR_BYTES);
+      noted += 1;
     }
+    return noted;
   }
 
-  #stat(path: string): Stats | undefined {
-    return this.#tried(() => lstatSync(path));
+  /** Numbers of inodes on Windows are longer than a double holds exactly. */
+  #folder(path: string): BigIntStats | undefined {
+    const stats = this.#tried(() => lstatSync(path, { bigint: true }));
+    return stats?.isDirectory() === true ? stats : undefined;
   }
 
   /** What the operating system refuses is passed over. */
@@ -224,7 +262,15 @@ export class HostScan {
   }
 }
 
-function identityOf({ dev, ino }: Stats): string {
+/**
+ * Not a single byte of it lies on the disk. Small files lie in tables of some file systems; elsewhere than on Linux
+ * compressed files lie where nobody counts.
+ */
+function isHole({ blocks, size }: Stats): boolean {
+  return process.platform === "linux" && blocks === 0 && size > SECTOR_BYTES;
+}
+
+function identityOf({ dev, ino }: BigIntStats): string {
   return `${dev}:${ino}`;
 }
 
@@ -232,6 +278,6 @@ function stampOf({ size, mtimeMs, ino }: Stats): FileStamp {
   return { size, mtimeMs, inode: ino };
 }
 
-function isSame(a: FileStamp, b: FileStamp): boolean {
+function isSameStamp(a: FileStamp, b: FileStamp): boolean {
   return a.size === b.size && a.mtimeMs === b.mtimeMs && a.inode === b.inode;
 }

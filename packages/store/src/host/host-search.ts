@@ -3,6 +3,12 @@ import type { BlockRuns } from "./block-runs.js";
 import type { HostFiles } from "./host-files.js";
 import { keyOrder } from "./key-order.js";
 
+/** Paths that one search hands out at most, as characters: of some 300,000 files. */
+const MAX_PATH_CHARACTERS = 32 * 1024 * 1024;
+
+/** Files whose paths are looked up at once. */
+const LOOKUP_FILES = 1000;
+
 export interface HostSearchTask {
   /** 6-byte ids of the sectors of some frames, frame by frame. */
   readonly ids: Uint8Array;
@@ -60,15 +66,19 @@ function dropPartial(fileOf: Uint32Array, counts: Uint8Array): void {
   }
 }
 
-/** Puts indexes of paths in the place of numbers of files; 0 where the file is gone. */
+/** Puts indexes of paths in the place of numbers of files; 0 where the file is gone, or beyond what is handed out. */
 async function namePaths(fileOf: Uint32Array, files: HostFiles): Promise<readonly string[]> {
   const numbers = [...new Set(fileOf)].filter((number) => number !== 0);
-  const found = await files.paths(numbers);
   const paths: string[] = [];
   const indexOf = new Map<number, number>();
-  for (const [i, number] of numbers.entries()) {
-    const path = found[i];
-    if (path !== undefined) indexOf.set(number, paths.push(path));
+  let characters = 0;
+  for (let at = 0; at < numbers.length && characters < MAX_PATH_CHARACTERS; at += LOOKUP_FILES) {
+    const some = numbers.slice(at, at + LOOKUP_FILES);
+    for (const [i, path] of (await files.paths(some)).entries()) {
+      if (path === undefined) continue;
+      indexOf.set(some[i] ?? 0, paths.push(path));
+      characters += path.length;
+    }
   }
   for (let sector = 0; sector < fileOf.length; sector += 1)
     fileOf[sector] = indexOf.get(fileOf[sector] ?? 0) ?? 0;

@@ -7,7 +7,11 @@ import { HostFiles } from "./host-files.js";
 import type { HostIndexState } from "./host-messages.js";
 import { HostScan, type HostScanResult, type HostScanTask } from "./host-scan.js";
 import { type HostPlaces, type HostSearchTask, searchHost } from "./host-search.js";
+import { MountPoints } from "./mount-points.js";
 import { PacedBytes } from "./paced-bytes.js";
+
+/** Most blocks that are noted, of 128 GiB of files: 450 MB on the disk, and as much again during a merge. */
+const MAX_BLOCKS = 32 * 1024 * 1024;
 
 /** Work between pauses, ms. Elsewhere than on Linux a pause as long follows. */
 const SLICE_MS = 20;
@@ -51,6 +55,8 @@ export class HostThread {
     const scan = new HostScan({
       files: this.#files,
       runs: this.#runs,
+      mounts: MountPoints.read(),
+      maxBlocks: MAX_BLOCKS,
       isStopped: () => this.#isStopped,
       pause: () => this.#pause(),
       admit: async (bytes) => await this.#paced?.admit(bytes),

@@ -6,15 +6,16 @@ const FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NO
 
 /** Opens a regular file of the host; undefined for what is gone, locked, not for us or something else. */
 export function openHostFile(path: string): { readonly fd: number; readonly stats: Stats } | undefined {
-  let fd: number;
+  let fd: number | undefined;
   try {
     fd = openSync(path, FLAGS);
+    const stats = fstatSync(fd);
+    if (stats.isFile()) return { fd, stats };
   } catch (err) {
+    if (fd !== undefined) closeSync(fd);
     if (fileErrorCode(err) === undefined) throw err;
     return undefined;
   }
-  const stats = fstatSync(fd);
-  if (stats.isFile()) return { fd, stats };
   closeSync(fd);
   return undefined;
 }
