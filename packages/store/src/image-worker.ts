@@ -1,12 +1,13 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { describeError, isAppError } from "@ckmesh/core";
-import { PAGE_BYTES } from "@ckmesh/image";
+import { FrameTable, PAGE_BYTES } from "@ckmesh/image";
 import { DeltaWork } from "./delta/delta-work.js";
 import { rebuildPages } from "./disk/rebuild-pages.js";
 import { storeError } from "./files/store-error.js";
 import { HostFrameMaker } from "./host/host-frame-maker.js";
 import { PAGES_PER_TASK, type WorkerReply, type WorkerRequest, type WorkerSetup } from "./image-tasks.js";
 import { createCodec, type FrameCodec } from "./pack/codec.js";
+import { FrameDecoder } from "./pack/frame-decoder.js";
 import { checkFrames, FrameReader, hashFrames } from "./pack/frame-reader.js";
 import { packFrames } from "./pack/pack-frames.js";
 import { repackFrames } from "./pack/repack-frames.js";
@@ -22,9 +23,9 @@ let reader: FrameReader | undefined;
 let pages: Uint8Array | undefined;
 let hostFrames: HostFrameMaker | undefined;
 
-function frameReader(): FrameReader {
+async function frameReader(): Promise<FrameReader> {
   if (setup.pack === undefined) throw new Error("unreachable: no pack to read");
-  reader ??= new FrameReader(setup.pack, codec);
+  reader ??= new FrameReader(setup.pack, await FrameDecoder.create());
   return reader;
 }
 
@@ -36,15 +37,15 @@ async function perform(request: WorkerRequest): Promise<unknown> {
     case "pack":
       return packFrames(codec, request.task);
     case "check":
-      await checkFrames(frameReader(), request.task);
+      await checkFrames(await frameReader(), request.task);
       return null;
     case "hash":
-      return await hashFrames(frameReader(), request.task);
+      return await hashFrames(await frameReader(), request.task);
     case "rebuild": {
       const disk = setup.pack?.head.disk;
       if (disk === undefined) throw new Error("unreachable: no disk to rebuild");
       pages ??= Buffer.allocUnsafeSlow(PAGES_PER_TASK * PAGE_BYTES);
-      await rebuildPages(frameReader(), disk, setup.out, pages, request.task);
+      await rebuildPages(await frameReader(), disk, setup.out, pages, request.task);
       return null;
     }
     case "repack": {
@@ -53,7 +54,8 @@ async function perform(request: WorkerRequest): Promise<unknown> {
       const { level } = request.task;
       const packer = repackers.get(level) ?? createCodec(level);
       repackers.set(level, packer);
-      return repackFrames(frameReader().table, { disk, fd: pack.fd }, packer, request.task);
+      const table = FrameTable.decode(pack.frames, pack.head);
+      return repackFrames(table, { disk, fd: pack.fd }, packer, request.task);
     }
     case "fingerprint":
       await deltas.fingerprint(request.task);
