@@ -1,3 +1,4 @@
+/* oxlint-disable eslint/no-underscore-dangle -- emscripten names functions so */
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { init } from "@bokuweb/zstd-wasm";
