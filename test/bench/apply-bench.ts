@@ -20,10 +20,11 @@ const { values, positionals } = parseArgs({
 
 /** Runs in a process of its own, with the built package. */
 const WORK = `
-const [store, codecs, image, core, dir, base, target, delta, threads] = process.argv.slice(1);
+const [store, codecs, decoders, image, core, dir, base, target, delta, threads] = process.argv.slice(1);
 const { readFileSync } = await import("node:fs");
 const { DeltaRebuild, ImageStore } = await import(store);
 const { createCodec } = await import(codecs);
+const { FrameDecoder } = await import(decoders);
 const { decodeHead, HEAD_BYTES } = await import(image);
 const { silentLogger } = await import(core);
 const clock = { now: () => performance.now(), wall: Date.now, after: () => () => {} };
@@ -64,13 +65,14 @@ const first = 16 * rebuild.threads;
 const start = await spent(() => applyAll(ks.subarray(0, first)));
 const apply = await spent(() => applyAll(ks.subarray(first)));
 const codec = createCodec(level);
+const decoder = await FrameDecoder.create();
 const frames = files.target.frames;
 const raws = [];
 let raw = 0;
 for (const k of ks.subarray(first)) {
   const frame = rebuild.targetRow(k) - files.target.table.layout.pieceRows;
   const packed = await files.target.read({ first: rebuild.targetRow(k), count: 1 });
-  raws.push(Buffer.from(codec.unpack(packed, frames.rawLength(frame))));
+  raws.push(Buffer.from(decoder.unpack(packed, frames.rawLength(frame))));
   raw += raws.at(-1).length;
 }
 const packing = await spent(async () => {
@@ -116,7 +118,8 @@ function measure(base: string, target: string, delta: string): Measured {
       copyFileSync(path, join(held, basename(path)));
     const built = [
       "store/dist/index.js",
-      "store/dist/codec.js",
+      "store/dist/pack/codec.js",
+      "store/dist/pack/frame-decoder.js",
       "image/dist/index.js",
       "core/dist/index.js",
     ].map((path) => new URL(`../../packages/${path}`, import.meta.url).href);

@@ -1,6 +1,6 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { describeError, isAppError } from "@ckmesh/core";
-import { PAGE_BYTES } from "@ckmesh/image";
+import { FrameTable, PAGE_BYTES } from "@ckmesh/image";
 import { lowerThreadPriority } from "./background.js";
 import { DeltaWork } from "./delta/delta-work.js";
 import { rebuildPages } from "./disk/rebuild-pages.js";
@@ -8,6 +8,7 @@ import { storeError } from "./files/store-error.js";
 import { HostFrameMaker } from "./host/host-frame-maker.js";
 import { PAGES_PER_TASK, type WorkerReply, type WorkerRequest, type WorkerSetup } from "./image-tasks.js";
 import { createCodec, type FrameCodec } from "./pack/codec.js";
+import { FrameDecoder } from "./pack/frame-decoder.js";
 import { checkFrames, FrameReader, hashFrames } from "./pack/frame-reader.js";
 import { packFrames } from "./pack/pack-frames.js";
 import { repackFrames } from "./pack/repack-frames.js";
@@ -24,9 +25,9 @@ let reader: FrameReader | undefined;
 let pages: Uint8Array | undefined;
 let hostFrames: HostFrameMaker | undefined;
 
-function frameReader(): FrameReader {
+async function frameReader(): Promise<FrameReader> {
   if (setup.pack === undefined) throw new Error("unreachable: no pack to read");
-  reader ??= new FrameReader(setup.pack, codec);
+  reader ??= new FrameReader(setup.pack, await FrameDecoder.create());
   return reader;
 }
 
@@ -38,15 +39,15 @@ async function perform(request: WorkerRequest): Promise<unknown> {
     case "pack":
       return packFrames(codec, request.task);
     case "check":
-      await checkFrames(frameReader(), request.task);
+      await checkFrames(await frameReader(), request.task);
       return null;
     case "hash":
-      return await hashFrames(frameReader(), request.task);
+      return await hashFrames(await frameReader(), request.task);
     case "rebuild": {
       const disk = setup.pack?.head.disk;
       if (disk === undefined) throw new Error("unreachable: no disk to rebuild");
       pages ??= Buffer.allocUnsafeSlow(PAGES_PER_TASK * PAGE_BYTES);
-      await rebuildPages(frameReader(), disk, setup.out, pages, request.task);
+      await rebuildPages(await frameReader(), disk, setup.out, pages, request.task);
       return null;
     }
     case "repack": {
@@ -55,7 +56,8 @@ async function perform(request: WorkerRequest): Promise<unknown> {
       const { level } = request.task;
       const packer = repackers.get(level) ?? createCodec(level);
       repackers.set(level, packer);
-      return repackFrames(frameReader().table, { disk, fd: pack.fd }, packer, request.task);
+      const table = FrameTable.decode(pack.frames, pack.head);
+      return repackFrames(table, { disk, fd: pack.fd }, packer, request.task);
     }
     case "fingerprint":
       await deltas.fingerprint(request.task);

@@ -2,6 +2,7 @@ import { AppError, equalBytes, isAppError, sha256 } from "@ckmesh/core";
 import { type DeltaRefs, FRAME_BYTES, type FrameTable, RAW_HASH_BYTES } from "@ckmesh/image";
 import { createCodec, type FrameCodec } from "../pack/codec.js";
 import { CodecGarbage } from "../pack/codec-garbage.js";
+import type { FrameDecoder } from "../pack/frame-decoder.js";
 import type { FrameReader } from "../pack/frame-reader.js";
 import { levelOf, type UsableCodec } from "../pack/usable-codecs.js";
 import { BaseSectors } from "./base-sectors.js";
@@ -11,7 +12,6 @@ import {
   type ApplyTask,
   DELTA_FRAMES_PER_TASK,
 } from "./delta-tasks.js";
-import type { DictionaryDecoder } from "./dictionary-decoder.js";
 
 /** One thread's part in applying a delta. Everything it hands out is proven. */
 export class DeltaApplier {
@@ -21,7 +21,7 @@ export class DeltaApplier {
   readonly #codecs: readonly UsableCodec[];
   readonly #byLevel = new Map<number, FrameCodec>();
   readonly #sectors: BaseSectors;
-  readonly #decoder: DictionaryDecoder;
+  readonly #decoder: FrameDecoder;
   readonly #garbage = new CodecGarbage();
   // Reused: what outlives a few frames is collected late, and holds its memory until then.
   readonly #deltaFrames = new Uint8Array(DELTA_FRAMES_PER_TASK * FRAME_BYTES);
@@ -34,7 +34,7 @@ export class DeltaApplier {
     refs: DeltaRefs,
     target: FrameTable,
     codecs: readonly UsableCodec[],
-    decoder: DictionaryDecoder,
+    decoder: FrameDecoder,
   ) {
     this.#delta = delta;
     this.#refs = refs;

@@ -1,5 +1,6 @@
 import { DeltaRefs, FrameTable } from "@ckmesh/image";
 import type { FramesTask, WorkerSetup } from "../image-tasks.js";
+import { FrameDecoder } from "../pack/frame-decoder.js";
 import { FrameReader } from "../pack/frame-reader.js";
 import { DeltaApplier } from "./delta-applier.js";
 import { DeltaMaker } from "./delta-maker.js";
@@ -10,7 +11,6 @@ import {
   type DeltaFrames,
   type DeltaFramesTask,
 } from "./delta-tasks.js";
-import { DictionaryDecoder } from "./dictionary-decoder.js";
 import { DictionaryEncoder } from "./dictionary-encoder.js";
 
 /** What a worker thread does for deltas; makes its parts when the first task needs them. */
@@ -40,7 +40,7 @@ export class DeltaWork {
     const { pack, base, fingerprints } = this.#setup;
     if (pack === undefined || base === undefined || fingerprints === undefined)
       throw new Error("unreachable: no delta to make");
-    const decoder = await DictionaryDecoder.create();
+    const decoder = await FrameDecoder.create();
     this.#maker = new DeltaMaker(
       new FrameReader(pack, decoder),
       new FrameReader(base, decoder),
@@ -55,7 +55,7 @@ export class DeltaWork {
     const { pack, base, apply } = this.#setup;
     if (pack === undefined || base === undefined || apply === undefined)
       throw new Error("unreachable: no delta to apply");
-    const decoder = await DictionaryDecoder.create();
+    const decoder = await FrameDecoder.create();
     this.#applier = new DeltaApplier(
       new FrameReader(pack, decoder),
       new FrameReader(base, decoder),

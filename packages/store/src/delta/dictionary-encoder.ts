@@ -1,6 +1,5 @@
-import { compressUsingDict, createCCtx } from "@bokuweb/zstd-wasm";
-import { checkedDictionary } from "../pack/codec.js";
-import { loadZstd } from "./zstd-wasm.js";
+import { FRAME_BYTES } from "@ckmesh/image";
+import { DictionaryArea, type ZstdArea, ZstdWasm } from "../pack/zstd-wasm.js";
 
 /**
  * Packs frames with dictionaries, each of which is used once. zstd as WebAssembly: it keeps its tables from frame to
@@ -9,25 +8,37 @@ import { loadZstd } from "./zstd-wasm.js";
  */
 export class DictionaryEncoder {
   readonly #level: number;
+  readonly #zstd: ZstdWasm;
   readonly #context: number;
+  readonly #raw: ZstdArea;
+  readonly #packed: ZstdArea;
+  readonly #dictionary: DictionaryArea;
 
-  private constructor(level: number) {
+  private constructor(zstd: ZstdWasm, level: number) {
     this.#level = level;
-    // Lives as long as its thread.
-    this.#context = createCCtx();
+    this.#zstd = zstd;
+    this.#context = zstd.createCompressor();
+    this.#raw = zstd.allocate(FRAME_BYTES);
+    this.#packed = zstd.allocate(zstd.compressBound(FRAME_BYTES));
+    this.#dictionary = new DictionaryArea(zstd);
   }
 
   /** @param level 1 to 12 */
   static async create(level: number): Promise<DictionaryEncoder> {
-    await loadZstd();
-    return new DictionaryEncoder(level);
+    return new DictionaryEncoder(await ZstdWasm.load(), level);
   }
 
   /**
-   * The frame packed, even when that makes it no smaller.
-   * @param dictionary raw content that begins with 8 zero bytes
+   * The frame packed, even when that makes it no smaller; valid until anything is packed or unpacked in this thread.
+   * @param raw at most 64 KiB
+   * @param dictionary of at most 128 KiB, see `BaseSectors`
    */
   pack(raw: Uint8Array, dictionary: Uint8Array): Uint8Array {
-    return compressUsingDict(this.#context, raw, checkedDictionary(dictionary), this.#level);
+    if (raw.length > FRAME_BYTES) throw new Error(`unreachable: a frame of ${raw.length} bytes`);
+    const used = this.#dictionary.fill(dictionary);
+    const from = { ...this.#raw, length: raw.length };
+    this.#zstd.bytes(from).set(raw);
+    const packed = this.#zstd.compress(this.#context, this.#packed, from, used, this.#level);
+    return this.#zstd.bytes(packed);
   }
 }

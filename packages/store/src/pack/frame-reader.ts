@@ -4,28 +4,30 @@ import { FrameTable, HASH_BYTES, RAW_HASH_BYTES, SECTOR_BYTES } from "@ckmesh/im
 import { readFully } from "../files/file-io.js";
 import { fileErrorCode } from "../files/store-error.js";
 import type { FramesTask, PackSetup } from "../image-tasks.js";
-import type { FrameCodec } from "./codec.js";
+import type { FrameDecoder } from "./frame-decoder.js";
 
 /** Packed bytes read at once. */
 const READ_BYTES = 1 << 20;
 /** Frames that lie this close are read together. */
 const GAP_BYTES = 32 * 1024;
-/** Decoded frames are freed between turns of the event loop only; a loop that never yields grows to gigabytes. */
+/** Most frames between turns of the event loop: what only those free would grow to gigabytes in a loop without them. */
 const FRAMES_PER_TURN = 32;
+
 /** Reads, checks and decodes frames of a pack in a worker thread. */
 export class FrameReader {
   readonly table: FrameTable;
   readonly #fd: number;
   readonly #checked: Uint8Array | undefined;
-  readonly #codec: Pick<FrameCodec, "unpack">;
+  readonly #decoder: FrameDecoder;
   readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  #framesInTurn = 0;
 
   /** @throws {AppError} ERR_INDEX_INVALID */
-  constructor(pack: PackSetup, codec: Pick<FrameCodec, "unpack">) {
+  constructor(pack: PackSetup, decoder: FrameDecoder) {
     this.table = FrameTable.decode(pack.frames, pack.head);
     this.#fd = pack.fd;
     this.#checked = pack.checked;
-    this.#codec = codec;
+    this.#decoder = decoder;
   }
 
   /**
@@ -62,11 +64,14 @@ export class FrameReader {
           details: { frame: first },
         });
       }
+      this.#framesInTurn += next - i;
       for (; i < next; i += 1) {
         const frame = frames[i] ?? 0;
         const packed = this.#buffer.subarray(table.offset(frame) - start, table.offset(frame + 1) - start);
         visit(frame, this.#open(frame, packed, decode), packed);
       }
+      if (this.#framesInTurn < FRAMES_PER_TURN) continue;
+      this.#framesInTurn = 0;
       await setImmediate();
     }
   }
@@ -92,7 +97,7 @@ export class FrameReader {
       );
     }
     if (!decode) return packed.subarray(0, 0);
-    const raw = this.#codec.unpack(packed, this.table.rawLength(frame));
+    const raw = this.#decoder.unpack(packed, this.table.rawLength(frame));
     if (this.#checked?.[frame] === 0) {
       if (!equalBytes(sha256(raw).subarray(0, RAW_HASH_BYTES), this.table.rawHash(frame))) {
         throw new AppError(

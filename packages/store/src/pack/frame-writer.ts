@@ -11,10 +11,12 @@ import type { TemporaryFile } from "../files/temporary-file.js";
 import type { FrameBatch } from "../image-tasks.js";
 import type { ImageWorkers } from "../image-workers.js";
 
-const BATCH_FRAMES = 8;
+const BATCH_FRAMES = 16;
 /** Bytes of pack after which it is flushed in the background. */
 const FLUSH_BYTES = 32 << 20;
-const BATCH_SECTORS = BATCH_FRAMES * FRAME_SECTORS;
+const BATCH_BYTES = BATCH_FRAMES * FRAME_BYTES;
+/** Records that are spooled at once: a write for those of each batch took more time than their hashes. */
+const SPOOL_BYTES = 64 * 1024;
 
 /** Writes the frames of a pack in order while worker threads compress them; keeps their records and hash. */
 export class FrameWriter {
@@ -25,9 +27,12 @@ export class FrameWriter {
   readonly #hash = createHash("sha256");
   #position = PACK_HEADER_BYTES;
   #flushed = 0;
+  readonly #records = new Uint8Array(SPOOL_BYTES);
+  #recorded = 0;
   #spooled = 0;
   #frames = 0;
   #batch: FrameBatch | undefined;
+  /** Bytes. */
   #filled = 0;
   /** All batches given away, written in their order. */
   #tail: Promise<void> = Promise.resolve();
@@ -39,8 +44,8 @@ export class FrameWriter {
     this.#file = file;
     this.#spool = spool;
     this.#batches = new BufferPool<FrameBatch>(workers.threads * 2 + 1, () => ({
-      raw: sharedBytes(BATCH_FRAMES * FRAME_BYTES),
-      packed: sharedBytes(BATCH_FRAMES * FRAME_BYTES),
+      raw: sharedBytes(BATCH_BYTES),
+      packed: sharedBytes(BATCH_BYTES),
       records: sharedBytes(BATCH_FRAMES * FRAME_RECORD_BYTES),
     }));
   }
@@ -50,11 +55,13 @@ export class FrameWriter {
     return this.#batch !== undefined;
   }
 
-  /** Appends one sector; copies it. */
-  put(sector: Uint8Array): void {
-    this.#batch?.raw.set(sector, this.#filled * SECTOR_BYTES);
-    this.#filled += 1;
-    if (this.#filled === BATCH_SECTORS) this.#giveAway();
+  /** Appends sectors, as many as there is room for; copies them. Returns their bytes. */
+  put(sectors: Uint8Array): number {
+    const taken = sectors.subarray(0, BATCH_BYTES - this.#filled);
+    this.#batch?.raw.set(taken, this.#filled);
+    this.#filled += taken.length;
+    if (this.#filled === BATCH_BYTES) this.#giveAway();
+    return taken.length;
   }
 
   async makeRoom(): Promise<void> {
@@ -78,6 +85,7 @@ export class FrameWriter {
     this.#giveAway();
     await this.#tail;
     this.#throwFailure();
+    await this.#spoolRecords();
     return {
       length: this.#position,
       sha256: this.#hash.digest(),
@@ -96,7 +104,7 @@ export class FrameWriter {
 
   #giveAway(): void {
     const batch = this.#batch;
-    const sectors = this.#filled;
+    const sectors = this.#filled / SECTOR_BYTES;
     this.#batch = undefined;
     this.#filled = 0;
     if (batch === undefined || sectors === 0) return;
@@ -137,7 +145,19 @@ export class FrameWriter {
       this.#flushed = this.#position;
       this.#file.flushSoon();
     }
-    await this.#spool.write(records, this.#spooled);
-    this.#spooled += records.length;
+    if (this.#recorded + records.length > SPOOL_BYTES) await this.#spoolRecords();
+    if (records.length > SPOOL_BYTES) {
+      await this.#spool.write(records, this.#spooled);
+      this.#spooled += records.length;
+    } else {
+      this.#records.set(records, this.#recorded);
+      this.#recorded += records.length;
+    }
+  }
+
+  async #spoolRecords(): Promise<void> {
+    await this.#spool.write(this.#records.subarray(0, this.#recorded), this.#spooled);
+    this.#spooled += this.#recorded;
+    this.#recorded = 0;
   }
 }

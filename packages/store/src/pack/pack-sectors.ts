@@ -80,14 +80,16 @@ async function packFirst(
   let usedSectors = 0;
   await scan.run(allStretches(scan), options.signal, async (scanned, stretch) => {
     copyPages(pages, scanned, stretch);
+    const fresh = new SectorRun(writer, scanned);
     for (let i = 0; i < scanned.count; i += 1) {
       if (scanned.slot.used[i] !== 1) continue;
       usedSectors += 1;
       const known = table.count;
       const sector = table.findOrAdd(scanned.slot.hashes, i);
       map.add(scanned.first + i, sector);
-      if (sector === known) await put(writer, scanned, i);
+      if (sector === known && !fresh.add(i)) await fresh.begin(i);
     }
+    await fresh.end();
     report(options, "pack", scan, stretch);
   });
   const ids = options.trim ? { ids: table.ids(table.count, (number) => number) } : {};
@@ -203,22 +205,56 @@ async function packNew(
 ): Promise<void> {
   let next = keptSectors;
   await scan.run(stretches, options.signal, async (scanned, stretch) => {
+    const fresh = new SectorRun(writer, scanned);
     for (let i = 0; i < scanned.count; i += 1) {
       if (scanned.slot.used[i] !== 1) continue;
       const known = table.find(scanned.slot.hashes, i);
       if (known < 0) throw changed();
       if (final[known] !== next) continue;
       next += 1;
-      await put(writer, scanned, i);
+      if (!fresh.add(i)) await fresh.begin(i);
     }
+    await fresh.end();
     report(options, "compress", scan, stretch);
   });
   if (next !== sectors) throw changed();
 }
 
-async function put(writer: FrameWriter, { slot }: Scanned, i: number): Promise<void> {
-  if (!writer.hasRoom) await writer.makeRoom();
-  writer.put(slot.data.subarray(i * SECTOR_BYTES, (i + 1) * SECTOR_BYTES));
+/** Neighbouring sectors of a stretch that go to the writer together. */
+class SectorRun {
+  readonly #writer: FrameWriter;
+  readonly #data: Uint8Array;
+  #first = 0;
+  #end = 0;
+
+  constructor(writer: FrameWriter, { slot }: Scanned) {
+    this.#writer = writer;
+    this.#data = slot.data;
+  }
+
+  /** False when sector `i` does not follow the run: then `begin` with it. */
+  add(i: number): boolean {
+    if (i !== this.#end || this.#first === this.#end) return false;
+    this.#end += 1;
+    return true;
+  }
+
+  /** Writes the run, and begins the next. */
+  async begin(i: number): Promise<void> {
+    await this.end();
+    this.#first = i;
+    this.#end = i + 1;
+  }
+
+  /** Writes what is left. */
+  async end(): Promise<void> {
+    let rest = this.#data.subarray(this.#first * SECTOR_BYTES, this.#end * SECTOR_BYTES);
+    this.#first = this.#end;
+    while (rest.length > 0) {
+      if (!this.#writer.hasRoom) await this.#writer.makeRoom();
+      rest = rest.subarray(this.#writer.put(rest));
+    }
+  }
 }
 
 function allStretches(scan: DiskScan): Uint32Array {

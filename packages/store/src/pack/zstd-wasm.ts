@@ -1,0 +1,149 @@
+/* oxlint-disable eslint/no-underscore-dangle -- emscripten names functions so */
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { init } from "@bokuweb/zstd-wasm";
+import { MAX_DICTIONARY_SECTORS, SECTOR_BYTES } from "@ckmesh/image";
+import { DICTIONARY_PREFIX_BYTES } from "./codec.js";
+
+/** A stretch of the memory of zstd. */
+export interface ZstdArea {
+  readonly address: number;
+  /** In bytes. */
+  readonly length: number;
+}
+
+const NO_AREA: ZstdArea = { address: 0, length: 0 };
+
+/** What the functions of the package are made of, as emscripten names it. */
+interface ZstdModule {
+  /** All of its memory: another array after it has grown. */
+  readonly HEAPU8: Uint8Array;
+  readonly _malloc: (bytes: number) => number;
+  readonly _ZSTD_isError: (result: number) => number;
+  readonly _ZSTD_compressBound: (bytes: number) => number;
+  readonly _ZSTD_createCCtx: () => number;
+  readonly _ZSTD_createDCtx: () => number;
+  readonly _ZSTD_compress_usingDict: ZstdCall;
+  readonly _ZSTD_decompress_usingDict: ZstdCall;
+}
+
+/** `context, to, room, from, bytes, dictionary, dictionary bytes` and, for compressing, the level. */
+type ZstdCall = (...args: readonly number[]) => number;
+
+/**
+ * zstd as WebAssembly, in this thread, used where its bytes lie. The functions of the package make and copy a buffer
+ * for everything at each call, which took more than half the time of decoding.
+ */
+export class ZstdWasm {
+  static #loaded: Promise<ZstdWasm> | undefined;
+  readonly #module: ZstdModule;
+
+  private constructor(module: ZstdModule) {
+    this.#module = module;
+  }
+
+  /** Once for this thread: a second `init` would take the memory away from contexts that were made before. */
+  static async load(): Promise<ZstdWasm> {
+    ZstdWasm.#loaded ??= load().then((module) => new ZstdWasm(module));
+    return await ZstdWasm.#loaded;
+  }
+
+  /** Most bytes that compressing `bytes` bytes can yield. */
+  compressBound(bytes: number): number {
+    return this.#module._ZSTD_compressBound(bytes);
+  }
+
+  /** Room that lives as long as the thread. */
+  allocate(length: number): ZstdArea {
+    const address = this.#module._malloc(length);
+    if (address === 0) throw new Error(`no ${length} bytes of memory for zstd`);
+    return { address, length };
+  }
+
+  /** The bytes of an area, until the next call of another method: the memory may grow, and then moves. */
+  bytes({ address, length }: ZstdArea): Uint8Array {
+    return this.#module.HEAPU8.subarray(address, address + length);
+  }
+
+  /** A context for `compress`; lives as long as the thread. */
+  createCompressor(): number {
+    return this.#module._ZSTD_createCCtx();
+  }
+
+  /** A context for `decompress`; lives as long as the thread. */
+  createDecompressor(): number {
+    return this.#module._ZSTD_createDCtx();
+  }
+
+  /** Packs `from` into `to`; answers what of it is filled. */
+  compress(context: number, to: ZstdArea, from: ZstdArea, dictionary: ZstdArea, level: number): ZstdArea {
+    return this.#filled(
+      to,
+      this.#module._ZSTD_compress_usingDict(...call(context, to, from, dictionary), level),
+    );
+  }
+
+  /**
+   * Unpacks `from` into `to`; answers what of it is filled.
+   * @throws {Error} when `from` is no frame, or needs more room
+   */
+  decompress(context: number, to: ZstdArea, from: ZstdArea, dictionary: ZstdArea): ZstdArea {
+    return this.#filled(to, this.#module._ZSTD_decompress_usingDict(...call(context, to, from, dictionary)));
+  }
+
+  #filled({ address }: ZstdArea, result: number): ZstdArea {
+    if (this.#module._ZSTD_isError(result) !== 0) throw new Error(`zstd failed (${result})`);
+    return { address, length: result };
+  }
+}
+
+/** Where the dictionary of one frame after the other is put. */
+export class DictionaryArea {
+  readonly #zstd: ZstdWasm;
+  readonly #area: ZstdArea;
+
+  constructor(zstd: ZstdWasm) {
+    this.#zstd = zstd;
+    this.#area = zstd.allocate(DICTIONARY_PREFIX_BYTES + MAX_DICTIONARY_SECTORS * SECTOR_BYTES);
+  }
+
+  /** @param dictionary raw content that begins with 8 zero bytes; undefined: none */
+  fill(dictionary: Uint8Array | undefined): ZstdArea {
+    if (dictionary === undefined) return NO_AREA;
+    for (let i = 0; i < DICTIONARY_PREFIX_BYTES; i += 1) {
+      if (dictionary[i] !== 0) throw new Error("unreachable: a dictionary without its zero bytes");
+    }
+    if (dictionary.length > this.#area.length) throw new Error("unreachable: a long dictionary");
+    const area = { ...this.#area, length: dictionary.length };
+    this.#zstd.bytes(area).set(dictionary);
+    return area;
+  }
+}
+
+function call(context: number, to: ZstdArea, from: ZstdArea, dictionary: ZstdArea): readonly number[] {
+  return [context, to.address, to.length, from.address, from.length, dictionary.address, dictionary.length];
+}
+
+async function load(): Promise<ZstdModule> {
+  await init();
+  // Beside the package's entry, which does not export it. Its version is pinned, and what is used of it checked.
+  const require = createRequire(import.meta.url);
+  const exported: unknown = require(join(dirname(require.resolve("@bokuweb/zstd-wasm")), "module.js"));
+  const module =
+    typeof exported === "object" && exported !== null && "Module" in exported ? exported.Module : {};
+  if (!isZstdModule(module)) throw new Error("unreachable: @bokuweb/zstd-wasm has changed");
+  return module;
+}
+
+function isZstdModule(module: unknown): module is ZstdModule {
+  if (typeof module !== "object" || module === null) return false;
+  const parts = new Map(Object.entries(module));
+  const isCallable = (name: string): boolean => typeof parts.get(name) === "function";
+  return (
+    parts.get("HEAPU8") instanceof Uint8Array &&
+    ["_malloc", "_ZSTD_isError", "_ZSTD_compressBound", "_ZSTD_createCCtx", "_ZSTD_createDCtx"].every(
+      isCallable,
+    ) &&
+    ["_ZSTD_compress_usingDict", "_ZSTD_decompress_usingDict"].every(isCallable)
+  );
+}
