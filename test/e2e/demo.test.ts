@@ -37,7 +37,7 @@ function scratch(): string {
 }
 
 describe("the demonstration", () => {
-  it("brings every client to both versions with about one copy per site, and leaves nothing", async ({
+  it("brings every client to the first version with about one copy per site, to the second by a delta, and leaves nothing", async ({
     signal,
   }) => {
     const folder = scratch();
@@ -56,6 +56,11 @@ describe("the demonstration", () => {
     const published = rounds[0]?.int("publishedBytes", 1, 1e9) ?? 0;
     // Two clients that do not share would need 2.0; both start at the same moment and first have to meet.
     for (const bytes of sites.values()) expect(bytes / published).toBeLessThan(1.6);
+    const yielded = (rounds[1]?.list("clients", 4) ?? []).map((client) =>
+      new Fields(client, "client").map("bytes").int("delta", 0, 1e9),
+    );
+    expect(rounds[1]?.int("deltaBytes", 1, 1e9)).toBeGreaterThan(0);
+    expect(Math.max(...yielded)).toBeGreaterThan(0);
     expect(readdirSync(folder)).toEqual([]);
     expect(await processesWith(folder)).toBe("");
   });

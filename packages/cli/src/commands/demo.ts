@@ -6,7 +6,7 @@ import { buildDisk } from "../demo/demo-disk.js";
 import { howToGoOn, type Round, roundTable } from "../demo/demo-report.js";
 import { chooseFiles } from "../demo/file-choice.js";
 import { type ClientResult, LoopbackFleet } from "../demo/loopback-fleet.js";
-import { assertSameFiles } from "../demo/same-files.js";
+import { assertSameFiles, deltaBytes } from "../demo/same-files.js";
 import type { Action } from "../leaf.js";
 import type { Output } from "../output.js";
 
@@ -73,10 +73,17 @@ async function runRounds(
   await fleet.stop();
   const stores = fleet.clients.map(({ store }) => store);
   const sizes = await assertSameFiles(fleet.root, stores, IMAGE, [1, 2]);
+  const delta = await deltaBytes(fleet.root, IMAGE, 2, 1);
   output.step("proof", `${stores.length} stores hold byte for byte what the origin serves`);
   return [
     { version: 1, ...first, ...sizes[0], newBytes: sizes[0].publishedBytes },
-    { version: 2, ...second, ...sizes[1], newBytes: packed.newBytes },
+    {
+      version: 2,
+      ...second,
+      ...sizes[1],
+      newBytes: packed.newBytes,
+      ...(delta !== undefined && { deltaBytes: delta }),
+    },
   ];
 }
 

@@ -11,6 +11,8 @@ export interface Round {
   readonly publishedBytes: number;
   /** What of the pack no older version holds. */
   readonly newBytes: number;
+  /** The delta that led to it, pack and index; absent where there was none. */
+  readonly deltaBytes?: number;
 }
 
 /** Bytes that crossed the WAN of a site, used or not. */
@@ -27,6 +29,7 @@ export function roundTable(round: Round): readonly string[] {
     .map(({ client, bytes }) => [
       client,
       formatBytes(bytes.previous),
+      formatBytes(bytes.delta),
       formatBytes(bytes.peers),
       formatBytes(bytes.origin),
     ]);
@@ -44,9 +47,16 @@ export function roundTable(round: Round): readonly string[] {
     "",
     `version ${round.version}: pack and index ${formatBytes(round.publishedBytes)}, ` +
       `${formatBytes(round.newBytes)} of the pack new, all clients after ${formatDuration(round.ms)}`,
-    ...textTable(["client", "from previous", "from peers", "from origin"], rows),
+    ...textTable(["client", "from previous", "by delta", "from peers", "from origin"], rows),
+    ...(round.deltaBytes === undefined ? [] : [deltaLine(round, round.deltaBytes)]),
     ...copies,
   ];
+}
+
+/** What is new and like nothing before is not in the delta: it comes as it is. */
+function deltaLine({ version, clients }: Round, bytes: number): string {
+  const rebuilt = Math.max(...clients.map((client) => client.bytes.delta));
+  return `version ${version}: ${formatBytes(bytes)} of delta instead of ${formatBytes(rebuilt)} of frames that it yields`;
 }
 
 /** What to do after the demonstration. */

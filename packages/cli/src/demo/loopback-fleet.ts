@@ -4,7 +4,7 @@ import { AppError, Fields } from "@ckmesh/core";
 import { writeLoopbackCertificate } from "./certificate.js";
 import { CkmeshProcess } from "./ckmesh-process.js";
 
-const SOURCES = ["previous", "peers", "origin"] as const;
+const SOURCES = ["previous", "delta", "peers", "origin"] as const;
 type Source = (typeof SOURCES)[number];
 
 /** A client of the demonstration and where its bytes of one version came from. */
@@ -253,6 +253,7 @@ function resultOf(client: string, site: string, line: unknown): ClientResult {
     neededBytes: countOf(fields, "needed"),
     bytes: {
       previous: countOf(bytes, "previous"),
+      delta: countOf(bytes, "delta"),
       peers: countOf(bytes, "peers"),
       origin: countOf(bytes, "origin"),
     },

@@ -3,7 +3,8 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError } from "@ckmesh/core";
-import { indexFileName, packFileName } from "@ckmesh/image";
+import { deltaIndexFileName, deltaPackFileName, indexFileName, packFileName } from "@ckmesh/image";
+import { fileErrorCode } from "@ckmesh/store";
 
 /** Pack and index of one version together. */
 export interface PublishedSize {
@@ -23,6 +24,23 @@ export async function assertSameFiles(
 ): Promise<readonly [PublishedSize, PublishedSize]> {
   const [first, second] = versions;
   return [await compare(root, stores, image, first), await compare(root, stores, image, second)];
+}
+
+/** Bytes of the delta between two versions, pack and index; undefined when the origin has none. */
+export async function deltaBytes(
+  root: string,
+  image: string,
+  version: number,
+  from: number,
+): Promise<number | undefined> {
+  const names = [deltaPackFileName(image, version, from), deltaIndexFileName(image, version, from)];
+  try {
+    const stats = await Promise.all(names.map(async (name) => await stat(join(root, name))));
+    return stats.reduce((sum, { size }) => sum + size, 0);
+  } catch (err) {
+    if (fileErrorCode(err) === "ENOENT") return undefined;
+    throw err;
+  }
 }
 
 async function compare(
