@@ -144,7 +144,8 @@ export class VersionTransfer {
       onProgress: onDonated,
       onReleased: () => {
         // At its end nothing is released: what was promised would be fetched meanwhile.
-        if (!this.#isOver && !this.#startDonor()) this.swarm.donate(new Bitfield(files.table.layout.rows), false);
+        if (!this.#isOver && !this.#startDonor())
+          this.swarm.donate(new Bitfield(files.table.layout.rows), false);
       },
       onDamaged,
       onFault,
