@@ -17,7 +17,7 @@ import { DeltaWriter, type MadeFrames } from "./delta-writer.js";
 
 /** New frames that are compared before more of the base is fingerprinted for them: 32 MiB, for all threads. */
 const WINDOW_FRAMES = 512;
-/** Frames of the base that stay decoded, 64 MiB for all threads: a quarter less time where all that vanished fits. */
+/** Frames of the base that stay decoded, 64 MiB for all threads: most of what dictionaries are made of vanished. */
 const MAX_HELD_FRAMES = 1024;
 
 export interface DeltaPacks {
