@@ -60,12 +60,15 @@ export {
   MAX_DICTIONARY_SECTORS,
 } from "./delta/delta-refs.js";
 export {
+  type BaseFingerprints,
+  bucketAt,
   type FingerprintPlan,
   FingerprintTable,
   planFingerprints,
 } from "./delta/fingerprint-table.js";
-export { FingerprintList } from "./delta/fingerprints.js";
+export { FingerprintList, MAX_FINGERPRINTS } from "./delta/fingerprints.js";
 export { framesMissingFrom } from "./delta/missing-frames.js";
+export { ReferenceFrames } from "./delta/reference-frames.js";
 export { ReferenceSearch } from "./delta/reference-search.js";
 export { referredFrames } from "./delta/referred-frames.js";
 export { DiskExtents, type ExtentArrays } from "./disk-extents.js";

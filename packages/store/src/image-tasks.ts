@@ -1,11 +1,12 @@
-import type { DiskShape, ExtentArrays, PackFacts } from "@ckmesh/image";
+import type { BaseFingerprints, DiskShape, ExtentArrays, PackFacts } from "@ckmesh/image";
 import type {
   AppliedFrames,
   ApplySetup,
   ApplyTask,
   DeltaFrames,
   DeltaFramesTask,
-  FingerprintSetup,
+  FingerprintTask,
+  MakeSetup,
 } from "./delta/delta-tasks.js";
 import type { HostFrames, HostFramesTask } from "./host/host-frame-tasks.js";
 
@@ -24,7 +25,7 @@ export interface WorkerSetup {
   /** The pack whose sectors the dictionaries of a delta are made of. */
   readonly base?: PackSetup;
   /** For making a delta. */
-  readonly fingerprints?: FingerprintSetup;
+  readonly make?: MakeSetup;
   /** For applying a delta. */
   readonly apply?: ApplySetup;
 }
@@ -113,9 +114,11 @@ export interface ImageTasks {
   readonly rebuild: { readonly task: RebuildTask; readonly result: null };
   /** Packs frames again from the disk into the pack; answers 1 for each that is there. */
   readonly repack: { readonly task: RepackTask; readonly result: Uint8Array };
-  /** Checks frames of the base and adds their fingerprints to the table. */
-  readonly fingerprint: { readonly task: FramesTask; readonly result: null };
-  /** Packs frames with dictionaries out of the base. */
+  /** Checks frames of the base and answers their fingerprints. */
+  readonly fingerprint: { readonly task: FingerprintTask; readonly result: BaseFingerprints };
+  /** Brings frames of the target into the window; answers the frames of the base that have a good part of one. */
+  readonly compare: { readonly task: DeltaFramesTask; readonly result: Uint32Array };
+  /** Packs frames of the window with dictionaries out of the base. */
   readonly delta: { readonly task: DeltaFramesTask; readonly result: DeltaFrames };
   /** Applies frames of a delta. */
   readonly apply: { readonly task: ApplyTask; readonly result: AppliedFrames };

@@ -60,8 +60,9 @@ async function perform(request: WorkerRequest): Promise<unknown> {
       return repackFrames(table, { disk, fd: pack.fd }, packer, request.task);
     }
     case "fingerprint":
-      await deltas.fingerprint(request.task);
-      return null;
+      return await deltas.fingerprint(request.task);
+    case "compare":
+      return await deltas.compare(request.task);
     case "delta":
       return await deltas.pack(request.task);
     case "apply":

@@ -1,10 +1,10 @@
 import { SECTOR_BYTES } from "../constants.js";
-import { FINGERPRINT_BYTES, type FingerprintList } from "./fingerprints.js";
+import { FINGERPRINT_BYTES } from "./fingerprints.js";
 
 /** Unique sectors of the base that one entry points to: a bucket of 16 KiB. */
 export const BUCKET_SECTORS = 4;
-const BUCKET_BYTES = BUCKET_SECTORS * SECTOR_BYTES;
-/** One fingerprint per 128 bytes of a base, while there is room: 0.1 % more bytes than with 64, for half the table. */
+export const BUCKET_BYTES = BUCKET_SECTORS * SECTOR_BYTES;
+/** One fingerprint per 128 bytes, while there is room: 0.1 % more bytes than with 64, for half the table. */
 const MIN_SAMPLE_BITS = 7;
 const MAX_SAMPLE_BITS = 16;
 /** The most slots: 64 MiB of table, whatever the base. */
@@ -13,7 +13,7 @@ const MIN_SLOT_BITS = 10;
 /** Share of the slots that fingerprints fill at most: of 0.6 in random slots a quarter is lost. */
 const MAX_FILL = 0.6;
 
-/** How a base is fingerprinted; depends on its size alone. */
+/** How a base is fingerprinted; depends on sizes alone. */
 export interface FingerprintPlan {
   /** Fingerprints lie at one in 2^`sampleBits` positions. */
   readonly sampleBits: number;
@@ -23,9 +23,19 @@ export interface FingerprintPlan {
   readonly checkBits: number;
 }
 
-/** Samples a large base more coarsely, so that the table stays below 64 MiB. */
-export function planFingerprints(baseSectors: number): FingerprintPlan {
-  const bytes = baseSectors * SECTOR_BYTES;
+/** Fingerprints of pieces of a base: hash and bucket of each. */
+export interface BaseFingerprints {
+  readonly hashes: Uint32Array;
+  readonly buckets: Uint32Array;
+}
+
+/**
+ * Samples much content more coarsely, so that the table stays below 64 MiB.
+ * @param baseSectors unique sectors of the base
+ * @param sectors how many of them are fingerprinted
+ */
+export function planFingerprints(baseSectors: number, sectors: number): FingerprintPlan {
+  const bytes = sectors * SECTOR_BYTES;
   let sampleBits = MIN_SAMPLE_BITS;
   while (sampleBits < MAX_SAMPLE_BITS && bytes / 2 ** sampleBits > MAX_FILL * 2 ** MAX_SLOT_BITS)
     sampleBits += 1;
@@ -36,39 +46,38 @@ export function planFingerprints(baseSectors: number): FingerprintPlan {
   return { sampleBits, slotBits, checkBits: Math.min(32 - slotBits, 32 - bucketBits) };
 }
 
+/** The bucket of a fingerprint that begins at this byte of the unique sectors of the base. */
+export function bucketAt(byte: number): number {
+  // The middle of the bytes under it, which may lie across two buckets.
+  return Math.floor((byte + FINGERPRINT_BYTES / 2) / BUCKET_BYTES);
+}
+
 /**
- * Where the content of a base lies: a bucket by fingerprint. Threads fill it together, in shared memory; a
- * slot keeps the largest entry that came, whatever the order, so that the outcome does not depend on it.
+ * Where the content of a base lies: a bucket by fingerprint. A slot keeps the largest entry that came, whatever the
+ * order, so that the outcome does not depend on it.
  */
 export class FingerprintTable {
   readonly plan: FingerprintPlan;
   readonly #slots: Uint32Array;
 
-  /** @param slots 2^`slotBits` shared words, zero at first */
+  /** @param slots 2^`slotBits` words, zero at first; shared when several threads are to look into them */
   constructor(plan: FingerprintPlan, slots: Uint32Array) {
     this.plan = plan;
     this.#slots = slots;
   }
 
   /**
-   * Adds the fingerprints of a piece of the base. May be called from several threads at a time.
-   * @param firstByte where the piece begins in the unique sectors of the base
+   * Adds fingerprints of the base. From one thread while no other looks: threads that agree on every slot wait for
+   * memory at each of them, which took longer than to read and scan the base.
    */
-  add({ hashes, starts, length }: FingerprintList, firstByte: number): void {
+  add({ hashes, buckets }: BaseFingerprints): void {
     const { slotBits, checkBits } = this.plan;
-    for (let i = 0; i < length; i += 1) {
+    const slots = this.#slots;
+    for (let i = 0; i < hashes.length; i += 1) {
       const hash = hashes[i] ?? 0;
-      // The middle of the bytes under it, which may lie across two buckets.
-      const middle = firstByte + (starts[i] ?? 0) + FINGERPRINT_BYTES / 2;
-      const bucket = Math.floor(middle / BUCKET_BYTES);
       const slot = hash >>> (32 - slotBits);
-      const entry = (((bucket + 1) << checkBits) | checkOf(hash, checkBits)) >>> 0;
-      let held = Atomics.load(this.#slots, slot);
-      while (entry > held) {
-        const found = Atomics.compareExchange(this.#slots, slot, held, entry);
-        if (found === held) break;
-        held = found;
-      }
+      const entry = ((((buckets[i] ?? 0) + 1) << checkBits) | checkOf(hash, checkBits)) >>> 0;
+      if (entry > (slots[slot] ?? 0)) slots[slot] = entry;
     }
   }
 
@@ -77,11 +86,10 @@ export class FingerprintTable {
    * proof.
    * @returns how many
    */
-  find({ hashes, length }: FingerprintList, buckets: Uint32Array): number {
+  find(hashes: Uint32Array, buckets: Uint32Array): number {
     const { slotBits, checkBits } = this.plan;
     let count = 0;
-    for (let i = 0; i < length; i += 1) {
-      const hash = hashes[i] ?? 0;
+    for (const hash of hashes) {
       const entry = this.#slots[hash >>> (32 - slotBits)] ?? 0;
       if (entry === 0 || checkOf(entry, checkBits) !== checkOf(hash, checkBits)) continue;
       buckets[count] = (entry >>> checkBits) - 1;

@@ -4,29 +4,45 @@ import type { FrameTable } from "../frame-table.js";
 const EMPTY = 0;
 
 /**
- * The frames of `target` that `base` does not have, byte for byte: what an update is about. Rising. Whoever
- * makes both versions chooses their hashes, so the time is not bounded against an attacker.
+ * Finds the frames of a version by their hashes. Whoever makes both versions chooses these, so the time is not
+ * bounded against an attacker.
  */
-export function framesMissingFrom(base: FrameTable, target: FrameTable): Uint32Array {
-  // Open addressing over the base's hashes, at most half full: no object per frame.
-  const mask = 2 ** Math.ceil(Math.log2(Math.max(2, base.count * 2))) - 1;
-  const slots = new Uint32Array(mask + 1);
-  for (let frame = 0; frame < base.count; frame += 1) {
-    let slot = firstWord(base.hash(frame)) & mask;
-    while (slots[slot] !== EMPTY) slot = (slot + 1) & mask;
-    slots[slot] = frame + 1;
+export class FrameFinder {
+  readonly #table: FrameTable;
+  // Open addressing, at most half full: no object per frame.
+  readonly #slots: Uint32Array;
+
+  constructor(table: FrameTable) {
+    this.#table = table;
+    this.#slots = new Uint32Array(2 ** Math.ceil(Math.log2(Math.max(2, table.count * 2))));
+    const mask = this.#slots.length - 1;
+    for (let frame = 0; frame < table.count; frame += 1) {
+      let slot = firstWord(table.hash(frame)) & mask;
+      while (this.#slots[slot] !== EMPTY) slot = (slot + 1) & mask;
+      this.#slots[slot] = frame + 1;
+    }
   }
+
+  /** The first frame with this hash; -1: none. */
+  find(hash: Uint8Array): number {
+    const mask = this.#slots.length - 1;
+    let slot = firstWord(hash) & mask;
+    let entry = this.#slots[slot] ?? EMPTY;
+    while (entry !== EMPTY && !equalBytes(this.#table.hash(entry - 1), hash)) {
+      slot = (slot + 1) & mask;
+      entry = this.#slots[slot] ?? EMPTY;
+    }
+    return entry - 1;
+  }
+}
+
+/** The frames of `target` that `base` does not have, byte for byte: what an update is about. Rising. */
+export function framesMissingFrom(base: FrameTable, target: FrameTable): Uint32Array {
+  const finder = new FrameFinder(base);
   const missing = new Uint32Array(target.count);
   let count = 0;
   for (let frame = 0; frame < target.count; frame += 1) {
-    const hash = target.hash(frame);
-    let slot = firstWord(hash) & mask;
-    let entry = slots[slot] ?? EMPTY;
-    while (entry !== EMPTY && !equalBytes(base.hash(entry - 1), hash)) {
-      slot = (slot + 1) & mask;
-      entry = slots[slot] ?? EMPTY;
-    }
-    if (entry !== EMPTY) continue;
+    if (finder.find(target.hash(frame)) !== -1) continue;
     missing[count] = frame;
     count += 1;
   }

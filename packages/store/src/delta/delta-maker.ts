@@ -1,38 +1,49 @@
 import { sha256 } from "@ckmesh/core";
 import {
+  type BaseFingerprints,
+  bucketAt,
   FingerprintList,
+  type FingerprintPlan,
   FingerprintTable,
   FRAME_BYTES,
   FRAME_RECORD_BYTES,
+  MAX_FINGERPRINTS,
   ReferenceSearch,
   SECTOR_BYTES,
   writeFrameRecord,
 } from "@ckmesh/image";
-import type { FramesTask } from "../image-tasks.js";
 import type { FrameReader } from "../pack/frame-reader.js";
 import { BaseSectors } from "./base-sectors.js";
 import {
+  BASE_FRAMES_PER_TASK,
   DELTA_FRAMES_PER_TASK,
   type DeltaFrames,
   type DeltaFramesTask,
-  type FingerprintSetup,
+  type DeltaWindow,
+  type FingerprintTask,
+  type MakeSetup,
 } from "./delta-tasks.js";
 import type { DictionaryEncoder } from "./dictionary-encoder.js";
 
 /** A delta frame, with its record, that is longer than this share of the plain frame is left out. */
 const MAX_SHARE = 0.9;
 
-/** One thread's part in making a delta: first all of the base is fingerprinted, then frames are packed. */
+/**
+ * One thread's part in making a delta: a sample of the base is fingerprinted, then new frames are compared with it,
+ * more of the base is fingerprinted, and these frames are packed; the latter three for one window after the other.
+ */
 export class DeltaMaker {
   readonly #target: FrameReader;
   readonly #base: FrameReader;
   readonly #encoder: DictionaryEncoder;
-  readonly #table: FingerprintTable;
-  readonly #list = new FingerprintList(FRAME_BYTES);
+  readonly #plan: FingerprintPlan;
+  readonly #window: DeltaWindow;
+  readonly #list = new FingerprintList();
   readonly #search: ReferenceSearch;
   readonly #sectors: BaseSectors;
   // Reused: what outlives a few frames is collected late, and holds its memory until then.
-  readonly #raw = new Uint8Array(DELTA_FRAMES_PER_TASK * FRAME_BYTES);
+  readonly #hashes = new Uint32Array(BASE_FRAMES_PER_TASK * MAX_FINGERPRINTS);
+  readonly #buckets = new Uint32Array(BASE_FRAMES_PER_TASK * MAX_FINGERPRINTS);
   readonly #packed = new Uint8Array(DELTA_FRAMES_PER_TASK * FRAME_BYTES);
   readonly #records = new Uint8Array(DELTA_FRAMES_PER_TASK * FRAME_RECORD_BYTES);
 
@@ -40,38 +51,67 @@ export class DeltaMaker {
     target: FrameReader,
     base: FrameReader,
     encoder: DictionaryEncoder,
-    { plan, slots }: FingerprintSetup,
+    { plan, slots, window, held }: MakeSetup,
   ) {
     this.#target = target;
     this.#base = base;
     this.#encoder = encoder;
-    this.#table = new FingerprintTable(plan, slots);
-    this.#search = new ReferenceSearch(this.#table, base.table.sectors);
-    this.#sectors = new BaseSectors(base);
+    this.#plan = plan;
+    this.#window = window;
+    this.#search = new ReferenceSearch(new FingerprintTable(plan, slots), base.table.sectors);
+    this.#sectors = new BaseSectors(base, held);
   }
 
   /** @throws {AppError} ERR_PACK_INVALID when the base is damaged */
-  async fingerprint({ first, count }: FramesTask): Promise<void> {
-    const frames = Uint32Array.from({ length: count }, (_, i) => first + i);
+  async fingerprint({ frames }: FingerprintTask): Promise<BaseFingerprints> {
+    let count = 0;
     await this.#base.read(frames, true, (frame, raw) => {
-      this.#list.scanBase(raw, this.#table.plan.sampleBits);
-      this.#table.add(this.#list, this.#base.table.firstSector(frame) * SECTOR_BYTES);
+      const { hashes, starts } = this.#list;
+      this.#list.scan(raw, this.#plan.sampleBits);
+      const firstByte = this.#base.table.firstSector(frame) * SECTOR_BYTES;
+      for (let i = 0; i < this.#list.length; i += 1) {
+        this.#hashes[count] = hashes[i] ?? 0;
+        this.#buckets[count] = bucketAt(firstByte + (starts[i] ?? 0));
+        count += 1;
+      }
+      this.#sectors.hold(frame, raw);
     });
+    return { hashes: this.#hashes.slice(0, count), buckets: this.#buckets.slice(0, count) };
   }
 
-  /** @throws {AppError} ERR_PACK_INVALID when base or target are damaged */
-  async pack({ frames }: DeltaFramesTask): Promise<DeltaFrames> {
-    const { table } = this.#target;
-    await this.#target.read(frames, true, (frame, raw) => {
-      this.#raw.set(raw, frames.indexOf(frame) * FRAME_BYTES);
+  /** @throws {AppError} ERR_PACK_INVALID when the target is damaged */
+  async compare({ frames, place }: DeltaFramesTask): Promise<Uint32Array> {
+    const { raw: slab, hashes, counts } = this.#window;
+    const alike = new Set<number>();
+    let at = place;
+    await this.#target.read(frames, true, (_, raw) => {
+      slab.set(raw, at * FRAME_BYTES);
+      this.#list.scan(raw, this.#plan.sampleBits);
+      const found = this.#list.hashes.subarray(0, this.#list.length);
+      hashes.set(found, at * MAX_FINGERPRINTS);
+      counts[at] = found.length;
+      at += 1;
+      for (const { first, count } of this.#search.alike(found)) {
+        const last = this.#base.table.frameOf(first + count - 1);
+        for (let frame = this.#base.table.frameOf(first); frame <= last; frame += 1) alike.add(frame);
+      }
     });
+    return Uint32Array.from(alike);
+  }
+
+  /** @throws {AppError} ERR_PACK_INVALID when the base is damaged */
+  async pack({ frames, place }: DeltaFramesTask): Promise<DeltaFrames> {
+    const { table } = this.#target;
+    const { raw: slab, hashes, counts } = this.#window;
     let length = 0;
     let count = 0;
     const refs: number[] = [];
     for (const [i, frame] of frames.entries()) {
-      const raw = this.#raw.subarray(i * FRAME_BYTES, i * FRAME_BYTES + table.rawLength(frame));
-      const runs = this.#search.find(raw);
+      const at = place + i;
+      const first = at * MAX_FINGERPRINTS;
+      const runs = this.#search.find(hashes.subarray(first, first + (counts[at] ?? 0)));
       if (runs.length === 0) continue;
+      const raw = slab.subarray(at * FRAME_BYTES, at * FRAME_BYTES + table.rawLength(frame));
       const packed = this.#encoder.pack(raw, await this.#sectors.dictionary(runs));
       if (packed.length + FRAME_RECORD_BYTES > MAX_SHARE * table.packedLength(frame)) continue;
       this.#packed.set(packed, length);

@@ -1,11 +1,39 @@
 import type { FingerprintPlan, PackFacts } from "@ckmesh/image";
 import type { UsableCodec } from "../pack/usable-codecs.js";
 
-/** The fingerprints of a base, which threads fill in together. */
-export interface FingerprintSetup {
+/** What the threads share to make a delta beside its versions. */
+export interface MakeSetup {
   readonly plan: FingerprintPlan;
-  /** Shared, zero at first. */
+  /** The fingerprints of the base; filled in by one thread while no other looks. */
   readonly slots: Uint32Array;
+  readonly window: DeltaWindow;
+  readonly held: HeldFrames;
+}
+
+/** New frames that were compared with a sample of the base, and are packed when all that they resemble is known. */
+export interface DeltaWindow {
+  /** 64 KiB each. */
+  readonly raw: Uint8Array;
+  /** Fingerprints of each, room for 2048. */
+  readonly hashes: Uint32Array;
+  /** How many fingerprints each has. */
+  readonly counts: Uint32Array;
+}
+
+/** Frames of the base that stay decoded from when they were fingerprinted. */
+export interface HeldFrames {
+  /** Their numbers, rising. */
+  readonly frames: Uint32Array;
+  /** 64 KiB each. */
+  readonly raw: Uint8Array;
+}
+
+/** Frames of a base that one task fingerprints, at most. */
+export const BASE_FRAMES_PER_TASK = 32;
+
+export interface FingerprintTask {
+  /** Frames of the base, rising; at most 32. */
+  readonly frames: Uint32Array;
 }
 
 /** Frames that one task packs, or applies, at most. */
@@ -17,6 +45,8 @@ export const DELTA_LEVEL = 3;
 export interface DeltaFramesTask {
   /** Frames of the target, rising; at most 16. */
   readonly frames: Uint32Array;
+  /** Place of the first in the window; the others follow. */
+  readonly place: number;
 }
 
 /** Frames that are worth being in a delta. */

@@ -1,5 +1,5 @@
-import { DeltaRefs, FrameTable } from "@ckmesh/image";
-import type { FramesTask, WorkerSetup } from "../image-tasks.js";
+import { type BaseFingerprints, DeltaRefs, FrameTable } from "@ckmesh/image";
+import type { WorkerSetup } from "../image-tasks.js";
 import { FrameDecoder } from "../pack/frame-decoder.js";
 import { FrameReader } from "../pack/frame-reader.js";
 import { DeltaApplier } from "./delta-applier.js";
@@ -10,6 +10,7 @@ import {
   DELTA_LEVEL,
   type DeltaFrames,
   type DeltaFramesTask,
+  type FingerprintTask,
 } from "./delta-tasks.js";
 import { DictionaryEncoder } from "./dictionary-encoder.js";
 
@@ -23,8 +24,12 @@ export class DeltaWork {
     this.#setup = setup;
   }
 
-  async fingerprint(task: FramesTask): Promise<void> {
-    await (await this.#openMaker()).fingerprint(task);
+  async fingerprint(task: FingerprintTask): Promise<BaseFingerprints> {
+    return await (await this.#openMaker()).fingerprint(task);
+  }
+
+  async compare(task: DeltaFramesTask): Promise<Uint32Array> {
+    return await (await this.#openMaker()).compare(task);
   }
 
   async pack(task: DeltaFramesTask): Promise<DeltaFrames> {
@@ -37,15 +42,15 @@ export class DeltaWork {
 
   async #openMaker(): Promise<DeltaMaker> {
     if (this.#maker !== undefined) return this.#maker;
-    const { pack, base, fingerprints } = this.#setup;
-    if (pack === undefined || base === undefined || fingerprints === undefined)
+    const { pack, base, make } = this.#setup;
+    if (pack === undefined || base === undefined || make === undefined)
       throw new Error("unreachable: no delta to make");
     const decoder = await FrameDecoder.create();
     this.#maker = new DeltaMaker(
       new FrameReader(pack, decoder),
       new FrameReader(base, decoder),
       await DictionaryEncoder.create(DELTA_LEVEL),
-      fingerprints,
+      make,
     );
     return this.#maker;
   }

@@ -1,31 +1,25 @@
-import { createHash, type KeyObject, randomBytes } from "node:crypto";
+import { type KeyObject, randomBytes } from "node:crypto";
 import { dirname, join } from "node:path";
 import { AppError, toHex } from "@ckmesh/core";
 import {
   buildDeltaIndex,
-  DeltaRefsWriter,
   deltaIndexFileName,
   deltaPackFileName,
   encodePackHeader,
   framesMissingFrom,
   HASH_BYTES,
   type IndexFile,
-  PACK_HEADER_BYTES,
-  planFingerprints,
 } from "@ckmesh/image";
 import { TemporaryFile } from "../files/temporary-file.js";
-import { ImageWorkers } from "../image-workers.js";
-import { runOrdered } from "../ordered-tasks.js";
 import { openIndex } from "../pack/open-index.js";
 import { openPack, type PackFile } from "../pack/pack-file.js";
 import { refuseExistingPair } from "../pairs/refuse-existing.js";
 import { throwIfStopped, type WorkOptions } from "../progress.js";
-import { DELTA_FRAMES_PER_TASK, DELTA_LEVEL, type DeltaFrames } from "./delta-tasks.js";
+import { DELTA_LEVEL } from "./delta-tasks.js";
+import { packDeltaFrames } from "./pack-delta-frames.js";
 
 /** Nobody makes delta frames again. */
 const NO_FINGERPRINT = new Uint8Array(HASH_BYTES);
-/** Frames of the base that one task fingerprints. */
-const BASE_FRAMES_PER_TASK = 64;
 const EXISTS_ADVICE = "remove the old pair if it is to be made again";
 
 export interface DeltaOptions extends WorkOptions {
@@ -131,7 +125,7 @@ interface Parts {
 async function makePair(options: DeltaOptions, parts: Parts): Promise<DeltaResult> {
   const { base, target, basePack, targetPack, pack, index } = parts;
   const missing = framesMissingFrom(basePack.frames, targetPack.frames);
-  const made = await packFrames(options, parts, missing);
+  const made = await packDeltaFrames(options, parts, missing);
   const [from, to] = [base.head, target.head];
   const built = buildDeltaIndex(
     {
@@ -180,130 +174,6 @@ async function makePair(options: DeltaOptions, parts: Parts): Promise<DeltaResul
     newBytes,
     plainBytes: newBytes - made.coveredBytes,
   };
-}
-
-/** The pack of a delta but for its header, and the sections of its index. */
-interface MadeFrames {
-  readonly length: number;
-  readonly sha256: Uint8Array;
-  readonly count: number;
-  readonly sectors: number;
-  readonly records: Uint8Array;
-  readonly refs: Uint8Array;
-  /** Bytes of the frames of the target that it yields, as packed there. */
-  readonly coveredBytes: number;
-}
-
-/** Runs the threads: the whole base first, then the missing frames, which are written in their order. */
-async function packFrames(
-  options: DeltaOptions,
-  { basePack, targetPack, pack }: Parts,
-  missing: Uint32Array,
-): Promise<MadeFrames> {
-  const plan = planFingerprints(basePack.frames.sectors);
-  const slots = new Uint32Array(new SharedArrayBuffer(4 * 2 ** plan.slotBits));
-  const workers = new ImageWorkers(
-    {
-      level: DELTA_LEVEL,
-      pack: targetPack.setup,
-      base: basePack.setup,
-      fingerprints: { plan, slots },
-    },
-    options.threads,
-  );
-  try {
-    if (missing.length > 0) await fingerprint(workers, basePack, options);
-    const writer = new DeltaWriter(pack, targetPack);
-    let bytesTotal = 0;
-    for (const frame of missing) bytesTotal += targetPack.frames.rawLength(frame);
-    let bytesDone = 0;
-    await runOrdered(
-      Math.ceil(missing.length / DELTA_FRAMES_PER_TASK),
-      workers.threads * 2,
-      async (i) => {
-        throwIfStopped(options.signal);
-        return await workers.run("delta", {
-          frames: missing.slice(i * DELTA_FRAMES_PER_TASK, (i + 1) * DELTA_FRAMES_PER_TASK),
-        });
-      },
-      async (frames, i) => {
-        await writer.add(frames);
-        for (const frame of missing.subarray(i * DELTA_FRAMES_PER_TASK, (i + 1) * DELTA_FRAMES_PER_TASK))
-          bytesDone += targetPack.frames.rawLength(frame);
-        options.onProgress?.({ phase: "delta", bytesDone, bytesTotal });
-      },
-    );
-    return writer.finish();
-  } finally {
-    await workers.close();
-  }
-}
-
-async function fingerprint(workers: ImageWorkers, { frames }: PackFile, options: WorkOptions): Promise<void> {
-  await runOrdered(
-    Math.ceil(frames.count / BASE_FRAMES_PER_TASK),
-    workers.threads * 2,
-    async (i) => {
-      throwIfStopped(options.signal);
-      const first = i * BASE_FRAMES_PER_TASK;
-      const count = Math.min(BASE_FRAMES_PER_TASK, frames.count - first);
-      return await workers.run("fingerprint", { first, count, decode: true });
-    },
-    (_, i) => {
-      const bytesDone = frames.offset(Math.min((i + 1) * BASE_FRAMES_PER_TASK, frames.count));
-      options.onProgress?.({ phase: "references", bytesDone, bytesTotal: frames.offset(frames.count) });
-    },
-  );
-}
-
-/** Appends what the threads made to the pack, and keeps the rest for the index. */
-class DeltaWriter {
-  readonly #pack: TemporaryFile;
-  readonly #target: PackFile;
-  readonly #hash = createHash("sha256");
-  readonly #records: Uint8Array[] = [];
-  readonly #refs = new DeltaRefsWriter();
-  #position = PACK_HEADER_BYTES;
-  #count = 0;
-  #sectors = 0;
-  #coveredBytes = 0;
-
-  constructor(pack: TemporaryFile, target: PackFile) {
-    this.#pack = pack;
-    this.#target = target;
-  }
-
-  async add({ packed, records, refs }: DeltaFrames): Promise<void> {
-    for (let at = 0; at < refs.length; ) {
-      const [frame = 0, count = 0] = refs.subarray(at, at + 2);
-      at += 2;
-      const runs = Array.from({ length: count }, (_, i) => ({
-        first: refs[at + i * 2] ?? 0,
-        count: refs[at + i * 2 + 1] ?? 0,
-      }));
-      at += count * 2;
-      this.#refs.add(frame, runs);
-      this.#count += 1;
-      this.#sectors += this.#target.frames.sectorCount(frame);
-      this.#coveredBytes += this.#target.frames.packedLength(frame);
-    }
-    this.#hash.update(packed);
-    this.#records.push(records);
-    await this.#pack.write(packed, this.#position);
-    this.#position += packed.length;
-  }
-
-  finish(): MadeFrames {
-    return {
-      length: this.#position,
-      sha256: this.#hash.digest(),
-      count: this.#count,
-      sectors: this.#sectors,
-      records: Buffer.concat(this.#records),
-      refs: this.#refs.finish(),
-      coveredBytes: this.#coveredBytes,
-    };
-  }
 }
 
 function packOf(indexPath: string): string {
