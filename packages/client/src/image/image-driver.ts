@@ -12,6 +12,7 @@ import type { OutcomeNews } from "../rollout/outcome-reporter.js";
 import type { StagedPair } from "../staging/staged-pair.js";
 import type { ImageStatus, StatusError, VersionStatus } from "../status.js";
 import type { VersionDriver } from "../version/version-driver.js";
+import { EarlyCheck } from "./early-check.js";
 import { findOffers } from "./find-offers.js";
 import { checkVersionRule, type Offer } from "./image-offer.js";
 import { ImageState } from "./image-state.js";
@@ -25,9 +26,6 @@ import {
 } from "./rollback-target.js";
 import { Turns } from "./turns.js";
 import { VersionChoice } from "./version-choice.js";
-
-/** When the origin's files turn out to be others, its head is looked at after this, up to twice as long. */
-const STALE_CHECK_MS = 2000;
 
 const UNFINISHED: ReadonlySet<VersionState> = new Set(["available", "proposed", "fetching"]);
 
@@ -48,7 +46,7 @@ export class ImageDriver {
   readonly #turns = new Turns();
   /** On its way from verified to active: `staged` on the way is no end. */
   #activating: VersionDriver | undefined;
-  #cancelCheck: (() => void) | undefined;
+  readonly #early: EarlyCheck;
 
   private constructor(name: string, context: ClientContext, record: ImageRecord, control: ImageControl) {
     this.name = name;
@@ -62,7 +60,8 @@ export class ImageDriver {
       older: (below) => this.#choice.complete(below),
       events: {
         verified: (driver) => this.#inBackground(() => this.#verified(driver)),
-        stale: () => this.#checkSoon(),
+        stale: () => this.#early.stale(),
+        newer: (version) => this.#early.heard(version, this.#newestHeard),
         fault: (version, err) => this.#report(version, "failed", err.code),
         changed: () => {
           this.#state.saveSoon();
@@ -71,6 +70,11 @@ export class ImageDriver {
       },
     });
     this.#alarm = new ActivationAlarm(context.clock, () => this.#inBackground(() => this.#advance()));
+    this.#early = new EarlyCheck({
+      context,
+      logger: this.#logger,
+      check: () => this.check(this.#abort.signal),
+    });
     const versions = (): ImageVersions["records"] => this.#versions.records;
     this.#state = new ImageState({ ...context, name, logger: this.#logger, record, versions });
     this.#choice = new VersionChoice({
@@ -253,7 +257,7 @@ export class ImageDriver {
   async close(): Promise<void> {
     this.#abort.abort();
     this.#state.stop();
-    this.#cancelCheck?.();
+    this.#early.stop();
     this.#alarm.stop();
     await this.#versions.close();
     await this.#turns.ended();
@@ -262,6 +266,11 @@ export class ImageDriver {
 
   get #drivers(): readonly VersionDriver[] {
     return [...this.#versions.all.values()];
+  }
+
+  /** The newest version that the origin was seen to have, whether this machine may have it or not. */
+  get #newestHeard(): number {
+    return Math.max(0, this.aliasVersion ?? 0, ...this.#versions.all.keys());
   }
 
   get #record(): ImageRecord {
@@ -351,20 +360,6 @@ export class ImageDriver {
     await this.#start(
       this.#drivers.filter((driver) => driver.isComplete),
       this.#drivers.filter((driver) => driver.state === "fetching"),
-    );
-  }
-
-  /** Something at the origin is not as it was; several fetches may say so at once. */
-  #checkSoon(): void {
-    if (this.#abort.signal.aborted) return;
-    this.#cancelCheck ??= this.#context.clock.after(
-      STALE_CHECK_MS * (1 + this.#context.random.next()),
-      () => {
-        this.#cancelCheck = undefined;
-        this.check(this.#abort.signal).catch((err: unknown) => {
-          this.#logger.warn({ err }, "image not checked");
-        });
-      },
     );
   }
 
