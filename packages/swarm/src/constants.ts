@@ -318,7 +318,7 @@ export const UPDATE_LOOK_MS = 250;
  * at the origin within a second of being told; on a thin line that the index fills, their requests wait. As long as a
  * promise may stand without rows.
  */
-export const UPDATE_WAIT_MS = PROMISE_MS;
+export const UPDATE_WAIT_MS = 15_000;
 /** Words of peers that there is a newer version lead to one look at the origin in this time. */
 export const HINT_INTERVAL_MS = 60_000;
 /** Spread of that look: a whole site hears it at once. */
