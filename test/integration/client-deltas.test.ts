@@ -73,7 +73,7 @@ describe("a site", () => {
 
     const old = await Promise.all(["a", "b", "c"].map(start));
     for (const client of old) client.check();
-    // Cold ones that are alone before anybody else begins with version 2 cannot know that somebody will.
+    // Cold ones that come first: client-cold-first.test.ts.
     await vi.waitFor(() => {
       for (const client of old) expect(versionOf(client.status(), 2).state).toBe("fetching");
     }, 20_000);

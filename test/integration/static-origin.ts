@@ -99,7 +99,7 @@ export class StaticOrigin {
     }
     const { bytes, etag } = file;
     const { range } = request.headers;
-    if (request.headers["if-none-match"] === etag) {
+    if ([etag, "*"].includes(request.headers["if-none-match"] ?? "")) {
       response.writeHead(304, { etag }).end();
       return;
     }

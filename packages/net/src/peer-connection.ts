@@ -172,6 +172,7 @@ export class PeerConnection implements PeerLink {
       case "promise":
       case "peers":
       case "neighbours":
+      case "newer":
         this.#wire.sendCk(encodeCk(message));
         return;
       case "piece":
@@ -285,6 +286,7 @@ export class PeerConnection implements PeerLink {
         break;
       case "peers":
       case "neighbours":
+      case "newer":
     }
     this.#delivery.deliver(message);
   }

@@ -1,38 +1,58 @@
 import { Bitfield } from "@ckmesh/core";
-import { type DonorEffect, type DonorEvent, DonorMachine } from "@ckmesh/swarm";
+import {
+  type DonorEffect,
+  type DonorEvent,
+  DonorMachine,
+  UpdateWait,
+  type UpdateWaitEffect,
+  type UpdateWaitEvent,
+} from "@ckmesh/swarm";
 import type { SimNode } from "./sim-node.js";
 import type { SimSite } from "./sim-site.js";
+
+/** Time in which the origin says whether it has a delta, ms. */
+const ASK_MS = 20;
 
 /**
  * Starts a client that holds nothing in two swarms of one site, as the production client does: that of the new
  * version, and that of the previous one, without WAN, for the frames that both have. Row numbers must be equal.
+ * @param hasDelta the origin has a delta between the two
  */
-export function startCold(site: SimSite, previous: SimSite, common: Bitfield): SimNode {
-  return new ColdClient(site, previous, common).target;
+export function startCold(site: SimSite, previous: SimSite, common: Bitfield, hasDelta = false): SimNode {
+  return new ColdClient(site, previous, common, hasDelta).target;
 }
 
-/** Drives a `DonorMachine` on virtual time: the twin of the client's `DonorVersion`. */
+/** Drives a `DonorMachine` and an `UpdateWait` on virtual time: the twin of the client's `DonorVersion`. */
 class ColdClient {
   readonly target: SimNode;
   readonly #donor: SimNode;
   readonly #site: SimSite;
   readonly #previous: SimSite;
   readonly #common: Bitfield;
+  /** Frames that the previous version has not got. */
+  readonly #news: Bitfield;
+  readonly #hasDelta: boolean;
   readonly #machine = new DonorMachine();
+  readonly #wait = new UpdateWait();
   /** Rows of the target that came. */
   readonly #held: Bitfield;
   /** Rows in common that have not come. */
   #missing: number;
   #knowsTarget = false;
   #cancelLook: (() => void) | undefined;
+  #cancelWait: (() => void) | undefined;
 
-  constructor(site: SimSite, previous: SimSite, common: Bitfield) {
+  constructor(site: SimSite, previous: SimSite, common: Bitfield, hasDelta: boolean) {
     this.#site = site;
+    this.#hasDelta = hasDelta;
     this.#previous = previous;
     this.#common = common;
+    this.#news = new Bitfield(common.length);
+    for (const run of common.runs(false, site.image.pieces)) this.#news.addRun(run);
     this.#held = new Bitfield(common.length);
     this.#missing = common.count;
     this.target = site.start({
+      comesBeside: (row) => this.#wait.isHolding && row >= site.image.pieces,
       onFrames: () => {
         this.#knowsTarget = true;
         this.#step({ type: "target-frames" });
@@ -46,7 +66,9 @@ class ColdClient {
     this.#donor = previous.start({
       frames: { wanted: common },
       mayLearn: () => this.#knowsTarget,
+      onNewer: () => this.#stepWait({ type: "heard" }),
       onFrames: () => {
+        this.#lookForUpdate();
         this.#step({ type: "matched" });
       },
       onHeld: (runs) => {
@@ -56,6 +78,7 @@ class ColdClient {
     });
     this.#donor.step({ type: "origin-gate", open: false });
     this.#step({ type: "start" });
+    this.#lookForUpdate();
   }
 
   #hold(row: number): void {
@@ -63,7 +86,44 @@ class ColdClient {
     this.#step({ type: "came" });
     this.#donor.step({ type: "stored", runs: [{ first: row, count: 1 }], source: "local" });
     this.#missing -= 1;
-    if (this.#missing === 0) this.#step({ type: "end" });
+    this.#leaveIfDone();
+  }
+
+  #leaveIfDone(): void {
+    if (this.#missing === 0 && !this.#wait.isHolding) this.#step({ type: "end" });
+  }
+
+  #lookForUpdate(): void {
+    const isKnown = this.#wait.isHolding && this.#machine.looksFor === "frames";
+    const holders = this.#machine.isEnded ? undefined : this.#donor.holders;
+    const expected = isKnown ? this.target.expected(this.#news) : undefined;
+    this.#stepWait({ type: "look", holders, isSettled: this.#donor.isSettled, expected });
+  }
+
+  #stepWait(event: UpdateWaitEvent): void {
+    const { clock } = this.#site;
+    for (const effect of this.#wait.step(event, clock.now())) this.#applyWait(effect);
+    this.#cancelWait?.();
+    const due = this.target.completeAt === undefined ? this.#wait.deadline() : undefined;
+    if (due === undefined) return;
+    this.#cancelWait = clock.after(Math.max(0, due - clock.now()), () => this.#lookForUpdate());
+  }
+
+  #applyWait(effect: UpdateWaitEffect): void {
+    switch (effect.type) {
+      case "ask":
+        this.#site.clock.after(ASK_MS, () => {
+          this.#stepWait({ type: "answered", hasDelta: this.#hasDelta });
+        });
+        return;
+      case "tell":
+        this.#donor.step({ type: "newer", version: 2 });
+        return;
+      case "release":
+        this.target.step({ type: effect.isPromised ? "beside-came" : "tick" });
+        this.#leaveIfDone();
+        return;
+    }
   }
 
   #step(event: DonorEvent): void {

@@ -17,6 +17,8 @@ export function messageBytes(message: PeerMessage): number {
       return 24 + 30 * message.peers.length;
     case "neighbours":
       return 24 + 10 * message.ids.length;
+    case "newer":
+      return 32;
     case "request":
     case "cancel":
     case "reject":

@@ -32,6 +32,8 @@ export interface NodeOptions {
   readonly comesBeside?: (row: number) => boolean;
   /** It has just learnt the frame table. */
   readonly onFrames?: (node: SimNode) => void;
+  /** A peer says that there is a newer version. */
+  readonly onNewer?: (version: number) => void;
   /** Rows that came, from wherever. */
   readonly onHeld?: (runs: readonly Run[]) => void;
 }
@@ -138,6 +140,16 @@ export class SimNode {
 
   get moving(): number {
     return this.#machine.status().moving;
+  }
+
+  /** Connected peers that offer every row. */
+  get holders(): number {
+    return this.#machine.holders;
+  }
+
+  /** As `SwarmMachine.expected`. */
+  expected(rows: Bitfield): ReturnType<SwarmMachine["expected"]> {
+    return this.#machine.expected(rows);
   }
 
   /** True if a connected peer offers the row. */

@@ -181,6 +181,9 @@ export class SimSite {
         return;
       case "asked":
         return;
+      case "heard-newer":
+        node.options.onNewer?.(effect.version);
+        return;
       case "fetch":
         this.#request(node, effect.fetch, effect.rows);
         return;

@@ -311,6 +311,18 @@ export const DONOR_HOLD_MS = 10_000;
  * they offer: longer than a turn at one busy peer takes, shorter than the patience of a swarm.
  */
 export const DONOR_STALL_MS = 8000;
+/** Rule 8: how often a client without any version looks for peers with the previous one, and for their promises. */
+export const UPDATE_LOOK_MS = 250;
+/**
+ * Rule 8: so long a client without any version holds frames back for peers that may update by a delta, once. They look
+ * at the origin within a second of being told; on a thin line that the index fills, their requests wait. As long as a
+ * promise may stand without rows.
+ */
+export const UPDATE_WAIT_MS = 15_000;
+/** Words of peers that there is a newer version lead to one look at the origin in this time. */
+export const HINT_INTERVAL_MS = 60_000;
+/** Spread of that look: a whole site hears it at once. */
+export const HINT_SPREAD_MS = 1000;
 /** Rule 8: how often a client looks whether it needs a delta at all. */
 export const DELTA_NEED_LOOK_MS = 250;
 /** A delta is looked for so often while the origin cannot be asked, with such pauses; then plain frames have to do. */

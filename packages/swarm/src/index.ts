@@ -2,6 +2,7 @@ export type { UnsignedClaim } from "./claims/claim-announcer.js";
 export { DELTA_NEED_LOOK_MS, DELTA_REFUSED_MS } from "./constants.js";
 export { type DeltaEffect, type DeltaEvent, DeltaMachine } from "./delta-machine.js";
 export { type DonorEffect, type DonorEvent, DonorMachine } from "./donor-machine.js";
+export { HintGate } from "./hint-gate.js";
 export { Backoff } from "./links/backoff.js";
 export { POLL_INTERVAL_MS, type PollOptions, PollSchedule } from "./poll-schedule.js";
 export type { UnsignedPromise } from "./rows/promise-gossip.js";
@@ -17,6 +18,7 @@ export type {
   SwarmEffect,
   SwarmEvent,
 } from "./swarm-messages.js";
+export { UpdateWait, type UpdateWaitEffect, type UpdateWaitEvent } from "./update-wait.js";
 export {
   FairQueue,
   type FairQueueEffect,

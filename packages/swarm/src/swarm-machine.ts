@@ -1,4 +1,4 @@
-import type { Run } from "@ckmesh/core";
+import type { Bitfield, Run } from "@ckmesh/core";
 import type { PeerAddress } from "@ckmesh/wire";
 import { MAX_BAD_ROWS } from "./constants.js";
 import type { Link } from "./links/link.js";
@@ -59,6 +59,16 @@ export class SwarmMachine {
   /** True if a connected peer offers the row. */
   isOffered(row: number): boolean {
     return this.#parts.picker.isOffered(row);
+  }
+
+  /** Connected peers that offer every row. */
+  get holders(): number {
+    return this.#parts.newer.holders;
+  }
+
+  /** Of these rows, those that are missing, and how many of them others offer or promise. */
+  expected(rows: Bitfield): { readonly missing: number; readonly coming: number } {
+    return this.#parts.promises.expected(rows);
   }
 
   /** Addresses of connected peers that take connections: worth remembering for the next start. */
@@ -151,6 +161,9 @@ export class SwarmMachine {
       case "beside-came":
         this.#parts.wan.verified(now);
         return;
+      case "newer":
+        this.#parts.newer.say(event.version);
+        return;
       case "elsewhere":
         this.#parts.others.elsewhere(event.runs, event.isAsked);
         return;
@@ -169,6 +182,7 @@ export class SwarmMachine {
   #run(event: SwarmEvent, now: number): void {
     const wants = !this.#parts.table.isComplete;
     const expired = this.#parts.gossip.expire(now);
+    this.#parts.newer.run();
     for (const link of [...this.#parts.gossip.takeOffenders(), ...this.#parts.picker.run(now)])
       this.#parts.members.shutOut(link, now);
     let wake = Math.min(
@@ -253,6 +267,9 @@ export class SwarmMachine {
         return;
       case "neighbours":
         this.#parts.members.heardNeighbours(link, message.ids, now);
+        return;
+      case "newer":
+        this.#effects.push({ type: "heard-newer", version: message.version });
         return;
       case "bad-rows":
         // The driver reads those rows again and reports `lost` if the peer was right.

@@ -91,6 +91,8 @@ export type SwarmEvent =
   | { readonly type: "beside"; readonly rows: Bitfield; readonly isSure: boolean }
   /** That source goes on, though no row of this swarm is there yet: what comes of it is waited for anew. */
   | { readonly type: "beside-came" }
+  /** The origin has this newer version, and a delta to it: peers are told. */
+  | { readonly type: "newer"; readonly version: number }
   /** Another swarm with the same rows asks its peers for these (or no longer does): not asked for twice. */
   | { readonly type: "elsewhere"; readonly runs: readonly Run[]; readonly isAsked: boolean }
   /** The first byte of a fetch came so long after its request. */
@@ -120,6 +122,8 @@ export type SwarmEffect =
   /** Fetch adjacent rows (of one file, one span) at the origin: `stored` as they verify, then `fetch-ended`. */
   | { readonly type: "fetch"; readonly fetch: FetchId; readonly rows: Run; readonly span: number }
   | { readonly type: "abort-fetch"; readonly fetch: FetchId }
+  /** A peer says that the origin has this newer version: not to be believed. */
+  | { readonly type: "heard-newer"; readonly version: number }
   /** Every row is held. The machine goes on serving peers. */
   | { readonly type: "complete" };
 

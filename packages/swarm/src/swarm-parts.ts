@@ -5,6 +5,7 @@ import { WanClaims } from "./claims/wan-claims.js";
 import { CLAIM_ECHO_MS } from "./constants.js";
 import type { Link } from "./links/link.js";
 import { Membership } from "./links/membership.js";
+import { NewerWord } from "./links/newer-word.js";
 import { CLASS_WEIGHT, spanScore } from "./rank.js";
 import { HaveGossip } from "./rows/have-gossip.js";
 import { OtherSources } from "./rows/other-sources.js";
@@ -32,6 +33,7 @@ export class SwarmParts {
   readonly others: OtherSources;
   readonly lane: WanLane;
   readonly settling: Settling;
+  readonly newer: NewerWord;
 
   constructor(config: SwarmConfig, emit: (effect: SwarmEffect) => void, now: number) {
     this.#config = config;
@@ -48,6 +50,7 @@ export class SwarmParts {
       now,
     );
     const { links, dialer } = this.members;
+    this.newer = new NewerWord(links, emit);
     this.settling = new Settling(
       {
         links: () => links.values(),

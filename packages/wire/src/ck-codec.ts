@@ -9,6 +9,7 @@ import {
   MAX_CLAIM_PAUSE_MS,
   MAX_PROMISE_RUNS,
   MAX_ROWS,
+  MAX_VERSION,
   type NamedPeer,
   PEER_CLASSES,
   type PeerAddress,
@@ -55,6 +56,7 @@ const TYPES = [
   "promise",
   "peers",
   "neighbours",
+  "newer",
   "bad-rows",
   "identity",
   "probe",
@@ -96,6 +98,8 @@ export function decodeCk(bytes: Uint8Array): CkMessage | LinkMessage {
       return { type, peers: namedPeers(fields) };
     case "neighbours":
       return { type, ids: fields.list("ids", MAX_NEIGHBOURS).map(prefixOf) };
+    case "newer":
+      return { type, version: fields.int("version", 1, MAX_VERSION) };
     case "identity":
       return {
         type,
@@ -154,6 +158,7 @@ function toWire(message: CkMessage | LinkMessage): unknown {
       };
     case "neighbours":
       return { type: "neighbours", ids: message.ids.map((id) => Buffer.from(id, "hex")) };
+    case "newer":
     case "identity":
     case "probe":
       return message;

@@ -30,6 +30,8 @@ export type CkMessage =
   | { readonly type: "peers"; readonly peers: readonly NamedPeer[] }
   /** Peers that the sender is linked with, all of them: they need no relay of each other's claims. */
   | { readonly type: "neighbours"; readonly ids: readonly PeerIdPrefix[] }
+  /** The origin has this newer version of the image, and a delta to it from the one of this swarm: a hint to look there. */
+  | { readonly type: "newer"; readonly version: number }
   /** These rows of yours had a wrong hash: read them again before you offer them. */
   | { readonly type: "bad-rows"; readonly runs: readonly Run[] };
 
@@ -110,6 +112,8 @@ export const CLAIM_RULES = 1;
 
 /** Longest piece answer and longest request: site swarm rule 15. */
 export const MAX_REQUEST_BYTES = 1024 * 1024;
+/** Highest version number that is spoken of. */
+export const MAX_VERSION = 2 ** 31 - 1;
 /** Most rows of a version; checked before any allocation. */
 export const MAX_ROWS = 8 * 1024 * 1024;
 /** As long as a Retry-After is believed. */

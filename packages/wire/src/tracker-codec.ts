@@ -1,6 +1,6 @@
 import { AppError, decodeMsgpack, encodeMsgpack, Fields } from "@ckmesh/core";
 import { parseIp, parseNetwork } from "./ip-address.js";
-import { MAX_ROWS, PEER_CLASSES, type PeerAddress } from "./peer-messages.js";
+import { MAX_ROWS, MAX_VERSION, PEER_CLASSES, type PeerAddress } from "./peer-messages.js";
 import { isSiteLabel, MAX_SITE_LABEL_LENGTH } from "./site-label.js";
 import { MAX_TICKET_BYTES } from "./ticket.js";
 import {
@@ -19,7 +19,6 @@ export const MAX_SITE_NETWORKS = 64;
 const MAX_REQUIRES = 16;
 const MAX_REQUIRE_LENGTH = 64;
 const MAX_IMAGE_LENGTH = 255;
-const MAX_VERSION = 2 ** 31 - 1;
 const MAX_STATE_LENGTH = 32;
 const MAX_REFUSAL_TEXT = 256;
 const DAY_MS = 86_400_000;

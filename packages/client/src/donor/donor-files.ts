@@ -85,6 +85,15 @@ export class DonorFiles implements SwarmFiles {
     return runs;
   }
 
+  /** Frames of the target that this version has not got; known from `match` on. */
+  targetNews(): Bitfield {
+    const { layout } = this.#target.table;
+    const rows = new Bitfield(layout.rows);
+    for (let row = layout.pieceRows; row < layout.rows; row++)
+      if ((this.#match?.donorOf[row - layout.pieceRows] ?? -1) < 0) rows.add(row);
+    return rows;
+  }
+
   /** Frames of the target that it lacks and for which `accept` takes the donor's row. */
   targetRows(accept: (donorRow: number) => boolean): Bitfield {
     const { layout } = this.#target.table;

@@ -6,13 +6,14 @@ import { asAppError, isLocalFault } from "../as-app-error.js";
 import type { ClientContext } from "../client-context.js";
 import { VersionSwarm } from "../version/version-swarm.js";
 import type { Waste } from "../version/waste.js";
+import { AwaitedUpdate } from "./awaited-update.js";
 import { DONOR_SECTIONS, DonorFiles, MAX_DONOR_BYTES } from "./donor-files.js";
 
 export interface DonorVersionOptions {
   readonly context: ClientContext;
   /** The version that is fetched; its head names the previous one. */
   readonly target: VersionFiles;
-  readonly swarm: Pick<VersionSwarm, "step" | "donate">;
+  readonly swarm: Pick<VersionSwarm, "step" | "donate" | "expected">;
   readonly waste: Waste;
   readonly logger: Logger;
   readonly onProgress: () => void;
@@ -47,6 +48,10 @@ export class DonorVersion {
   #tellTargetKnown: () => void = () => {};
   #files: DonorFiles | undefined;
   #swarm: VersionSwarm | undefined;
+  #update: AwaitedUpdate | undefined;
+  /** Frames of the target that are none of its; undefined: not known yet. */
+  #news: Bitfield | undefined;
+  #hasAll = false;
   #leave: (() => void) | undefined;
   #cancelLook: (() => void) | undefined;
 
@@ -65,6 +70,11 @@ export class DonorVersion {
   /** Bytes per second from its peers. */
   get rate(): number {
     return this.#swarm?.peersRate.rate ?? 0;
+  }
+
+  /** Frames of the target may come by a delta, from peers that are about to update: not claimed meanwhile. */
+  get awaitsUpdate(): boolean {
+    return this.#update?.isHolding === true;
   }
 
   /** Rows of the target came, from wherever. */
@@ -90,6 +100,7 @@ export class DonorVersion {
   async close(): Promise<void> {
     this.#step({ type: "end" });
     await this.#work;
+    await this.#update?.close();
     await this.#swarm?.close();
   }
 
@@ -144,6 +155,9 @@ export class DonorVersion {
         const wanted = target.frames === undefined ? none : await files.match();
         if (!this.#machine.isEnded) {
           logger.info({ frames: wanted.count }, "frames of equal hash in the previous version");
+          // Before the frames that are not among them are let go.
+          this.#news = files.targetNews();
+          this.#update?.look();
           this.#step({ type: "matched" });
         }
         return { rows: none, wanted, copy: async () => {} };
@@ -153,8 +167,10 @@ export class DonorVersion {
         if (runs.length > 0) this.#options.swarm.step({ type: "elsewhere", runs, isAsked });
       },
       onProgress: this.#options.onProgress,
+      onNewer: (version) => this.#update?.heard(version),
       onComplete: () => {
-        this.#step({ type: "end" });
+        this.#hasAll = true;
+        this.#leaveIfDone();
       },
       onFault: (err) => {
         if (isLocalFault(err)) this.#options.onFault(err);
@@ -173,6 +189,20 @@ export class DonorVersion {
       },
     });
     swarm.start();
+    this.#update = new AwaitedUpdate({
+      context,
+      target,
+      swarm: this.#options.swarm,
+      donor: () => (this.#machine.isEnded ? undefined : swarm),
+      news: () => this.#news,
+      logger,
+      onReleased: () => this.#leaveIfDone(),
+    });
+  }
+
+  /** All that it has to give is here, and its peers know of the target. */
+  #leaveIfDone(): void {
+    if (this.#hasAll && !this.awaitsUpdate) this.#step({ type: "end" });
   }
 
   /** @throws {AppError} as `OriginHttp.fetchHead`; ERR_INDEX_INVALID, ERR_SIGNATURE_INVALID */

@@ -12,6 +12,7 @@ import type { OutcomeNews } from "../rollout/outcome-reporter.js";
 import type { StagedPair } from "../staging/staged-pair.js";
 import type { ImageStatus, StatusError, VersionStatus } from "../status.js";
 import type { VersionDriver } from "../version/version-driver.js";
+import { EarlyCheck } from "./early-check.js";
 import { findOffers } from "./find-offers.js";
 import { checkVersionRule, type Offer } from "./image-offer.js";
 import { ImageState } from "./image-state.js";
@@ -23,7 +24,6 @@ import {
   rollbackTarget,
   unknownVersion,
 } from "./rollback-target.js";
-import { StaleCheck } from "./stale-check.js";
 import { Turns } from "./turns.js";
 import { VersionChoice } from "./version-choice.js";
 
@@ -46,7 +46,7 @@ export class ImageDriver {
   readonly #turns = new Turns();
   /** On its way from verified to active: `staged` on the way is no end. */
   #activating: VersionDriver | undefined;
-  readonly #staleCheck: StaleCheck;
+  readonly #early: EarlyCheck;
 
   private constructor(name: string, context: ClientContext, record: ImageRecord, control: ImageControl) {
     this.name = name;
@@ -60,7 +60,8 @@ export class ImageDriver {
       older: (below) => this.#choice.complete(below),
       events: {
         verified: (driver) => this.#inBackground(() => this.#verified(driver)),
-        stale: () => this.#staleCheck.soon(),
+        stale: () => this.#early.stale(),
+        newer: (version) => this.#early.heard(version, this.#newestHeard),
         fault: (version, err) => this.#report(version, "failed", err.code),
         changed: () => {
           this.#state.saveSoon();
@@ -68,10 +69,12 @@ export class ImageDriver {
         },
       },
     });
-    this.#staleCheck = new StaleCheck(context, () => {
-      this.check(this.#abort.signal).catch((err: unknown) => this.#logger.warn({ err }, "image not checked"));
-    });
     this.#alarm = new ActivationAlarm(context.clock, () => this.#inBackground(() => this.#advance()));
+    this.#early = new EarlyCheck({
+      context,
+      logger: this.#logger,
+      check: () => this.check(this.#abort.signal),
+    });
     const versions = (): ImageVersions["records"] => this.#versions.records;
     this.#state = new ImageState({ ...context, name, logger: this.#logger, record, versions });
     this.#choice = new VersionChoice({
@@ -254,7 +257,7 @@ export class ImageDriver {
   async close(): Promise<void> {
     this.#abort.abort();
     this.#state.stop();
-    this.#staleCheck.stop();
+    this.#early.stop();
     this.#alarm.stop();
     await this.#versions.close();
     await this.#turns.ended();
@@ -263,6 +266,11 @@ export class ImageDriver {
 
   get #drivers(): readonly VersionDriver[] {
     return [...this.#versions.all.values()];
+  }
+
+  /** The newest version that the origin was seen to have, whether this machine may have it or not. */
+  get #newestHeard(): number {
+    return Math.max(0, this.aliasVersion ?? 0, ...this.#versions.all.keys());
   }
 
   get #record(): ImageRecord {

@@ -15,6 +15,8 @@ interface VersionEvents {
   verified(driver: VersionDriver): void;
   /** The origin no longer has it where it was, or refuses it. */
   stale(): void;
+  /** A peer says that the origin has a newer version. */
+  newer(version: number): void;
   /** The work on this machine stopped; it may be tried again. */
   fault(version: number, err: AppError): void;
   /** State, error or counters changed. */
@@ -182,6 +184,7 @@ export class ImageVersions {
       },
       onVerified: () => events.verified(driver),
       onStale: () => events.stale(),
+      onNewer: (version) => events.newer(version),
       onFault: (err) => events.fault(record.version, err),
       onChanged: () => events.changed(),
     });

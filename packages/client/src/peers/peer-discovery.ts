@@ -71,6 +71,7 @@ export class PeerDiscovery {
   /** An address that a link was made to. */
   remember(peer: PeerAddress): void {
     this.#memory.add(peer);
+    this.#options.directory.noteRemembered(this.#memory.peers);
   }
 
   report(report: ProgressReport): void {

@@ -60,6 +60,11 @@ export class SwarmDirectory {
     for (const member of this.#members.values()) member.step({ type: "candidates", source: "memory", peers });
   }
 
+  /** The same with those of this run: tried for swarms that are entered from now on. */
+  noteRemembered(peers: readonly PeerAddress[]): void {
+    this.#remembered = peers;
+  }
+
   setNetworks(own: readonly string[], site: readonly string[]): void {
     this.#networks = { own, site };
     for (const member of this.#members.values()) member.step({ type: "networks", own, site });

@@ -351,6 +351,7 @@ export class VersionDriver {
       },
       onDonated: () => this.#countBytes(),
       onDamaged: this.#options.onDamaged,
+      onNewer: this.#options.onNewer,
       onComplete: () => this.#then(() => this.#finish(files)),
       onFault: (err) => this.#stopFor(err),
       onOriginError: (err) => {

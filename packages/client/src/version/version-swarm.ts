@@ -76,6 +76,8 @@ export interface VersionSwarmOptions {
   readonly planLocal: (signal: AbortSignal) => Promise<LocalPlan>;
   /** Section `ids` must be here before that can be said. */
   readonly needsIds?: boolean;
+  /** A peer says that the origin has a newer version. */
+  readonly onNewer?: (version: number) => void;
   /** Every row is held. */
   readonly onComplete: () => void;
   /** The work cannot go on: full disk, senseless index. */
@@ -193,6 +195,16 @@ export class VersionSwarm {
     return this.#machine.isOffered(row);
   }
 
+  /** Connected peers that offer every row. */
+  get holders(): number {
+    return this.#machine.holders;
+  }
+
+  /** As `SwarmMachine.expected`. */
+  expected(rows: Bitfield): ReturnType<SwarmMachine["expected"]> {
+    return this.#machine.expected(rows);
+  }
+
   /** Addresses of connected peers that take connections. */
   get peers(): readonly PeerAddress[] {
     return this.#machine.peers();
@@ -250,6 +262,9 @@ export class VersionSwarm {
         return;
       case "asked":
         this.#options.onAsked?.(effect.rows, effect.isAsked);
+        return;
+      case "heard-newer":
+        this.#options.onNewer?.(effect.version);
         return;
       case "fetch":
         this.#run(this.#fetch(effect.fetch, effect.rows, effect.span));

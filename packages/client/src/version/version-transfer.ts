@@ -38,6 +38,8 @@ export interface VersionTransferOptions {
   readonly onDonated: () => void;
   /** Frames of an older version seem to be damaged. */
   readonly onDamaged: (older: VersionFiles, runs: readonly Run[]) => void;
+  /** A peer says that the origin has a newer version. */
+  readonly onNewer: (version: number) => void;
   /** Every row is held. */
   readonly onComplete: () => void;
   /** The work cannot go on: full disk, senseless index. */
@@ -72,6 +74,7 @@ export class VersionTransfer {
       logger,
       indexCarry,
       holdsOlder: !files.isComplete && older.length > 0,
+      comesBeside: (row) => this.#donor?.awaitsUpdate === true && !files.table.layout.isPiece(row),
       onHeld: (runs) => {
         this.#delta?.held(runs);
         this.#donor?.held(runs);
@@ -83,6 +86,7 @@ export class VersionTransfer {
       planLocal: (signal) => this.#planLocal(signal),
       needsIds: this.#trim !== undefined,
       onProgress: options.onProgress,
+      onNewer: options.onNewer,
       onComplete: options.onComplete,
       onFault: options.onFault,
       onOriginError: options.onOriginError,

@@ -101,6 +101,8 @@ export class Link {
   promisesSince = 0;
   promiseCount = 0;
   peersSentAt = Number.NEGATIVE_INFINITY;
+  /** The newer version of which it was told. */
+  toldNewer: number | undefined;
   /** Peers near to it were looked for then; those that it was told of. */
   nearSentAt = Number.NEGATIVE_INFINITY;
   nearChanges = -1;

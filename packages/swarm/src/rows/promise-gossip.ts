@@ -64,6 +64,19 @@ export class PromiseGossip {
     return this.#beside.has(row) || this.#table.isPromised(row);
   }
 
+  /** Of these rows, those that are missing, and how many of them others offer or promise. */
+  expected(rows: Bitfield): { readonly missing: number; readonly coming: number } {
+    const { table, isOffered } = this.#options;
+    let [missing, coming] = [0, 0];
+    for (const { first, count } of rows.runs())
+      for (let row = first; row < first + count; row++) {
+        if (table.have.has(row)) continue;
+        missing += 1;
+        coming += Number(this.#table.isPromised(row) || isOffered(row));
+      }
+    return { missing, coming };
+  }
+
   /** Local data is about to deliver these rows too. */
   planLocal(rows: Bitfield): void {
     for (const run of rows.runs()) this.#local.addRun(run);
