@@ -17,7 +17,7 @@ export { indexKindOf } from "./pack/index-kind.js";
 export { indexOpaquePack, type OpaqueOptions } from "./pack/opaque-index.js";
 export { openIndex } from "./pack/open-index.js";
 export { type PackOptions, type PackResult, packImage } from "./pack/pack-image.js";
-export { canPackFor } from "./pack/usable-codecs.js";
+export { canPackFor, canPackNew } from "./pack/usable-codecs.js";
 export { type VerifyOptions, type VerifyResult, verifyImage } from "./pack/verify-image.js";
 export { type CopiedPair, copyPair, type PairPaths } from "./pairs/copy-pair.js";
 export { refuseExisting } from "./pairs/refuse-existing.js";

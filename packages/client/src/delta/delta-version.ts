@@ -1,8 +1,9 @@
 import { AppError, Bitfield, isAppError, type Logger, type Run } from "@ckmesh/core";
-import type { DeltaFiles, RebuiltFrames, VersionFiles } from "@ckmesh/store";
+import { canPackNew, type DeltaFiles, type RebuiltFrames, type VersionFiles } from "@ckmesh/store";
 import { type DeltaEffect, type DeltaEvent, DeltaMachine } from "@ckmesh/swarm";
 import { asAppError } from "../as-app-error.js";
 import type { ClientContext } from "../client-context.js";
+import { decodedRows, missingFrames } from "../local/decoded-rows.js";
 import type { LocalPlan } from "../local/local-plan.js";
 import { joinSwarm, listSwarm, swarmBasics } from "../peers/peer-swarm.js";
 import { VersionSwarm } from "../version/version-swarm.js";
@@ -21,6 +22,8 @@ export interface DeltaVersionOptions {
   readonly swarm: Pick<VersionSwarm, "step" | "donate" | "isOffered" | "isSettled" | "peers">;
   /** False: the origin only, no peers. */
   readonly swarms: boolean;
+  /** Frames that cannot be packed here are kept decoded, for the disk; such a machine promises nothing. */
+  readonly keepsDecoded: boolean;
   readonly waste: Waste;
   readonly tally: DeltaTally;
   readonly logger: Logger;
@@ -183,6 +186,7 @@ export class DeltaVersion {
       delta: files,
       base,
       target: this.#options.target,
+      keepsDecoded: this.#options.keepsDecoded,
       onApplied: (ks, result) => this.#applied(files, base, ks, result),
       onError: (err) => this.#failed(asAppError(err)),
     });
@@ -268,7 +272,8 @@ export class DeltaVersion {
   #carryOut(effect: DeltaEffect): void {
     switch (effect.type) {
       case "hold":
-        if (effect.rows === "all-frames") this.#options.swarm.donate("all", true);
+        if (effect.rows === "all-frames")
+          this.#options.swarm.donate("all", canPackNew(this.#options.target.signed.head));
         else if (effect.rows === "yielded") this.#holdYielded();
         else this.#options.onReleased();
         return;
@@ -300,28 +305,31 @@ export class DeltaVersion {
   #isSuperfluous(deltaRow: number): boolean {
     const { target, swarm } = this.#options;
     const row = this.#yield?.targetRow(deltaRow);
-    return row !== undefined && (target.have.has(row) || this.#local.has(row) || swarm.isOffered(row));
+    if (row === undefined) return false;
+    return target.hasFrames({ first: row, count: 1 }) || this.#local.has(row) || swarm.isOffered(row);
   }
 
-  /** Promises what the delta yields, and claims none of it. */
+  /** Promises what the delta yields, if it can be packed here, and claims none of it. */
   #holdYielded(): void {
     const { swarm, target } = this.#options;
     const found = this.#yield;
     if (found === undefined) throw new Error("unreachable: what a delta yields is not known");
-    const rows = noRows(target);
+    const rows = decodedRows(target);
     const useful = [...found.useful()].filter((k) => !this.#useless.has(k));
     for (const run of found.targetRuns(useful)) rows.addRun(run);
-    swarm.donate(rows, true);
+    swarm.donate(
+      rows,
+      useful.every((k) => found.canPack(k)),
+    );
   }
 
   #targetElsewhere(runs: readonly Run[] | undefined, isAsked: boolean): void {
     if (runs !== undefined && runs.length > 0) this.#options.swarm.step({ type: "elsewhere", runs, isAsked });
   }
 
-  /** Frames of the target that are not held. */
+  /** Frames of the target that are not here. */
   #missing(): readonly Run[] {
-    const { have, table } = this.#options.target;
-    return [...have.runs(false, table.layout.pieceRows)];
+    return [...missingFrames(this.#options.target).runs()];
   }
 
   #noteBytes(files: DeltaFiles): void {

@@ -8,6 +8,8 @@ export interface DeltaYieldOptions {
   readonly base: VersionFiles;
   /** Its frame table is known. */
   readonly target: VersionFiles;
+  /** As for `DeltaRebuild`. */
+  readonly keepsDecoded: boolean;
   /** What came of frames `ks` of the delta. */
   readonly onApplied: (ks: Uint32Array, result: RebuiltFrames) => void;
   readonly onError: (err: unknown) => void;
@@ -45,7 +47,12 @@ export class DeltaYield {
   /** Frames of the delta that yield something here that is missing. */
   *useful(): Generator<number> {
     for (const [k, row] of this.#rows.entries())
-      if (!this.#options.target.have.has(row) && this.#rebuild.canRebuild(k)) yield k;
+      if (!this.#options.target.hasFrames({ first: row, count: 1 }) && this.#rebuild.canRebuild(k)) yield k;
+  }
+
+  /** What frame `k` of the delta yields can be packed here. */
+  canPack(k: number): boolean {
+    return this.#rebuild.canPack(k);
   }
 
   /** The row of the target that a row of the delta yields; undefined for pieces of its index. */

@@ -1,9 +1,10 @@
 import { setImmediate } from "node:timers/promises";
 import { AppError, equalBytes, sha256 } from "@ckmesh/core";
-import { FrameTable, HASH_BYTES, RAW_HASH_BYTES, SECTOR_BYTES } from "@ckmesh/image";
+import { FRAME_BYTES, FrameTable, HASH_BYTES, RAW_HASH_BYTES, SECTOR_BYTES } from "@ckmesh/image";
 import { readFully } from "../files/file-io.js";
 import { fileErrorCode } from "../files/store-error.js";
 import type { FramesTask, PackSetup } from "../image-tasks.js";
+import { type DecodedSetup, isRight, NOT_DECODED } from "../versions/decoded-frames.js";
 import type { FrameCodec } from "./codec.js";
 
 /** Packed bytes read at once. */
@@ -12,25 +13,31 @@ const READ_BYTES = 1 << 20;
 const GAP_BYTES = 32 * 1024;
 /** Decoded frames are freed between turns of the event loop only; a loop that never yields grows to gigabytes. */
 const FRAMES_PER_TURN = 32;
+const NOTHING = new Uint8Array(0);
+
 /** Reads, checks and decodes frames of a pack in a worker thread. */
 export class FrameReader {
   readonly table: FrameTable;
   readonly #fd: number;
   readonly #checked: Uint8Array | undefined;
+  readonly #decoded: DecodedSetup | undefined;
   readonly #codec: Pick<FrameCodec, "unpack">;
   readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  readonly #raw: Buffer | undefined;
 
   /** @throws {AppError} ERR_INDEX_INVALID */
   constructor(pack: PackSetup, codec: Pick<FrameCodec, "unpack">) {
     this.table = FrameTable.decode(pack.frames, pack.head);
     this.#fd = pack.fd;
     this.#checked = pack.checked;
+    this.#decoded = pack.decoded;
+    this.#raw = pack.decoded && Buffer.allocUnsafeSlow(FRAME_BYTES);
     this.#codec = codec;
   }
 
   /**
-   * Calls `visit` with each frame of `frames`, which rise; `raw` is empty without `decode`. Both are only valid
-   * during the call.
+   * Calls `visit` with each frame of `frames`, which rise; `raw` is empty without `decode`, and `packed` of a frame
+   * that lies here decoded. Both are only valid during the call.
    * @throws {AppError} ERR_PACK_INVALID when a frame is not the one of the index
    */
   async read(
@@ -41,11 +48,18 @@ export class FrameReader {
     const { table } = this;
     for (let i = 0; i < frames.length; ) {
       const first = frames[i] ?? 0;
+      if (decode && this.#isDecoded(first)) {
+        visit(first, this.#readDecoded(first), NOTHING);
+        i += 1;
+        if (i % FRAMES_PER_TURN === 0) await setImmediate();
+        continue;
+      }
       const start = table.offset(first);
       let next = i;
       let end = start;
       while (next < frames.length && next - i < FRAMES_PER_TURN) {
         const frame = frames[next] ?? 0;
+        if (decode && this.#isDecoded(frame)) break;
         if (table.offset(frame) - end > GAP_BYTES || table.offset(frame + 1) - start > READ_BYTES) break;
         end = table.offset(frame + 1);
         next += 1;
@@ -81,6 +95,22 @@ export class FrameReader {
       if (fileErrorCode(err) === "EIO") return "cannot be read: check the disk";
       throw err;
     }
+  }
+
+  #isDecoded(frame: number): boolean {
+    return (this.#decoded?.offsets[frame] ?? NOT_DECODED) !== NOT_DECODED;
+  }
+
+  #readDecoded(frame: number): Uint8Array {
+    const { table } = this;
+    if (this.#decoded === undefined || this.#raw === undefined)
+      throw new Error("unreachable: none is decoded");
+    const raw = this.#raw.subarray(0, table.rawLength(frame));
+    const isThere = readFully(this.#decoded.fd, raw, this.#decoded.offsets[frame] ?? 0);
+    if (isThere && isRight(table, frame, raw)) return raw;
+    throw new AppError("ERR_PACK_INVALID", `decoded frame ${frame} was damaged on the disk`, {
+      details: { frame },
+    });
   }
 
   #open(frame: number, packed: Uint8Array, decode: boolean): Uint8Array {
