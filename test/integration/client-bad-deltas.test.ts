@@ -7,7 +7,7 @@ import { publicKeyBytes } from "@ckmesh/image";
 import { openIndex } from "@ckmesh/store";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { countedBytes, Fixture, reached, versionOf } from "./client-fixture.js";
-import { nameImpossibleSectors, packElsewhere, swapFrames } from "./forged-index.js";
+import { nameImpossibleSectors, swapFrames } from "./forged-index.js";
 
 const DELTA = "Win11_2.from_1.ckm";
 const HEAD_BYTES = 4096;
@@ -112,18 +112,6 @@ it.each<[string, () => Promise<void>]>([
   await update();
   await damage();
   expect((await result()).bytes.delta).toBe(0);
-});
-
-it("of a version that another codec packed no delta is looked for, and each frame comes once", async () => {
-  await fixture.publish(1, 4);
-  await fixture.once("a");
-  await fixture.publish(2, 4, { edited: 16 });
-  await packElsewhere(www("Win11_2.ckm"));
-  await fixture.makeDelta(1, 2);
-  fixture.origin.bytesOf.clear();
-  const version = await result();
-  expect(version.wasted.origin).toBe(0);
-  expect(sent(`${DELTA}.index`)).toBe(0);
 });
 
 it("damaged frames of the older version are noticed and come again; what they were to yield comes as it is", async () => {

@@ -1,10 +1,10 @@
 import { execFileSync } from "node:child_process";
-import { appendFile, rm, statfs } from "node:fs/promises";
+import { appendFile, readFile, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { MIB } from "@ckmesh/core";
 import { type CloneFolder, openCloneFolder } from "@ckmesh/testkit";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
-import { Fixture, versionOf } from "./client-fixture.js";
+import { countedBytes, Fixture, versionOf } from "./client-fixture.js";
 
 const clones: CloneFolder | undefined = openCloneFolder("clients on a file system that clones files");
 let fixture: Fixture;
@@ -69,6 +69,22 @@ describe("a client that seeds no packs", () => {
     expect(versionOf(status, 3).packShed).toBeUndefined();
     expect(await fixture.isIdentical("one", 3)).toBe(true);
     expect(fixture.origin.bytes).toBe(bytes);
+  });
+
+  it("updates by a delta from frames that it takes from its disk", async () => {
+    const config = { materialize: "original", seedPacks: false } as const;
+    await fixture.publish(1, 4);
+    await fixture.once("one", config);
+    await fixture.publish(2, 4, { edited: 16, deltas: [1] });
+    fixture.origin.bytesOf.clear();
+    const found = versionOf(await fixture.once("one", config), 2);
+    expect(found).toMatchObject({ state: "active", packShed: true, disk: "Win11_2.img" });
+    expect(found.bytes.delta).toBeGreaterThan(16 * 60_000);
+    expect(countedBytes(found)).toBe(found.needed);
+    expect(found.wasted.origin).toBe(0);
+    expect(fixture.origin.bytesOf.get("Win11_2.ckm")).toBeUndefined();
+    const disk = await readFile(join(fixture.store("one"), "images/Win11/Win11_2.img"));
+    expect(disk.equals(await readFile(join(fixture.dir, "disk.img")))).toBe(true);
   });
 
   it("gives no pack up for a disk that somebody wrote to", async () => {

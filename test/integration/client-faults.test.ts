@@ -1,11 +1,12 @@
 import { execFileSync } from "node:child_process";
-import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { copyFile, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ClientConfig } from "@ckmesh/client";
 import { isAppError } from "@ckmesh/core";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { countedBytes, Fixture, versionOf } from "./client-fixture.js";
+import { fillUp } from "./fill-up.js";
 import { isLookAt } from "./static-origin.js";
 
 describe("client and a troubled origin", () => {
@@ -260,17 +261,6 @@ describe("client and a troubled origin", () => {
     }
   });
 });
-
-/** Takes every free byte of a file system. */
-function fillUp(path: string): void {
-  const file = openSync(path, "w");
-  const part = Buffer.alloc(64 * 1024);
-  try {
-    for (;;) writeSync(file, part);
-  } catch {
-    closeSync(file); // full
-  }
-}
 
 async function corrupt(path: string, at: number): Promise<void> {
   const bytes = await readFile(path);

@@ -39,8 +39,9 @@ export class Fixture {
 
   /**
    * Packs a disk of `mib` MiB that only the seed decides, and publishes it. `changed` frames differ from version to
-   * version in one sector, `renewed` ones in every byte, `edited` ones in an eighth of every sector; `settled` ones
-   * behind them as `edited` ones, but alike in all versions that have them. `deltas` are made from these versions.
+   * version in one sector, `renewed` ones in every byte, `edited` ones in an eighth of every sector, with the edits
+   * of version `like`; `settled` ones behind them as `edited` ones, but alike in all versions that have them. `deltas`
+   * are made from these versions.
    */
   async publish(
     version: number,
@@ -50,6 +51,7 @@ export class Fixture {
       renewed?: number;
       edited?: number;
       settled?: number;
+      like?: number;
       deltas?: readonly number[];
       name?: string;
       signer?: KeyObject;
@@ -60,7 +62,7 @@ export class Fixture {
     const bytes = diskBytes(mib);
     for (let i = 0; i < (options.changed ?? 0); i++)
       bytes.fill(version, i * 65_536 + 4096, i * 65_536 + 8192);
-    const random = seededRandom(version);
+    const random = seededRandom(options.like ?? version);
     for (let at = 0; at < (options.renewed ?? 0) * 65_536; at += 4)
       bytes.writeUInt32LE(Math.floor(random.next() * 2 ** 32), at);
     const edited = options.edited ?? 0;

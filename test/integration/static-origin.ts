@@ -31,6 +31,8 @@ export class StaticOrigin {
   readonly bytesOf = new Map<string, number>();
   /** Looks at each request first; true: it has answered. */
   fault: Fault | undefined;
+  /** Sends the first half of each answer for this name, and the rest when `until` is fulfilled. */
+  pause: { readonly name: string; readonly until: Promise<void> } | undefined;
   /** Serves these names in place of others, like an alias. */
   readonly aliases = new Map<string, string>();
 
@@ -110,14 +112,25 @@ export class StaticOrigin {
     const [only] = range === undefined ? [] : (parseRangeHeader(range, bytes.length) ?? []);
     const part = only === undefined ? bytes : bytes.subarray(only.first, only.last + 1);
     this.served.push(asked);
-    this.bytes += part.length;
-    this.bytesOf.set(asked, (this.bytesOf.get(asked) ?? 0) + part.length);
     const headers = { etag, "content-length": part.length };
     if (only === undefined) response.writeHead(200, headers);
     else {
       const contentRange = `bytes ${only.first}-${only.last}/${bytes.length}`;
       response.writeHead(206, { ...headers, "content-range": contentRange });
     }
-    response.end(part);
+    const half = this.pause?.name === asked ? part.length >>> 1 : part.length;
+    this.#count(asked, half);
+    response.write(part.subarray(0, half));
+    if (half < part.length) {
+      await this.pause?.until;
+      if (response.destroyed) return;
+      this.#count(asked, part.length - half);
+    }
+    response.end(part.subarray(half));
+  }
+
+  #count(name: string, bytes: number): void {
+    this.bytes += bytes;
+    this.bytesOf.set(name, (this.bytesOf.get(name) ?? 0) + bytes);
   }
 }

@@ -25,7 +25,7 @@ export type Fault = "killfetcher" | "killtracker" | "wancut";
 export interface BenchCase {
   readonly name: string;
   readonly what: string;
-  readonly kind: "cold" | "late" | "update";
+  readonly kind: "cold" | "late" | "update" | "deltaupdate";
   readonly clients: number;
   readonly wanMbit: number;
   /** Size of the disk of the bars. */
@@ -79,6 +79,15 @@ export const CASES: readonly BenchCase[] = [
     rivals: ALL,
   },
   {
+    name: "deltaupdate",
+    what: "10 clients, v1 to v2 by a delta, 20 Mbit/s (over delta pair, missing index and frames outside it)",
+    kind: "deltaupdate",
+    clients: 10,
+    wanMbit: 20,
+    mib: 256,
+    rivals: [],
+  },
+  {
     name: "notracker",
     what: "10 clients, cold, no tracker",
     kind: "cold",
@@ -120,6 +129,8 @@ export const CASES: readonly BenchCase[] = [
   },
 ];
 
+/** Share of the disk in whose blocks an update by a delta changes something. */
+export const EDITED_SHARE = 0.5;
 /** Share of the disk that an update changes. */
 export const CHANGED_SHARE = 0.05;
 /** How long a cut lasts, and at which share (0 to 1) of all bytes each fault comes; swarm_bench.py has the same. */

@@ -1,5 +1,7 @@
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type BenchCase, CHANGED_SHARE, CUT_MS, FAULT_AT, LAN_MBIT } from "./bench-cases.js";
+import { deltaSiteBytes } from "../bench/delta/site-bytes.js";
+import { type BenchCase, CHANGED_SHARE, CUT_MS, EDITED_SHARE, FAULT_AT, LAN_MBIT } from "./bench-cases.js";
 import { type Measured, type Spread, spread } from "./bench-run.js";
 import { type Branch, withBranch } from "./branch.js";
 import { type BranchClient, MILESTONES, type Milestone } from "./branch-client.js";
@@ -41,6 +43,8 @@ export async function measureOurs(
           return await late(branch, of);
         case "update":
           return await update(branch, of);
+        case "deltaupdate":
+          return await deltaUpdate(branch, of);
       }
     },
     signal,
@@ -75,6 +79,21 @@ async function update(branch: Branch, of: BenchCase): Promise<Measured> {
   measure.beganAt = branch.publishedAt.get(2) ?? Number.NaN;
   await branch.complete(branch.clients, 2);
   return await measure.end(branch.clients, 2, { siteBytes: changed, mbit: of.wanMbit });
+}
+
+/** The same with a version of which the origin makes a delta before it publishes it. */
+async function deltaUpdate(branch: Branch, of: BenchCase): Promise<Measured> {
+  for (let n = 1; n <= of.clients; n++) branch.startClient(`s1c${n}`, IMAGE);
+  await mustComplete(branch, 1);
+  const edited = Math.round((branch.options.mib * MIB * EDITED_SHARE) / BLOCK_BYTES) * BLOCK_BYTES;
+  branch.pack(IMAGE, 2, edited, "edited");
+  const measure = await Measure.begin(branch);
+  await branch.until(() => branch.publishedAt.has(2));
+  measure.beganAt = branch.publishedAt.get(2) ?? Number.NaN;
+  await branch.complete(branch.clients, 2);
+  const pack = (version: string): string => join(branch.root, `${IMAGE}_${version}.ckm`);
+  const siteBytes = await deltaSiteBytes(pack("1"), pack("2"), pack("2.from_1"));
+  return await measure.end(branch.clients, 2, { siteBytes, mbit: of.wanMbit });
 }
 
 async function mustComplete(branch: Branch, version: number): Promise<void> {

@@ -14,6 +14,7 @@ const MAIN = fileURLToPath(new URL("../../packages/cli/bundle/bin/ckmesh.js", im
 const MIB = 1024 * 1024;
 /** What a changed disk changes: frames of this size, on this grid. */
 const BLOCK_BYTES = 64 * 1024;
+const SECTOR_BYTES = 4096;
 const LOOK_MS = 20;
 
 export interface BranchOptions extends LabOptions {
@@ -58,12 +59,15 @@ export class Branch {
     mkdirSync(this.root);
   }
 
-  /** Packs a random disk as the next version; with `changed` as many bytes of it are new, in 64-KiB blocks anywhere. */
-  pack(name: string, seed: number, changed?: number): void {
+  /**
+   * Packs a random disk as the next version; with `changed` as many bytes of it are new, in 64-KiB blocks anywhere,
+   * or `edited`: only the first eighth of each of their sectors is, so that a delta brings them.
+   */
+  pack(name: string, seed: number, changed?: number, how: "renewed" | "edited" = "renewed"): void {
     const disk = join(this.folder, `${name}.img`);
     const bytes = changed === undefined ? Buffer.alloc(this.options.mib * MIB) : readFileSync(disk);
     if (changed === undefined) fillRandom(bytes, seed);
-    else changeBlocks(bytes, changed / BLOCK_BYTES, seed);
+    else changeBlocks(bytes, changed / BLOCK_BYTES, seed, how === "edited" ? SECTOR_BYTES / 8 : SECTOR_BYTES);
     writeFileSync(disk, bytes);
     const previous = changed === undefined ? [] : ["--previous", this.root];
     execFileSync(process.execPath, [
@@ -327,12 +331,13 @@ function fillRandom(bytes: Uint8Array, seed: number): void {
   for (let i = 0; i < words.length; i++) words[i] = next();
 }
 
-/** New content for `count` blocks of a disk, chosen by the seed. */
-function changeBlocks(bytes: Uint8Array, count: number, seed: number): void {
+/** New content for `count` blocks of a disk, chosen by the seed: for the first `share` bytes of each of their sectors. */
+function changeBlocks(bytes: Uint8Array, count: number, seed: number, share: number): void {
   const next = xorshift32(seed);
   const blocks = Array.from({ length: bytes.byteLength / BLOCK_BYTES }, (_, at) => ({ at, key: next() }));
   for (const { at, key } of blocks.toSorted((a, b) => a.key - b.key).slice(0, count))
-    fillRandom(bytes.subarray(at * BLOCK_BYTES, (at + 1) * BLOCK_BYTES), key);
+    for (let i = at * BLOCK_BYTES; i < (at + 1) * BLOCK_BYTES; i += SECTOR_BYTES)
+      fillRandom(bytes.subarray(i, i + share), key ^ i);
 }
 
 function xorshift32(seed: number): () => number {

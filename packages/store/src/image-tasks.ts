@@ -9,6 +9,7 @@ import type {
   MakeSetup,
 } from "./delta/delta-tasks.js";
 import type { HostFrames, HostFramesTask } from "./host/host-frame-tasks.js";
+import type { DecodedSetup } from "./versions/decoded-frames.js";
 
 /** What the worker threads of packing, verifying and unpacking share; goes to each once. */
 export interface WorkerSetup {
@@ -41,6 +42,8 @@ export interface PackSetup {
    * are not checked, as the hashes of the pages prove what is rebuilt.
    */
   readonly checked?: Uint8Array;
+  /** Frames that lie here decoded, in the place of their packed form. */
+  readonly decoded?: DecodedSetup;
 }
 
 /** Shared memory for one stretch of disk and what was found in it. */

@@ -20,7 +20,7 @@ export { indexKindOf } from "./pack/index-kind.js";
 export { indexOpaquePack, type OpaqueOptions } from "./pack/opaque-index.js";
 export { openIndex } from "./pack/open-index.js";
 export { type PackOptions, type PackResult, packImage } from "./pack/pack-image.js";
-export { canPackFor } from "./pack/usable-codecs.js";
+export { canPackFor, canPackNew } from "./pack/usable-codecs.js";
 export { type VerifyOptions, type VerifyResult, verifyImage } from "./pack/verify-image.js";
 export { type CopiedPair, copyPair, type PairPaths } from "./pairs/copy-pair.js";
 export { refuseExisting } from "./pairs/refuse-existing.js";
@@ -35,8 +35,9 @@ export {
   type VersionState,
   type WastedBytes,
 } from "./versions/image-record.js";
+export type { ImageRows } from "./versions/image-rows.js";
 export { ImageStore, packKey } from "./versions/image-store.js";
-export { type ImageRows, RowFiles } from "./versions/row-files.js";
+export type { RowFiles } from "./versions/row-files.js";
 export { NO_SOURCE_BYTES, ROW_SOURCES, type RowSource, type SourceBytes } from "./versions/row-source.js";
 export { RowTable } from "./versions/row-table.js";
 export { restorePack, shedPack } from "./versions/shed-pack.js";

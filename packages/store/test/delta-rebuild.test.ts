@@ -66,6 +66,16 @@ const pairIn = (folder: string, file: string): { readonly packPath: string; read
   indexPath: join(folder, `${file}.index`),
 });
 
+/** Two versions of which another codec made the second, and the delta between them. */
+async function copyForeign(): Promise<string> {
+  const folder = await copyMade();
+  const [base, target] = [pairIn(folder, BASE), pairIn(folder, TARGET)];
+  await makeForeign(target);
+  for (const path of Object.values(pairIn(folder, DELTA))) await rm(path);
+  await makeDelta({ basePath: base.indexPath, targetPath: target.indexPath });
+  return folder;
+}
+
 async function openStore(dir: string): Promise<ImageStore> {
   const store = await ImageStore.open(dir, { clock: new VirtualClock(), logger: silentLogger });
   onTestFinished(async () => await store.close());
@@ -191,6 +201,7 @@ describe("DeltaRebuild", () => {
     const ks = await fillDelta(opened);
     await expect(rebuild.apply(ks)).resolves.toEqual({
       stored: [],
+      decoded: [],
       badDelta: [...ks],
       badBase: [],
       damaged: { base: [], delta: [] },
@@ -198,13 +209,23 @@ describe("DeltaRebuild", () => {
     expect(opened.target.bytes.delta).toBe(0);
   });
 
-  it("rebuilds nothing where another codec made the target", async () => {
-    const folder = await copyMade();
-    const [base, target] = [pairIn(folder, BASE), pairIn(folder, TARGET)];
-    await makeForeign(target);
-    for (const path of Object.values(pairIn(folder, DELTA))) await rm(path);
-    await makeDelta({ basePath: base.indexPath, targetPath: target.indexPath });
+  it("keeps decoded what another codec packed, where that is wanted, and finds what a crash left of it", async () => {
+    const folder = await copyForeign();
     const opened = await open(folder);
+    const rebuild = await DeltaRebuild.open({ ...opened, keepsDecoded: true });
+    const ks = await fillDelta(opened);
+    const { stored, decoded } = await rebuild.apply(ks);
+    await rebuild.close();
+    expect([stored, decoded.reduce((sum, run) => sum + run.count, 0)]).toEqual([[], ks.length]);
+    const { decoded: path } = opened.target.paths;
+    await closeAll(opened);
+    await truncate(path, (await stat(path)).size - 1);
+    const again = await open(folder);
+    expect([...again.target.decodedRows()]).toEqual([...ks.subarray(0, -1)].map((k) => rebuild.targetRow(k)));
+  });
+
+  it("rebuilds nothing where another codec made the target", async () => {
+    const opened = await open(await copyForeign());
     const rebuild = await rebuildOf(opened);
     const ks = await fillDelta(opened);
     expect([...ks].some((k) => rebuild.canRebuild(k))).toBe(false);

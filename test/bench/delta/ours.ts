@@ -1,16 +1,9 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import {
-  type ByteSource,
-  carryOverPieces,
-  DeltaFile,
-  HEAD_BYTES,
-  IndexFile,
-  type SectionKind,
-} from "@ckmesh/image";
+import { DeltaFile, IndexFile } from "@ckmesh/image";
 import { type CommandRun, timedCommand } from "../timed-command.js";
 import { planChain } from "./chain-plan.js";
+import { bytesOf, missingIndexBytes } from "./site-bytes.js";
 import { megabytes, type UpdateCost } from "./update-cost.js";
 
 const MAIN = fileURLToPath(new URL("../../../packages/cli/bundle/bin/ckmesh.js", import.meta.url));
@@ -52,7 +45,9 @@ export class PackedVersions {
     else
       rows.push({
         tool: "ckmesh, plain frames",
-        updateBytes: fact(second, "newBytes") + (await this.#indexBytes(base, target)),
+        updateBytes:
+          fact(second, "newBytes") +
+          (await missingIndexBytes(this.#index(String(base)), this.#index(String(target)))),
         update: second,
         note: "a version without a delta",
       });
@@ -78,12 +73,12 @@ export class PackedVersions {
   /** The same as a client goes that way: of the versions between it brings only what the next delta needs. */
   async #clientChain(base: number, target: number): Promise<UpdateCost> {
     const numbers = Array.from({ length: target - base + 1 }, (_, i) => base + i);
-    const versions = await Promise.all(numbers.map((n) => openIndex(this.#index(String(n)))));
+    const versions = await Promise.all(numbers.map((n) => IndexFile.open(bytesOf(this.#index(String(n))))));
     const deltas = await Promise.all(
-      numbers.slice(1).map((n) => DeltaFile.open(sourceOf(this.#index(`${n}.from_${n - 1}`)))),
+      numbers.slice(1).map((n) => DeltaFile.open(bytesOf(this.#index(`${n}.from_${n - 1}`)))),
     );
     const { deltas: deltaBytes, plain, index, steps } = await planChain(versions, deltas);
-    const own = await this.#indexBytes(base, target);
+    const own = await missingIndexBytes(this.#index(String(base)), this.#index(String(target)));
     const parts = `deltas ${megabytes(deltaBytes)}, frames outside them ${megabytes(plain)}, indexes between ${megabytes(index)}`;
     return {
       tool: "ckmesh, client that goes that way",
@@ -97,7 +92,7 @@ export class PackedVersions {
     const made = this.#delta(base, target);
     const data = fact(made, "packBytes") + fact(made, "plainBytes");
     const deltaIndex = fact(made, "indexBytes");
-    const index = await this.#indexBytes(base, target);
+    const index = await missingIndexBytes(this.#index(String(base)), this.#index(String(target)));
     const note = `frames ${megabytes(data)}, index of the delta ${megabytes(deltaIndex)}, of the version ${megabytes(index)}`;
     return { bytes: data + deltaIndex + index, made, note };
   }
@@ -114,23 +109,6 @@ export class PackedVersions {
       this.#deltas.set(key, made);
     }
     return made;
-  }
-
-  /** Bytes of an index that the one of an older version does not determine. */
-  async #indexBytes(base: number, target: number): Promise<number> {
-    const [old, next] = await Promise.all([base, target].map((v) => openIndex(this.#index(String(v)))));
-    if (old === undefined || next === undefined) throw new Error("unreachable: two indexes");
-    const carried = carryOverPieces(
-      {
-        head: old.head,
-        id: old.signed.id,
-        hashes: old.hashes,
-        sections: await sectionsOf(old, ["container", "frames", "map", "pages"]),
-      },
-      { head: next.head, hashes: next.hashes, sections: await sectionsOf(next, ["kept", "map"]) },
-    );
-    const all = next.head.sections.reduce((sum, { length }) => sum + length, HEAD_BYTES);
-    return carried.reduce((left, { bytes }) => left - bytes.length, all);
   }
 
   #made(version: number): CommandRun {
@@ -154,23 +132,4 @@ function fact(run: CommandRun, key: string): number {
   const value: unknown = typeof line === "object" && line !== null ? Reflect.get(line, key) : undefined;
   if (typeof value !== "number") throw new Error(`no ${key} in ${run.stdout}`);
   return value;
-}
-
-async function openIndex(path: string): Promise<IndexFile> {
-  return await IndexFile.open(sourceOf(path));
-}
-
-function sourceOf(path: string): ByteSource {
-  const bytes = readFileSync(path);
-  return {
-    length: bytes.length,
-    read: (at, length) => Promise.resolve(bytes.subarray(at, at + length)),
-  };
-}
-
-async function sectionsOf(
-  index: IndexFile,
-  kinds: readonly SectionKind[],
-): Promise<ReadonlyMap<SectionKind, Uint8Array>> {
-  return new Map(await Promise.all(kinds.map(async (kind) => [kind, await index.section(kind)] as const)));
 }

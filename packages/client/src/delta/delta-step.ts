@@ -3,6 +3,7 @@ import { DeltaRefs, deriveSwarmKeys, referredFrames } from "@ckmesh/image";
 import type { DeltaFiles, StepFiles, VersionFiles } from "@ckmesh/store";
 import { DELTA_NEED_LOOK_MS, DELTA_REFUSED_MS } from "@ckmesh/swarm";
 import { asAppError } from "../as-app-error.js";
+import { carryDecoded } from "../local/decoded-rows.js";
 import { IndexCarry } from "../local/index-carry.js";
 import { type LocalPlan, planLocal } from "../local/local-plan.js";
 import { joinSwarm, listSwarm, swarmBasics } from "../peers/peer-swarm.js";
@@ -75,6 +76,12 @@ class DeltaStep implements DeltaBase {
     };
   }
 
+  /** The version before, where it is here. */
+  get #older(): VersionFiles | undefined {
+    const { base } = this.#between.delta;
+    return "delta" in base ? undefined : base;
+  }
+
   async bring(delta: DeltaFiles): Promise<boolean> {
     this.#tellRefs(new DeltaRefs(await delta.section("refs"), delta.signed.head.counts.frames));
     return await this.#brought;
@@ -110,9 +117,7 @@ class DeltaStep implements DeltaBase {
   async #start(): Promise<void> {
     const { context, waste, swarms, logger } = this.#use;
     const { files } = this;
-    const before = this.#between.delta.base;
-    const older = "delta" in before ? undefined : before;
-    const indexCarry = await IndexCarry.attempt(files, older, logger, STEP_SECTIONS);
+    const indexCarry = await IndexCarry.attempt(files, this.#older, logger, STEP_SECTIONS);
     if (this.#isStopped) return;
     const isShared = swarms && !this.#isJoined();
     const swarm = new VersionSwarm({
@@ -153,6 +158,12 @@ class DeltaStep implements DeltaBase {
     const missing = noRows(files);
     for (const { first, count } of wanted.runs())
       for (const run of files.have.runs(false, first, count)) missing.addRun(run);
+    if (this.#older !== undefined) await carryDecoded(files, [this.#older], missing);
+    // The delta that starts here does with those.
+    for (const row of files.decodedRows()) {
+      wanted.delete(row);
+      missing.delete(row);
+    }
     await this.#requireSpace(missing);
     const { store, openPacks } = context;
     const plan = await planLocal({ files, store, openPack: (pack) => openPacks.get(pack), logger }, missing);
@@ -230,6 +241,7 @@ class DeltaStep implements DeltaBase {
       target: this.files,
       wanted,
       find: () => Promise.resolve(this.#between.delta),
+      keepsDecoded: false, // no way leads over versions that cannot be packed here
       swarm: {
         step: (event) => {
           swarm.step(event);

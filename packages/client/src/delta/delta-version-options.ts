@@ -24,6 +24,8 @@ export interface DeltaVersionOptions {
   readonly isNeeded?: () => boolean;
   /** False: the origin only, no peers. */
   readonly swarms: boolean;
+  /** Frames that cannot be packed here are kept decoded, for the disk; such a machine promises nothing. */
+  readonly keepsDecoded: boolean;
   readonly waste: Waste;
   readonly tally: DeltaTally;
   readonly logger: Logger;

@@ -1,7 +1,8 @@
 import { AppError, Bitfield, isAppError, type Run } from "@ckmesh/core";
-import type { DeltaFiles, ImageRows, RebuiltFrames } from "@ckmesh/store";
+import { canPackNew, type DeltaFiles, type ImageRows, type RebuiltFrames } from "@ckmesh/store";
 import { type DeltaEffect, type DeltaEvent, DeltaMachine } from "@ckmesh/swarm";
 import { asAppError } from "../as-app-error.js";
+import { decodedRows, missingFrames } from "../local/decoded-rows.js";
 import type { LocalPlan } from "../local/local-plan.js";
 import { joinSwarm, listSwarm, swarmBasics } from "../peers/peer-swarm.js";
 import { NO_RATE } from "../status.js";
@@ -167,7 +168,7 @@ export class DeltaVersion {
     const { openBase, target } = this.#options;
     return await openBase(found.base, {
       ...this.#options,
-      lacks: (row) => !target.have.has(row) && !this.#local.has(row),
+      lacks: (row) => !target.hasFrames({ first: row, count: 1 }) && !this.#local.has(row),
       isShort: () => this.#isShort(),
     });
   }
@@ -178,12 +179,13 @@ export class DeltaVersion {
     if (this.#machine.isEnded) return none;
     if (!(await base.bring(files))) this.#step({ type: "end" });
     if (this.#machine.isEnded) return none;
-    const { target, wanted: rows } = this.#options;
+    const { target, wanted: rows, keepsDecoded } = this.#options;
     const found = await DeltaYield.open({
       delta: files,
       base: base.files,
       target,
       ...(rows !== undefined && { wanted: rows }),
+      keepsDecoded,
       onApplied: (ks, result) => this.#applied(files, base, ks, result),
       onError: (err) => this.#failed(asAppError(err)),
     });
@@ -269,8 +271,10 @@ export class DeltaVersion {
   #carryOut(effect: DeltaEffect): void {
     switch (effect.type) {
       case "hold":
-        if (effect.rows === "all-frames") this.#options.swarm.donate(this.#options.wanted ?? "all", true);
-        else if (effect.rows === "yielded") this.#holdYielded();
+        if (effect.rows === "all-frames") {
+          const { wanted, target } = this.#options;
+          this.#options.swarm.donate(wanted ?? "all", canPackNew(target.signed.head));
+        } else if (effect.rows === "yielded") this.#holdYielded();
         else this.#options.onReleased();
         return;
       case "search":
@@ -302,29 +306,33 @@ export class DeltaVersion {
     const { target, swarm, isNeeded } = this.#options;
     if (isNeeded?.() === false) return true;
     const row = this.#yield?.targetRow(deltaRow);
-    return row !== undefined && (target.have.has(row) || this.#local.has(row) || swarm.isOffered(row));
+    if (row === undefined) return false;
+    return target.hasFrames({ first: row, count: 1 }) || this.#local.has(row) || swarm.isOffered(row);
   }
 
-  /** Promises what the delta yields, and claims none of it. */
+  /** Promises what the delta yields, if it can be packed here, and claims none of it. */
   #holdYielded(): void {
     const { swarm, target } = this.#options;
     const found = this.#yield;
     if (found === undefined) throw new Error("unreachable: what a delta yields is not known");
-    const rows = noRows(target);
+    const rows = decodedRows(target);
     const useful = [...found.useful()].filter((k) => !this.#useless.has(k));
     for (const run of found.targetRuns(useful)) rows.addRun(run);
-    swarm.donate(rows, true);
+    swarm.donate(
+      rows,
+      useful.every((k) => found.canPack(k)),
+    );
   }
 
   #targetElsewhere(runs: readonly Run[] | undefined, isAsked: boolean): void {
     if (runs !== undefined && runs.length > 0) this.#options.swarm.step({ type: "elsewhere", runs, isAsked });
   }
 
-  /** Frames of the target that are not held. */
+  /** Frames of the target that are not here. */
   #missing(): readonly Run[] {
     const { target, wanted } = this.#options;
     const missing: Run[] = [];
-    for (const run of target.have.runs(false, target.table.layout.pieceRows))
+    for (const run of missingFrames(target).runs())
       if (wanted === undefined) missing.push(run);
       else missing.push(...wanted.runs(true, run.first, run.count));
     return missing;

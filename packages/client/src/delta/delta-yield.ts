@@ -10,6 +10,8 @@ export interface DeltaYieldOptions {
   readonly target: ImageRows;
   /** Rows of the target that are wanted; undefined: all. */
   readonly wanted?: Bitfield;
+  /** As for `DeltaRebuild`. */
+  readonly keepsDecoded: boolean;
   /** What came of frames `ks` of the delta. */
   readonly onApplied: (ks: Uint32Array, result: RebuiltFrames) => void;
   readonly onError: (err: unknown) => void;
@@ -46,9 +48,13 @@ export class DeltaYield {
 
   /** Frames of the delta that yield something here that is missing. */
   *useful(): Generator<number> {
-    const { target, wanted } = this.#options;
     for (const [k, row] of this.#rows.entries())
-      if (!target.have.has(row) && wanted?.has(row) !== false && this.#rebuild.canRebuild(k)) yield k;
+      if (this.#isWanted(row) && this.#rebuild.canRebuild(k)) yield k;
+  }
+
+  /** What frame `k` of the delta yields can be packed here. */
+  canPack(k: number): boolean {
+    return this.#rebuild.canPack(k);
   }
 
   /** The row of the target that a row of the delta yields; undefined for pieces of its index. */
@@ -79,6 +85,11 @@ export class DeltaYield {
   async close(): Promise<void> {
     await this.#apply.close();
     await this.#rebuild.close();
+  }
+
+  #isWanted(row: number): boolean {
+    const { target, wanted } = this.#options;
+    return wanted?.has(row) !== false && !target.hasFrames({ first: row, count: 1 });
   }
 
   #framesOf(deltaRuns: readonly Run[]): number[] {

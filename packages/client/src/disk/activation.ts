@@ -79,19 +79,25 @@ async function rebuildDisk(
   if (format === "off" || head.disk === undefined) return undefined;
   const fileName = diskFileName(head.name, head.version, format);
   const outPath = join(folder, fileName);
-  const result = await unpackImage({
-    indexPath: files.paths.index,
-    packPath: files.paths.pack,
-    outPath,
-    format,
-    mode: 0o440,
-    replace: true, // one that a crash left behind is not proven
-    stamp: true,
-    ...(options.base !== undefined && { base: options.base }),
-    signal: options.signal,
-    background: options.background,
-  });
-  const { isClone, rebuiltPages } = result;
-  options.logger.info({ file: fileName, isClone, rebuiltPages }, "disk rebuilt and proven");
-  return fileName;
+  const { paths, isComplete } = files;
+  const decoded = await files.openDecoded();
+  try {
+    const { isClone, rebuiltPages } = await unpackImage({
+      indexPath: isComplete ? paths.index : paths.indexPartial,
+      packPath: isComplete ? paths.pack : paths.packPartial,
+      outPath,
+      format,
+      mode: 0o440,
+      replace: true, // one that a crash left behind is not proven
+      stamp: true,
+      ...(options.base !== undefined && { base: options.base }),
+      ...(decoded !== undefined && { decoded: decoded.setup }),
+      signal: options.signal,
+      background: options.background,
+    });
+    options.logger.info({ file: fileName, isClone, rebuiltPages }, "disk rebuilt and proven");
+    return fileName;
+  } finally {
+    await decoded?.handle.close();
+  }
 }

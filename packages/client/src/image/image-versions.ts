@@ -72,7 +72,8 @@ export class ImageVersions {
         this.#add({ ...record, shed }, headBlock, undefined);
         continue;
       }
-      (isComplete ? complete : partial).push(this.#add(record, headBlock, undefined));
+      const isReady = isComplete || (record.disk !== undefined && (await this.#hasDecoded(version)));
+      (isReady ? complete : partial).push(this.#add(record, headBlock, undefined));
     }
     return { complete, partial };
   }
@@ -113,6 +114,12 @@ export class ImageVersions {
     if (disk === undefined) return false;
     const files = [versionPaths(folder, this.#options.name, version).index, join(folder, disk)];
     return (await Promise.all(files.map(isFile))).every(Boolean);
+  }
+
+  /** Some of its frames are decoded only: enough for its disk and for updates. */
+  async #hasDecoded(version: number): Promise<boolean> {
+    const { context, name } = this.#options;
+    return await isFile(versionPaths(context.store.folder(name), name, version).decoded);
   }
 
   /** What it has stays a source of equal frames. */

@@ -16,7 +16,8 @@ import { callsForCheck } from "../access-lost.js";
 import { asAppError } from "../as-app-error.js";
 import { DeltaTally } from "../delta/delta-tally.js";
 import { regainPack } from "../disk/regain-pack.js";
-import { SpaceNeed } from "../disk/space-need.js";
+import { SpaceWatch } from "../disk/space-watch.js";
+import { isForDisk } from "../local/decoded-rows.js";
 import { IndexCarry } from "../local/index-carry.js";
 import { OriginRows } from "../rows/origin-rows.js";
 import type { StagedPair } from "../staging/staged-pair.js";
@@ -27,12 +28,11 @@ import { neededBytes } from "./needed-bytes.js";
 import type { VersionDriverOptions } from "./version-driver-options.js";
 import { VersionTransfer } from "./version-transfer.js";
 import { Waste } from "./waste.js";
+import { whyNoSwarm } from "./why-no-swarm.js";
 
 /** Pauses between attempts after a local fault, such as a full disk. */
 const RETRY_MIN_MS = 5000;
 const RETRY_MAX_MS = 300_000;
-/** How often the free space is looked at while rows come. */
-const SPACE_CHECK_MS = 5000;
 /** How often it is looked whether a pair has been copied to the pre-stage folder by now. */
 const STAGING_MS = 5000;
 
@@ -50,6 +50,7 @@ export class VersionDriver {
   readonly #tally: DeltaTally;
   readonly #abort = new AbortController();
   readonly #backoff: Backoff;
+  readonly #space: SpaceWatch;
   #state: VersionState;
   #disk: string | undefined;
   #shed: ShedPack | undefined;
@@ -58,10 +59,10 @@ export class VersionDriver {
   #transfer: VersionTransfer | undefined;
   #busy: Promise<void> = Promise.resolve();
   #cancelRetry: (() => void) | undefined;
+  /** That all is here for a disk has been said, or need not be. */
+  #isForDiskTold = false;
   #isFailed = false;
   #isBarred = false;
-  #space: SpaceNeed | undefined;
-  #spaceSeenAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: VersionDriverOptions) {
     this.#options = options;
@@ -74,6 +75,13 @@ export class VersionDriver {
       io: context.store.background.io,
       clock: context.clock,
       logger: this.#logger,
+    });
+    this.#space = new SpaceWatch({
+      ...context,
+      format: () => (this.#disk === undefined ? context.settings.materialize : "off"),
+      base: options.base,
+      logger: this.#logger,
+      onFault: (err) => this.#stopFor(err),
     });
     this.#waste = new Waste(record.wasted);
     this.#tally = new DeltaTally(record.deltas);
@@ -101,9 +109,10 @@ export class VersionDriver {
     return this.#files;
   }
 
-  /** All of it is proven and here: its pack, or the disk that it was given up for. */
+  /** All of it is proven and here: its pack, or the disk that it was given up for, or what a disk is made of. */
   get isComplete(): boolean {
-    return this.isShed || (this.#files?.isComplete ?? false);
+    const files = this.#files;
+    return this.isShed || (files !== undefined && (files.isComplete || this.#isForDisk(files)));
   }
 
   /** It has its disk and its index only: `regain` makes its pack again. */
@@ -153,6 +162,8 @@ export class VersionDriver {
     }
     this.#state = state;
     this.#options.onChanged();
+    const files = this.#files;
+    if (files?.have.isFull === true && this.#isForDisk(files)) this.#then(() => this.#finish(files));
   }
 
   setError(err: AppError | undefined): void {
@@ -184,11 +195,12 @@ export class VersionDriver {
   status(): VersionStatus {
     const files = this.#files;
     const { importing } = this.#staging;
+    const spaceNeeded = this.#space.needed;
     return {
       version: this.version,
       id: this.signed.idHex,
       state: this.#state,
-      swarming: this.#whyNoSwarm() ?? true,
+      swarming: whyNoSwarm(this.#options, this.#isBarred) ?? true,
       haveRows: files?.have.count ?? this.#shed?.rows ?? 0,
       rows: files?.table.layout.rows ?? 0,
       needed: neededBytes(this.signed.head) + this.#tally.needed,
@@ -198,7 +210,7 @@ export class VersionDriver {
       peers: this.#transfer?.swarm.links ?? 0,
       ...(this.#disk !== undefined && { disk: this.#disk }),
       ...(this.isShed && { packShed: true }),
-      ...(this.#disk === undefined && this.#space?.isNeeded === true && { spaceNeeded: this.#space.now }),
+      ...(this.#disk === undefined && spaceNeeded !== undefined && { spaceNeeded }),
       ...(importing !== undefined && !this.isComplete && { importing }),
       ...(this.#error !== undefined && { error: this.#error }),
     };
@@ -243,7 +255,9 @@ export class VersionDriver {
     this.#shed = { rows: files.have.count, bytes: files.bytes };
     try {
       await save();
-      this.#forget();
+      this.#options.context.openPacks.delete(this.#packKey());
+      this.#files = undefined;
+      this.#space.forget();
       await files.close();
       const keptBytes = await shedPack(files.paths);
       this.#logger.info({ keptBytes }, "pack given up: the disk holds its frames");
@@ -259,26 +273,14 @@ export class VersionDriver {
   async regain(): Promise<void> {
     const { context, headBlock } = this.#options;
     if (this.#shed === undefined || this.#disk === undefined) return;
-    const options = {
-      context,
-      headBlock,
-      disk: this.#disk,
-      logger: this.#logger,
-      signal: this.#abort.signal,
-    };
-    const files = await regainPack(options);
+    const [logger, signal] = [this.#logger, this.#abort.signal];
+    const files = await regainPack({ context, headBlock, disk: this.#disk, logger, signal });
     if (files === undefined) return;
     this.#files = files;
     this.#shed = undefined;
     context.openPacks.set(this.#packKey(), files);
     await context.store.noteFrames(files);
     this.#options.onChanged();
-  }
-
-  #forget(): void {
-    this.#options.context.openPacks.delete(this.#packKey());
-    this.#files = undefined;
-    this.#space = undefined;
   }
 
   /** Stops transfers and closes the files; whole rows stay on the disk. Safe to call twice. */
@@ -292,8 +294,7 @@ export class VersionDriver {
   }
 
   async #start(): Promise<void> {
-    if (this.#abort.signal.aborted || this.#isBarred || this.#transfer !== undefined) return;
-    if (this.isShed) return;
+    if (this.#abort.signal.aborted || this.#isBarred || this.#transfer !== undefined || this.isShed) return;
     const { context } = this.#options;
     try {
       if (this.#files === undefined) {
@@ -303,7 +304,8 @@ export class VersionDriver {
       }
       const files = this.#files;
       this.#error = undefined;
-      if (files.isComplete) {
+      if (files.isComplete || this.#isForDisk(files)) {
+        this.#isForDiskTold = true;
         if (this.#state === "available" || this.#state === "proposed" || this.#state === "fetching")
           this.setState("verified");
         this.#startTransfer(files, undefined);
@@ -311,7 +313,7 @@ export class VersionDriver {
         await context.store.noteFrames(files);
         return;
       }
-      await this.#requireSpace(files);
+      await this.#space.require(files);
       this.setState("fetching");
       if (!(await this.#staging.begin(files))) {
         this.#startIn(STAGING_MS);
@@ -328,6 +330,10 @@ export class VersionDriver {
   #startTransfer(files: VersionFiles, indexCarry: IndexCarry | undefined): void {
     if (this.#abort.signal.aborted) return;
     const { context, aliasEtag, record } = this.#options;
+    const onDonated = (): void => {
+      this.#countBytes();
+      this.#lookForDisk(files);
+    };
     const transfer = new VersionTransfer({
       context,
       files,
@@ -338,7 +344,7 @@ export class VersionDriver {
         ...(aliasEtag !== undefined && { aliasEtag }),
         isFramesIndex: record.isFramesIndex,
       }),
-      swarms: this.#whyNoSwarm() === undefined,
+      swarms: whyNoSwarm(this.#options, this.#isBarred) === undefined,
       older: this.#options.older(),
       indexCarry,
       staged: this.#staging.planner,
@@ -346,10 +352,10 @@ export class VersionDriver {
       waste: this.#waste,
       logger: this.#logger,
       onProgress: () => {
-        this.#countBytes();
-        this.#watchSpace(files);
+        onDonated();
+        this.#space.look(files);
       },
-      onDonated: () => this.#countBytes(),
+      onDonated,
       onDamaged: this.#options.onDamaged,
       onNewer: this.#options.onNewer,
       onComplete: () => this.#then(() => this.#finish(files)),
@@ -367,6 +373,8 @@ export class VersionDriver {
   /** Proves the whole pack and gives it its name. Rows that were damaged meanwhile are fetched again. */
   async #finish(files: VersionFiles): Promise<void> {
     if (files.isComplete || this.#transfer === undefined || !files.have.isFull) return;
+    // Its disk is being rebuilt from the files under the names that they have: `setState` comes back here.
+    if (this.#state === "verified" && this.#isForDisk(files)) return;
     this.#logger.info({ rows: files.table.layout.rows }, "all rows held");
     try {
       await files.finish({ signal: this.#abort.signal });
@@ -381,33 +389,30 @@ export class VersionDriver {
       this.#transfer.swarm.step({ type: "lost", runs: [...files.have.runs(false)] });
       return;
     }
+    await this.#arrived(files, "version verified");
+  }
+
+  #isForDisk(files: VersionFiles): boolean {
+    return isForDisk(files, this.#options.context.settings);
+  }
+
+  /** All that a disk needs may be here, while packed frames are missing that only peers may bring. */
+  #lookForDisk(files: VersionFiles): void {
+    if (this.#isForDiskTold || files.have.isFull || !this.#isForDisk(files)) return;
+    this.#isForDiskTold = true;
+    this.#then(() => this.#arrived(files, "version is here for a disk; its pack waits for peers"));
+  }
+
+  async #arrived(files: VersionFiles, news: string): Promise<void> {
+    if (!files.isComplete) await files.checkpoint();
     await this.#transfer?.finishBeside();
     this.#error = undefined;
     this.#backoff.succeed();
-    this.#logger.info({ bytes: files.bytes, wasted: this.#waste.bytes }, "version verified");
+    this.#logger.info({ bytes: files.bytes, wasted: this.#waste.bytes }, news);
     if (this.#state === "fetching") this.setState("verified");
     else this.#options.onChanged();
     await this.#options.context.store.noteFrames(files);
     this.#options.onVerified();
-  }
-
-  /** @throws {AppError} ERR_STORE_FULL when what is missing does not fit any more */
-  async #requireSpace(files: VersionFiles): Promise<void> {
-    const { context, base } = this.#options;
-    const { store, settings } = context;
-    const format = this.#disk === undefined ? settings.materialize : "off";
-    this.#space ??= await SpaceNeed.open({ files, store, format, base: base(), logger: this.#logger });
-    await this.#space.require();
-  }
-
-  /** Looks at the free space now and then while rows come. */
-  #watchSpace(files: VersionFiles): void {
-    const now = this.#options.context.clock.now();
-    if (files.isComplete || now - this.#spaceSeenAt < SPACE_CHECK_MS) return;
-    this.#spaceSeenAt = now;
-    this.#requireSpace(files).catch((err: unknown) => {
-      this.#stopFor(asAppError(err));
-    });
   }
 
   #stopFor(err: AppError): void {
@@ -455,13 +460,6 @@ export class VersionDriver {
     const bytes = this.#files?.bytes;
     if (bytes === undefined) return;
     this.#counts.look(this.#tally.add(bytes), this.#waste.bytes, this.#transfer === undefined);
-  }
-
-  #whyNoSwarm(): string | undefined {
-    const { context, record } = this.#options;
-    if (this.#isBarred) return "the origin does not let this machine read the image";
-    if (record.isPrivate || context.peers.allowOpenSwarm) return undefined;
-    return "its head has not come over https: use https, or allowOpenSwarm";
   }
 
   #packKey(): string {

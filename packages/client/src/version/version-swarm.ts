@@ -175,10 +175,18 @@ export class VersionSwarm {
   /** Begins to work; rows held so far are known to the machine already. */
   start(): void {
     this.#local.start();
-    const { wan, isWanOpen } = this.#options;
-    this.step({ type: "origin-gate", open: isWanOpen ?? wan?.isOpen ?? true });
-    this.#unsubscribe = wan?.subscribe((open) => this.step({ type: "origin-gate", open }));
+    this.setWanOpen(this.#options.isWanOpen ?? true);
     this.#options.onProgress();
+  }
+
+  /** False: rows come from peers or not at all, however long that takes. */
+  setWanOpen(isOpen: boolean): void {
+    const { wan } = this.#options;
+    this.#unsubscribe?.();
+    this.#unsubscribe = isOpen
+      ? wan?.subscribe((open) => this.step({ type: "origin-gate", open }))
+      : undefined;
+    this.step({ type: "origin-gate", open: isOpen && wan?.isOpen !== false });
   }
 
   get links(): number {

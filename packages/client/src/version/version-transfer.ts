@@ -7,6 +7,7 @@ import type { DeltaTally } from "../delta/delta-tally.js";
 import { DeltaVersion } from "../delta/delta-version.js";
 import { DonorVersion, needsDonor } from "../donor/donor-version.js";
 import { combinePlans, type LocalPlanner } from "../local/combine-plans.js";
+import { carryDecoded, decodedRows, isForDisk, keepsDecoded, missingFrames } from "../local/decoded-rows.js";
 import type { IndexCarry } from "../local/index-carry.js";
 import { type LocalPlan, planLocal } from "../local/local-plan.js";
 import { joinSwarm, listSwarm, swarmBasics } from "../peers/peer-swarm.js";
@@ -72,8 +73,9 @@ export class VersionTransfer {
       waste,
       ...(swarms && { join: joinSwarm(context, files) }),
       logger,
+      ...(isForDisk(files, context.settings) && { isWanOpen: false }),
       indexCarry,
-      holdsOlder: !files.isComplete && older.length > 0,
+      holdsOlder: !files.isComplete && !isForDisk(files, context.settings) && older.length > 0,
       comesBeside: (row) => this.#donor?.awaitsUpdate === true && !files.table.layout.isPiece(row),
       onHeld: (runs) => {
         this.#delta?.held(runs);
@@ -107,13 +109,20 @@ export class VersionTransfer {
     const { swarm } = this;
     if (swarms) this.#leave = listSwarm(context, files, swarm);
     swarm.start();
+    if (isForDisk(files, context.settings)) {
+      this.#isOver = true;
+      this.#donateDecoded();
+      return;
+    }
     this.#startDelta();
     if (this.#delta === undefined) this.#startDonor();
   }
 
-  /** The version is complete: leaves the swarms beside its own. Safe to call twice. */
+  /** The version is complete, or its disk can be made: leaves the swarms beside its own. Safe to call twice. */
   async finishBeside(): Promise<void> {
     this.#isOver = true;
+    // What such a version lacks is not worth the WAN; of a complete one rows may turn out damaged.
+    this.swarm.setWanOpen(!isForDisk(this.#options.files, this.#options.context.settings));
     this.#delta?.finish();
     await this.#donor?.close();
     this.#donor = undefined;
@@ -132,7 +141,8 @@ export class VersionTransfer {
   #startDelta(): void {
     const { context, files, swarms, older, waste, tally, logger } = this.#options;
     const { onDonated, onDamaged, onFault } = this.#options;
-    if (files.isComplete || older.length === 0 || !canPackFor(files.signed.head)) return;
+    const { head } = files.signed;
+    if (files.isComplete || older.length === 0 || !(this.#keepsDecoded || canPackFor(head))) return;
     this.#delta = new DeltaVersion({
       context,
       target: files,
@@ -141,14 +151,14 @@ export class VersionTransfer {
       openBase: openDeltaBase,
       swarm: this.swarm,
       swarms: swarms && (context.isOriginPrivate || context.peers.allowOpenSwarm),
+      keepsDecoded: this.#keepsDecoded,
       waste,
       tally,
       logger,
       onProgress: onDonated,
       onReleased: () => {
         // At its end nothing is released: what was promised would be fetched meanwhile.
-        if (!this.#isOver && !this.#startDonor())
-          this.swarm.donate(new Bitfield(files.table.layout.rows), false);
+        if (!this.#isOver && !this.#startDonor()) this.#donateDecoded();
       },
       onDamaged,
       onFault,
@@ -165,6 +175,17 @@ export class VersionTransfer {
     return true;
   }
 
+  /** Frames that are here decoded come from peers or not at all. */
+  #donateDecoded(): void {
+    const { files } = this.#options;
+    const rows = this.#keepsDecoded ? decodedRows(files) : new Bitfield(files.table.layout.rows);
+    this.swarm.donate(rows, false);
+  }
+
+  get #keepsDecoded(): boolean {
+    return keepsDecoded(this.#options.files, this.#options.context.settings);
+  }
+
   /** Where it is switched on, and the publisher has made the image for it. */
   get #trim(): ClientContext["trim"] {
     const { context, files } = this.#options;
@@ -174,8 +195,12 @@ export class VersionTransfer {
 
   /** Where frames may lie on this machine, the cheapest source first. */
   async #planLocal(signal: AbortSignal): Promise<LocalPlan> {
-    const { context, files, logger, staged } = this.#options;
+    const { context, files, older, logger, staged } = this.#options;
     const { store, openPacks } = context;
+    if (this.#keepsDecoded) {
+      await carryDecoded(files, older);
+      this.#options.onDonated(); // perhaps nothing else is missing
+    }
     const trim = this.#trim;
     const planners: LocalPlanner[] = [
       (missing) => planLocal({ files, store, openPack: (pack) => openPacks.get(pack), logger }, missing),
@@ -200,10 +225,4 @@ export class VersionTransfer {
     this.#leave = undefined;
     await this.swarm.close();
   }
-}
-
-function missingFrames({ table, have }: VersionFiles): Bitfield {
-  const missing = new Bitfield(table.layout.rows);
-  for (const run of have.runs(false, table.layout.pieceRows)) missing.addRun(run);
-  return missing;
 }

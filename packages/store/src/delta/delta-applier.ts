@@ -54,6 +54,7 @@ export class DeltaApplier {
     };
     const found = await this.#readDelta(frames, (k, err) => fail("delta-damaged", k, err));
     const lengths = new Uint32Array(frames.length);
+    const decoded: { readonly k: number; readonly raw: Uint8Array }[] = [];
     let length = 0;
     for (const [i, k] of frames.entries()) {
       const deltaFrame = found[i];
@@ -71,7 +72,12 @@ export class DeltaApplier {
         // What is kept is proven by the hash of the packed frame.
         if (!keepsPacked) this.#proveRaw(k, raw);
         const packed = this.#packAgain(k, raw);
-        if (packed === undefined) continue;
+        if (packed === undefined) {
+          if (!keepsPacked) continue;
+          this.#proveRaw(k, raw);
+          decoded.push({ k, raw: raw.slice() });
+          continue;
+        }
         lengths[i] = packed.length;
         if (!keepsPacked) continue;
         this.#packed.set(packed, length);
@@ -80,7 +86,7 @@ export class DeltaApplier {
         fail("misfit", k, err);
       }
     }
-    return { packed: this.#packed.slice(0, length), lengths, failures };
+    return { packed: this.#packed.slice(0, length), lengths, failures, decoded };
   }
 
   /** The packed frames of the delta, each undefined that is damaged. */

@@ -5,7 +5,9 @@ import { shareCopy } from "../files/buffer-pool.js";
 import type { PackSetup } from "../image-tasks.js";
 import { runOrdered } from "../ordered-tasks.js";
 import { packFacts } from "../pack/pack-file.js";
-import type { ImageRows, RowFiles } from "../versions/row-files.js";
+import type { DecodedSetup } from "../versions/decoded-frames.js";
+import type { ImageRows } from "../versions/image-rows.js";
+import type { RowFiles } from "../versions/row-files.js";
 import type { DeltaFiles } from "./delta-files.js";
 import { type AppliedFrames, DELTA_FRAMES_PER_TASK } from "./delta-tasks.js";
 import { DeltaThreads } from "./delta-threads.js";
@@ -17,6 +19,8 @@ export interface DeltaRebuildOptions {
   readonly base: ImageRows;
   /** The version that it leads to; its frame table is known. */
   readonly target: ImageRows;
+  /** Frames that this machine cannot pack as the target's publisher did are kept decoded, for its disk. */
+  readonly keepsDecoded?: boolean;
   /** By default as many as there are cores, at most 4. */
   readonly threads?: number;
 }
@@ -25,6 +29,8 @@ export interface DeltaRebuildOptions {
 export interface RebuiltFrames {
   /** Rows of the target that were stored. */
   readonly stored: readonly Run[];
+  /** Rows of the target of which the decoded frame was stored: they are not held, and the disk can do without. */
+  readonly decoded: readonly Run[];
   /**
    * Frames of the delta that are what its index says, and yield something else than the target has: then the
    * delta is worth nothing.
@@ -62,10 +68,12 @@ export class DeltaRebuild {
     try {
       for (const files of [delta, base]) packs.push(await files.openPack());
       const [deltaPack, basePack] = packs;
+      const decoded = await base.openDecoded();
+      if (decoded !== undefined) packs.push(decoded.handle);
       const threads = new DeltaThreads(
         {
           delta: { signed: delta.signed, ...setupOf(delta, deltaPack) },
-          base: { signed: base.signed, ...setupOf(base, basePack) },
+          base: { signed: base.signed, ...withDecoded(setupOf(base, basePack), decoded?.setup) },
           refs,
           target: { signed: target.signed, frames: framesOf(target) },
           isBackground: true,
@@ -90,16 +98,21 @@ export class DeltaRebuild {
   }
 
   /**
-   * Frame `k` can be applied here, as soon as it is held: this machine packs as the target is packed, and the base
-   * holds the frames that it needs. The latter changes when frames of the base turn out damaged, or come again.
+   * Frame `k` can be applied here, as soon as it is held: what it yields is of use, and the base holds the frames
+   * that it needs. The latter changes when frames of the base turn out damaged, or come again.
    */
   canRebuild(k: number): boolean {
-    return this.#threads.canPack(k) && this.#baseHolds(k);
+    return this.#isOfUse(k) && this.#baseHolds(k);
+  }
+
+  /** This machine packs what frame `k` of the delta yields as the target's publisher did. */
+  canPack(k: number): boolean {
+    return this.#threads.canPack(k);
   }
 
   /**
    * Applies frames of the delta and stores what they yield in the target, with source `delta`. More than 16 are
-   * shared out to the threads. What is held already, or cannot be packed here, is left out.
+   * shared out to the threads. What is held already, or is of no use here, is left out.
    * @throws {AppError} ERR_STORE_FULL; what was stored before stays, see `have` of the target; ERR_STORE_CORRUPT,
    *   ERR_ABORTED, ERR_INTERNAL
    */
@@ -137,8 +150,13 @@ export class DeltaRebuild {
       k < this.frames &&
       delta.have.has(delta.table.layout.pieceRows + k) &&
       !target.have.has(this.targetRow(k)) &&
-      this.#threads.canPack(k)
+      !target.hasDecoded(this.targetRow(k)) &&
+      this.#isOfUse(k)
     );
+  }
+
+  #isOfUse(k: number): boolean {
+    return this.#options.keepsDecoded === true || this.canPack(k);
   }
 
   #baseHolds(k: number): boolean {
@@ -147,13 +165,24 @@ export class DeltaRebuild {
     const frames = framesOf(base);
     return this.#threads.refs.runs(k).every(({ first, count }) => {
       const frame = frames.frameOf(first);
-      return base.have.hasAll(pieceRows + frame, frames.frameOf(first + count - 1) - frame + 1);
+      return base.hasFrames({
+        first: pieceRows + frame,
+        count: frames.frameOf(first + count - 1) - frame + 1,
+      });
     });
   }
 
   /** Stores what is still missing, neighbours at once. */
-  async #store(ks: Uint32Array, { packed, lengths }: AppliedFrames, outcome: Outcome): Promise<void> {
+  async #store(
+    ks: Uint32Array,
+    { packed, lengths, decoded }: AppliedFrames,
+    outcome: Outcome,
+  ): Promise<void> {
     const { target } = this.#options;
+    for (const { k, raw } of decoded) {
+      await target.writeDecoded(this.targetRow(k), raw);
+      addRun(outcome.decoded, { first: this.targetRow(k), count: 1 });
+    }
     let at = 0;
     let run = { first: 0, count: 0, start: 0 };
     const flush = async (): Promise<void> => {
@@ -179,6 +208,7 @@ export class DeltaRebuild {
 /** Collects what comes of batches. */
 class Outcome implements RebuiltFrames {
   readonly stored: Run[] = [];
+  readonly decoded: Run[] = [];
   readonly badDelta: number[] = [];
   readonly badBase: number[] = [];
   readonly damaged: { readonly base: Run[]; readonly delta: Run[] } = { base: [], delta: [] };
@@ -222,6 +252,10 @@ function framesOf({ frames }: RowFiles): FrameTable {
   if (frames === undefined)
     throw new Error("unreachable: a delta is applied before the frame tables are known");
   return frames;
+}
+
+function withDecoded<T extends { readonly setup: PackSetup }>(pack: T, decoded: DecodedSetup | undefined): T {
+  return decoded === undefined ? pack : { ...pack, setup: { ...pack.setup, decoded } };
 }
 
 /** A pack as the threads open it. Raw hashes of its frames are not checked: those of the target prove all. */

@@ -73,6 +73,8 @@ export interface AppliedFrames {
   /** Per frame of the task: bytes that it takes in the target; 0: it failed, or this machine cannot pack it so. */
   readonly lengths: Uint32Array;
   readonly failures: readonly ApplyFailure[];
+  /** Frames that this machine cannot pack so, decoded; none unless packed frames are wanted. */
+  readonly decoded: readonly { readonly k: number; readonly raw: Uint8Array }[];
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Clock, Logger } from "@ckmesh/core";
-import { decodeHead, type IndexHead } from "@ckmesh/image";
-import { RowFiles } from "../versions/row-files.js";
+import { decodeHead } from "@ckmesh/image";
+import { ImageRows } from "../versions/image-rows.js";
 import { stepPaths } from "../versions/store-layout.js";
 
 export interface StepFilesOptions {
@@ -18,7 +18,7 @@ export interface StepFilesOptions {
  * A step on the way through several deltas: those rows of a version between from which the next delta starts. The
  * files are sparse, stay `.partial`, and go with that delta; nobody takes them for a version.
  */
-export class StepFiles extends RowFiles<IndexHead> {
+export class StepFiles extends ImageRows {
   private constructor({ folder, headBlock, version, clock, logger }: StepFilesOptions) {
     const signed = decodeHead(headBlock);
     const paths = stepPaths(folder, signed.head.name, version, signed.head.version);
@@ -33,6 +33,7 @@ export class StepFiles extends RowFiles<IndexHead> {
     const files = new StepFiles(options);
     try {
       await files.openPartial();
+      await files.findDecoded();
     } catch (err) {
       await files.close();
       throw err;

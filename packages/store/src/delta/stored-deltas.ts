@@ -1,7 +1,7 @@
 import { parseServedName } from "@ckmesh/image";
 
 /** What the files of a delta, and of its step, may end in, beside the names under which a delta is served. */
-const SUFFIX = /(?:\.step)?(?:\.index)?\.(?:partial|have|sources)$/;
+const SUFFIX = /(?:\.step)?(?:\.index)?\.(?:partial|have|sources|decoded)$/;
 
 /** A file that belongs to a delta in the store. */
 export interface DeltaFileName {

@@ -6,6 +6,7 @@ import { openIndex } from "../pack/open-index.js";
 import { openPack, type PackFile } from "../pack/pack-file.js";
 import { refuseExisting } from "../pairs/refuse-existing.js";
 import { type Progress, throwIfStopped, type WorkOptions } from "../progress.js";
+import type { DecodedSetup } from "../versions/decoded-frames.js";
 import { type DiskPaths, openDiskBase } from "./disk-base.js";
 import { type DiskLayout, layOutDisk, type UnpackFormat } from "./disk-layout.js";
 import { stampDisk } from "./disk-stamp.js";
@@ -33,6 +34,8 @@ export interface UnpackOptions extends WorkOptions {
    * what differs is written.
    */
   readonly base?: DiskPaths;
+  /** Frames that are not in the pack. */
+  readonly decoded?: DecodedSetup;
 }
 
 export interface UnpackResult {
@@ -121,7 +124,7 @@ async function writeFile(
     {
       level: 1,
       isBackground: options.background !== undefined,
-      pack: pack.setup,
+      pack: { ...pack.setup, ...(options.decoded !== undefined && { decoded: options.decoded }) },
       out: { fd: out.fd, extents: layout.extents.arrays, isClone: clonedBytes > 0 },
     },
     options.threads,

@@ -1,9 +1,10 @@
 import { setImmediate } from "node:timers/promises";
 import { AppError, equalBytes, sha256 } from "@ckmesh/core";
-import { FrameTable, HASH_BYTES, RAW_HASH_BYTES, SECTOR_BYTES } from "@ckmesh/image";
+import { FRAME_BYTES, FrameTable, HASH_BYTES, RAW_HASH_BYTES, SECTOR_BYTES } from "@ckmesh/image";
 import { readFully } from "../files/file-io.js";
 import { fileErrorCode } from "../files/store-error.js";
 import type { FramesTask, PackSetup } from "../image-tasks.js";
+import { type DecodedSetup, isRight, NOT_DECODED } from "../versions/decoded-frames.js";
 import type { FrameDecoder } from "./frame-decoder.js";
 
 /** Packed bytes read at once. */
@@ -12,14 +13,17 @@ const READ_BYTES = 1 << 20;
 const GAP_BYTES = 32 * 1024;
 /** Most frames between turns of the event loop: what only those free would grow to gigabytes in a loop without them. */
 const FRAMES_PER_TURN = 32;
+const NOTHING = new Uint8Array(0);
 
 /** Reads, checks and decodes frames of a pack in a worker thread. */
 export class FrameReader {
   readonly table: FrameTable;
   readonly #fd: number;
   readonly #checked: Uint8Array | undefined;
+  readonly #decoded: DecodedSetup | undefined;
   readonly #decoder: FrameDecoder;
   readonly #buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  readonly #raw: Buffer | undefined;
   #framesInTurn = 0;
 
   /** @throws {AppError} ERR_INDEX_INVALID */
@@ -27,12 +31,14 @@ export class FrameReader {
     this.table = FrameTable.decode(pack.frames, pack.head);
     this.#fd = pack.fd;
     this.#checked = pack.checked;
+    this.#decoded = pack.decoded;
+    this.#raw = pack.decoded && Buffer.allocUnsafeSlow(FRAME_BYTES);
     this.#decoder = decoder;
   }
 
   /**
-   * Calls `visit` with each frame of `frames`, which rise; `raw` is empty without `decode`. Both are only valid
-   * during the call.
+   * Calls `visit` with each frame of `frames`, which rise; `raw` is empty without `decode`, and `packed` of a frame
+   * that lies here decoded. Both are only valid during the call.
    * @throws {AppError} ERR_PACK_INVALID when a frame is not the one of the index
    */
   async read(
@@ -43,11 +49,18 @@ export class FrameReader {
     const { table } = this;
     for (let i = 0; i < frames.length; ) {
       const first = frames[i] ?? 0;
+      if (decode && this.#isDecoded(first)) {
+        visit(first, this.#readDecoded(first), NOTHING);
+        i += 1;
+        await this.#endTurn(1);
+        continue;
+      }
       const start = table.offset(first);
       let next = i;
       let end = start;
       while (next < frames.length && next - i < FRAMES_PER_TURN) {
         const frame = frames[next] ?? 0;
+        if (decode && this.#isDecoded(frame)) break;
         if (table.offset(frame) - end > GAP_BYTES || table.offset(frame + 1) - start > READ_BYTES) break;
         end = table.offset(frame + 1);
         next += 1;
@@ -64,16 +77,22 @@ export class FrameReader {
           details: { frame: first },
         });
       }
-      this.#framesInTurn += next - i;
+      const count = next - i;
       for (; i < next; i += 1) {
         const frame = frames[i] ?? 0;
         const packed = this.#buffer.subarray(table.offset(frame) - start, table.offset(frame + 1) - start);
         visit(frame, this.#open(frame, packed, decode), packed);
       }
-      if (this.#framesInTurn < FRAMES_PER_TURN) continue;
-      this.#framesInTurn = 0;
-      await setImmediate();
+      await this.#endTurn(count);
     }
+  }
+
+  /** So many frames more were visited. */
+  async #endTurn(frames: number): Promise<void> {
+    this.#framesInTurn += frames;
+    if (this.#framesInTurn < FRAMES_PER_TURN) return;
+    this.#framesInTurn = 0;
+    await setImmediate();
   }
 
   /** Reads bytes of the pack into the buffer; what is wrong if that is not possible. */
@@ -86,6 +105,22 @@ export class FrameReader {
       if (fileErrorCode(err) === "EIO") return "cannot be read: check the disk";
       throw err;
     }
+  }
+
+  #isDecoded(frame: number): boolean {
+    return (this.#decoded?.offsets[frame] ?? NOT_DECODED) !== NOT_DECODED;
+  }
+
+  #readDecoded(frame: number): Uint8Array {
+    const { table } = this;
+    if (this.#decoded === undefined || this.#raw === undefined)
+      throw new Error("unreachable: none is decoded");
+    const raw = this.#raw.subarray(0, table.rawLength(frame));
+    const isThere = readFully(this.#decoded.fd, raw, this.#decoded.offsets[frame] ?? 0);
+    if (isThere && isRight(table, frame, raw)) return raw;
+    throw new AppError("ERR_PACK_INVALID", `decoded frame ${frame} was damaged on the disk`, {
+      details: { frame },
+    });
   }
 
   #open(frame: number, packed: Uint8Array, decode: boolean): Uint8Array {

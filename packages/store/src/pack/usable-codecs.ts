@@ -21,9 +21,14 @@ export function usableCodecs({ codecs }: Pick<IndexHead, "codecs">): readonly Us
   });
 }
 
-/** This machine can pack frames of the version as its publisher did: of no other can a delta be applied here. */
+/** This machine can pack frames of the version as its publisher did: with no other can a delta complete the pack. */
 export function canPackFor(head: Pick<IndexHead, "codecs">): boolean {
   return usableCodecs(head).some(({ level }) => level !== undefined);
+}
+
+/** The same of the frames that are new in the version. */
+export function canPackNew(head: Pick<IndexHead, "codecs">): boolean {
+  return levelOf(usableCodecs(head), Number.POSITIVE_INFINITY) !== undefined;
 }
 
 /** The level that makes a frame of the version; undefined: none here does. */

@@ -40,8 +40,9 @@ export interface StoreOptions {
  * ```
  * hints/                      level: rebuildable hints, and the lock
  * images/NAME/NAME_n.ckm(.index)      proven · .partial (.have, .sources) while they come
+ * images/NAME/NAME_n.ckm.decoded              frames of a partial pack that this machine cannot pack, decoded
  * images/NAME/NAME_n.from_m.ckm….partial (.have, .sources)   a delta, until version n is complete
- * images/NAME/NAME_n.from_k.ckm.step….partial (.have, .sources)   what it needs of version k, where k is not here
+ * images/NAME/NAME_n.from_k.ckm.step….partial (.have, .sources, .decoded)   what it needs of version k, where k is not here
  * images/NAME/state.json              the record of the image · active: the pointer that others may read
  * ```
  */

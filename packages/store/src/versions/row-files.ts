@@ -10,7 +10,7 @@ import {
   type Run,
   rowBlocks,
 } from "@ckmesh/core";
-import type { FrameTable, IndexHead, SectionKind, SignedHead } from "@ckmesh/image";
+import type { FrameTable, SectionKind, SignedHead } from "@ckmesh/image";
 import { ByteGate } from "../files/byte-gate.js";
 import { fileErrorCode } from "../files/store-error.js";
 import { FilePair } from "../pairs/file-pair.js";
@@ -38,9 +38,6 @@ export interface RowFilesOptions<H extends RowsHead> {
   readonly clock: Clock;
   readonly logger: Logger;
 }
-
-/** The rows of a version, or of a part of one. */
-export type ImageRows = RowFiles<IndexHead>;
 
 /**
  * The rows of one version, or of one delta, in its two files: `.partial` at final offsets while they come in.

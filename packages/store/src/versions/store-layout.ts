@@ -11,6 +11,8 @@ export interface VersionPaths {
   readonly have: string;
   /** One byte per row: how it came. Never trusted for content. */
   readonly sources: string;
+  /** Decoded frames whose packed form is not here and cannot be made here. */
+  readonly decoded: string;
 }
 
 export function versionPaths(folder: string, name: string, version: number): VersionPaths {
@@ -42,5 +44,6 @@ function pathsOf(pack: string): VersionPaths {
     indexPartial: `${index}.partial`,
     have: `${pack}.have`,
     sources: `${pack}.sources`,
+    decoded: `${pack}.decoded`,
   };
 }

@@ -1,10 +1,10 @@
 import { rm } from "node:fs/promises";
 import { AppError, type Bitfield, type Clock, type Logger } from "@ckmesh/core";
-import { decodeHead, type IndexHead } from "@ckmesh/image";
+import { decodeHead } from "@ckmesh/image";
 import type { IoPacer } from "../files/io-pacer.js";
 import { onDisk } from "../files/store-error.js";
 import { PackHash } from "../pack/pack-hash.js";
-import { RowFiles } from "./row-files.js";
+import { ImageRows } from "./image-rows.js";
 import { sourceCode } from "./row-source.js";
 import { versionPaths } from "./store-layout.js";
 
@@ -23,7 +23,7 @@ export interface VersionFilesOptions {
  * The two files of one version: `.partial` at final offsets while rows come in, renamed to their final names
  * by `finish` only. States: partial → complete (`finish`) → partial again (`recheck` found damage).
  */
-export class VersionFiles extends RowFiles<IndexHead> {
+export class VersionFiles extends ImageRows {
   #isComplete = false;
   readonly #packHash: PackHash;
   readonly #io: IoPacer | undefined;
@@ -95,6 +95,7 @@ export class VersionFiles extends RowFiles<IndexHead> {
     await this.saved.close();
     await this.notes?.flush();
     await this.pair.makeFinal();
+    await this.removeDecoded();
     await onDisk(this.paths.have, () => rm(this.paths.have, { force: true }));
     this.#isComplete = true;
   }
@@ -127,6 +128,7 @@ export class VersionFiles extends RowFiles<IndexHead> {
       this.logger.warn({ file: this.paths.index }, "a proven index is damaged; it is fetched again");
     }
     await this.openPartial();
+    await this.findDecoded();
   }
 
   /** @returns false when the index is no longer what the head says; nothing is open then */

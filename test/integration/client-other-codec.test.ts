@@ -1,0 +1,83 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { ClientConfig } from "@ckmesh/client";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { countedBytes, Fixture, reached, versionOf } from "./client-fixture.js";
+import { packElsewhere } from "./forged-index.js";
+
+const DISK = { materialize: "raw" } as const;
+
+let fixture: Fixture;
+beforeEach(async () => {
+  fixture = await Fixture.create();
+});
+afterEach(async () => {
+  await fixture.close();
+});
+
+const www = (file: string): string => join(fixture.dir, "www", file);
+const sent = (file: string): number => fixture.origin.bytesOf.get(file) ?? 0;
+
+/** Version 1 on client "a", and at the origin version 2 of a machine whose codec makes other frames, with a delta. */
+async function update(config: Partial<ClientConfig>): Promise<void> {
+  await fixture.publish(1, 4);
+  await fixture.once("a", config);
+  await fixture.publish(2, 4, { edited: 16 });
+  await packElsewhere(www("Win11_2.ckm"));
+  await fixture.makeDelta(1, 2);
+  fixture.origin.bytesOf.clear();
+}
+
+/** True if the disk in the store is the one that was published last. */
+async function isDiskRight(version: number): Promise<boolean> {
+  const disk = await readFile(join(fixture.store("a"), "images", "Win11", `Win11_${version}.img`));
+  return disk.equals(await readFile(join(fixture.dir, "disk.img")));
+}
+
+it("a machine with another codec applies the delta for its disk, and no plain frame crosses the WAN; nor of the next version", async () => {
+  await update(DISK);
+  const second = versionOf(await fixture.once("a", DISK), 2);
+  expect(second).toMatchObject({ state: "active", disk: "Win11_2.img" });
+  expect(await isDiskRight(2)).toBe(true);
+  expect(countedBytes(second)).toBe(second.needed);
+  expect(second.bytes.delta).toBeGreaterThan(16 * 60_000);
+  expect(second.wasted.origin).toBe(0);
+  expect(sent("Win11_2.ckm")).toBe(0);
+
+  // Version 3 keeps the frames that are here decoded only, and its delta starts from them.
+  await fixture.publish(3, 4, { edited: 16, like: 2, changed: 3, deltas: [2] });
+  const third = versionOf(await fixture.once("a", DISK), 3);
+  expect(third.state).toBe("active");
+  expect(await isDiskRight(3)).toBe(true);
+  expect(countedBytes(third)).toBe(third.needed);
+  expect(sent("Win11_3.ckm")).toBeLessThan(65_536);
+  expect(sent("Win11_2.ckm")).toBe(0);
+});
+
+it("packed frames that such a machine cannot make come from a peer that has them, and complete its pack", async () => {
+  const config = { ...DISK, allowOpenSwarm: true };
+  await update(config);
+  await fixture.once("a", config);
+  expect(await fixture.isIdentical("a", 2).catch(() => "no pack")).toBe("no pack");
+  await fixture.once("b", config);
+  fixture.origin.bytesOf.clear();
+  const peer = await fixture.client("b", { ...config, once: false });
+  await reached([peer], 2);
+  await fixture.remember("a", peer.peerPort);
+  const again = await fixture.client("a", { ...config, once: false });
+  await vi.waitFor(async () => expect(await fixture.isIdentical("a", 2)).toBe(true), { timeout: 20_000 });
+  const version = versionOf(again.status(), 2);
+  expect(version.state).toBe("active");
+  expect(version.bytes.peers).toBeGreaterThan(16 * 60_000);
+  expect(countedBytes(version)).toBe(version.needed);
+  expect(sent("Win11_2.ckm")).toBe(0);
+});
+
+it("where no disk is wanted such a machine looks for no delta, and each frame comes once", async () => {
+  const config = { materialize: "off" } as const;
+  await update(config);
+  const version = versionOf(await fixture.once("a", config), 2);
+  expect(await fixture.isIdentical("a", 2)).toBe(true);
+  expect(version.wasted.origin).toBe(0);
+  expect(sent("Win11_2.from_1.ckm.index")).toBe(0);
+});
