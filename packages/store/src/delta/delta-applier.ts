@@ -5,7 +5,8 @@ import { CodecGarbage } from "../pack/codec-garbage.js";
 import type { FrameDecoder } from "../pack/frame-decoder.js";
 import type { FrameReader } from "../pack/frame-reader.js";
 import { levelOf, type UsableCodec } from "../pack/usable-codecs.js";
-import { BaseSectors } from "./base-sectors.js";
+import type { ZstdArea } from "../pack/zstd-wasm.js";
+import type { BaseDictionary } from "./base-dictionary.js";
 import {
   type AppliedFrames,
   type ApplyFailure,
@@ -20,7 +21,7 @@ export class DeltaApplier {
   readonly #target: FrameTable;
   readonly #codecs: readonly UsableCodec[];
   readonly #byLevel = new Map<number, FrameCodec>();
-  readonly #sectors: BaseSectors;
+  readonly #dictionaries: BaseDictionary;
   readonly #decoder: FrameDecoder;
   readonly #garbage = new CodecGarbage();
   // Reused: what outlives a few frames is collected late, and holds its memory until then.
@@ -30,7 +31,7 @@ export class DeltaApplier {
   /** Delta, base and target have been found to fit (`checkDeltaFits`). */
   constructor(
     delta: FrameReader,
-    base: FrameReader,
+    dictionaries: BaseDictionary,
     refs: DeltaRefs,
     target: FrameTable,
     codecs: readonly UsableCodec[],
@@ -41,7 +42,7 @@ export class DeltaApplier {
     this.#target = target;
     this.#codecs = codecs;
     this.#decoder = decoder;
-    this.#sectors = new BaseSectors(base);
+    this.#dictionaries = dictionaries;
   }
 
   /** Applies up to 16 frames of the delta; one that fails does not keep the others from coming. */
@@ -58,29 +59,54 @@ export class DeltaApplier {
     for (const [i, k] of frames.entries()) {
       const deltaFrame = found[i];
       if (deltaFrame === undefined) continue;
-      let dictionary: Uint8Array;
+      let packed: Uint8Array | undefined;
       try {
-        dictionary = await this.#sectors.dictionary(this.#refs.runs(k));
-      } catch (err) {
-        fail("base-damaged", k, err);
-        continue;
+        const dictionary = await this.#dictionaries.make(this.#refs.runs(k));
+        packed = this.#turn(k, deltaFrame, dictionary, keepsPacked);
+      } catch (first) {
+        if (!isAppError(first, "ERR_PACK_INVALID")) throw first;
+        let dictionary: ZstdArea;
+        try {
+          // The hashes of the target prove the base as well; whether it is to blame shows only when they do not.
+          dictionary = await this.#dictionaries.makeProven(this.#refs.runs(k));
+        } catch (err) {
+          fail("base-damaged", k, err);
+          continue;
+        }
+        try {
+          packed = this.#turn(k, deltaFrame, dictionary, keepsPacked);
+        } catch (err) {
+          fail("misfit", k, err);
+          continue;
+        }
       }
-      try {
-        const frame = this.#refs.targetFrame(k);
-        const raw = this.#decoder.unpack(deltaFrame, this.#target.rawLength(frame), dictionary);
-        // What is kept is proven by the hash of the packed frame.
-        if (!keepsPacked) this.#proveRaw(k, raw);
-        const packed = this.#packAgain(k, raw);
-        if (packed === undefined) continue;
-        lengths[i] = packed.length;
-        if (!keepsPacked) continue;
-        this.#packed.set(packed, length);
-        length += packed.length;
-      } catch (err) {
-        fail("misfit", k, err);
-      }
+      if (packed === undefined) continue;
+      lengths[i] = packed.length;
+      if (!keepsPacked) continue;
+      this.#packed.set(packed, length);
+      length += packed.length;
     }
     return { packed: this.#packed.slice(0, length), lengths, failures };
+  }
+
+  /**
+   * The frame of the target as it is packed there, proven; undefined where this machine cannot pack it so.
+   * @throws {AppError} ERR_PACK_INVALID when something else comes out
+   */
+  #turn(
+    k: number,
+    deltaFrame: Uint8Array,
+    dictionary: ZstdArea,
+    keepsPacked: boolean,
+  ): Uint8Array | undefined {
+    const raw = this.#decoder.unpack(
+      deltaFrame,
+      this.#target.rawLength(this.#refs.targetFrame(k)),
+      dictionary,
+    );
+    // What is kept is proven by the hash of the packed frame.
+    if (!keepsPacked) this.#proveRaw(k, raw);
+    return this.#packAgain(k, raw);
   }
 
   /** The packed frames of the delta, each undefined that is damaged. */

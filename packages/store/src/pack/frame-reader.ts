@@ -40,6 +40,20 @@ export class FrameReader {
     decode: boolean,
     visit: (frame: number, raw: Uint8Array, packed: Uint8Array) => void,
   ): Promise<void> {
+    await this.readUnproven(frames, (frame, packed) => {
+      this.#prove(frame, packed);
+      visit(frame, decode ? this.#open(frame, packed) : packed.subarray(0, 0), packed);
+    });
+  }
+
+  /**
+   * The same without decoding, and without looking at hashes: for who proves what is made of the frames.
+   * @throws {AppError} ERR_PACK_INVALID when a frame cannot be read
+   */
+  async readUnproven(
+    frames: ArrayLike<number>,
+    visit: (frame: number, packed: Uint8Array) => void,
+  ): Promise<void> {
     const { table } = this;
     for (let i = 0; i < frames.length; ) {
       const first = frames[i] ?? 0;
@@ -68,7 +82,7 @@ export class FrameReader {
       for (; i < next; i += 1) {
         const frame = frames[i] ?? 0;
         const packed = this.#buffer.subarray(table.offset(frame) - start, table.offset(frame + 1) - start);
-        visit(frame, this.#open(frame, packed, decode), packed);
+        visit(frame, packed);
       }
       if (this.#framesInTurn < FRAMES_PER_TURN) continue;
       this.#framesInTurn = 0;
@@ -88,7 +102,7 @@ export class FrameReader {
     }
   }
 
-  #open(frame: number, packed: Uint8Array, decode: boolean): Uint8Array {
+  #prove(frame: number, packed: Uint8Array): void {
     if (!equalBytes(sha256(packed), this.table.hash(frame))) {
       throw new AppError(
         "ERR_PACK_INVALID",
@@ -96,7 +110,9 @@ export class FrameReader {
         { details: { frame } },
       );
     }
-    if (!decode) return packed.subarray(0, 0);
+  }
+
+  #open(frame: number, packed: Uint8Array): Uint8Array {
     const raw = this.#decoder.unpack(packed, this.table.rawLength(frame));
     if (this.#checked?.[frame] === 0) {
       if (!equalBytes(sha256(raw).subarray(0, RAW_HASH_BYTES), this.table.rawHash(frame))) {
