@@ -25,6 +25,7 @@ const { decodeAnyHead, DeltaRefs, FrameTable, HEAD_BYTES } = await load("image/d
 const { sha256 } = await load("core/dist/index.js");
 const { createCodec } = await load("store/dist/pack/codec.js");
 const { FrameDecoder } = await load("store/dist/pack/frame-decoder.js");
+const { DictionaryArea, ZstdWasm } = await load("store/dist/pack/zstd-wasm.js");
 const { Decoder } = createRequire(packages + "store/dist/index.js")("@toondepauw/node-zstd");
 const [base, target, delta] = paths.map((path) => {
   const index = readFileSync(path);
@@ -48,6 +49,7 @@ for (const k of ks)
       needed.add(frame);
 const used = [...needed].sort((a, b) => a - b);
 const decoder = await FrameDecoder.create();
+const area = new DictionaryArea(await ZstdWasm.load());
 const native = new Decoder();
 const codec = createCodec(target.head.codecs.at(-1).level);
 const slab = new Uint8Array(used.length * 65536);
@@ -76,9 +78,9 @@ const pieces = {
     slab.set(decoder.unpack(base.packed(frame), base.frames.rawLength(frame)), place.get(frame))),
   "make dictionaries": () => ks.forEach(dictionaryOf),
   "hash frames of the delta": () => ks.forEach((k) => sha256(delta.packed(k))),
-  "make dictionaries and decode with them": () => ks.forEach((k) => decoder.unpack(delta.packed(k), rawLength(k), dictionaryOf(k))),
+  "make dictionaries and decode with them": () => ks.forEach((k) => decoder.unpack(delta.packed(k), rawLength(k), area.fill(dictionaryOf(k)))),
   "the same, and keep the frames": () => ks.forEach((k) => {
-    raws[k] = Buffer.from(decoder.unpack(delta.packed(k), rawLength(k), dictionaryOf(k)));
+    raws[k] = Buffer.from(decoder.unpack(delta.packed(k), rawLength(k), area.fill(dictionaryOf(k))));
   }),
   "pack them again": () => ks.forEach((k) => { packed[k] = codec.pack(raws[k]); }),
   "hash what they are packed into": () => ks.forEach((k) => sha256(packed[k])),

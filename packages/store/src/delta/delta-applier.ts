@@ -5,13 +5,20 @@ import { CodecGarbage } from "../pack/codec-garbage.js";
 import type { FrameDecoder } from "../pack/frame-decoder.js";
 import type { FrameReader } from "../pack/frame-reader.js";
 import { levelOf, type UsableCodec } from "../pack/usable-codecs.js";
-import { BaseSectors } from "./base-sectors.js";
+import type { ZstdArea } from "../pack/zstd-wasm.js";
+import type { BaseDictionary } from "./base-dictionary.js";
 import {
   type AppliedFrames,
   type ApplyFailure,
   type ApplyTask,
   DELTA_FRAMES_PER_TASK,
 } from "./delta-tasks.js";
+
+/** Packed as in its target, or, where this machine cannot pack it so, decoded. */
+interface MadeFrame {
+  readonly packed?: Uint8Array;
+  readonly raw?: Uint8Array;
+}
 
 /** One thread's part in applying a delta. Everything it hands out is proven. */
 export class DeltaApplier {
@@ -20,7 +27,7 @@ export class DeltaApplier {
   readonly #target: FrameTable;
   readonly #codecs: readonly UsableCodec[];
   readonly #byLevel = new Map<number, FrameCodec>();
-  readonly #sectors: BaseSectors;
+  readonly #dictionaries: BaseDictionary;
   readonly #decoder: FrameDecoder;
   readonly #garbage = new CodecGarbage();
   // Reused: what outlives a few frames is collected late, and holds its memory until then.
@@ -30,7 +37,7 @@ export class DeltaApplier {
   /** Delta, base and target have been found to fit (`checkDeltaFits`). */
   constructor(
     delta: FrameReader,
-    base: FrameReader,
+    dictionaries: BaseDictionary,
     refs: DeltaRefs,
     target: FrameTable,
     codecs: readonly UsableCodec[],
@@ -41,7 +48,7 @@ export class DeltaApplier {
     this.#target = target;
     this.#codecs = codecs;
     this.#decoder = decoder;
-    this.#sectors = new BaseSectors(base);
+    this.#dictionaries = dictionaries;
   }
 
   /** Applies up to 16 frames of the delta; one that fails does not keep the others from coming. */
@@ -59,34 +66,61 @@ export class DeltaApplier {
     for (const [i, k] of frames.entries()) {
       const deltaFrame = found[i];
       if (deltaFrame === undefined) continue;
-      let dictionary: Uint8Array;
+      let made: MadeFrame | undefined;
       try {
-        dictionary = await this.#sectors.dictionary(this.#refs.runs(k));
-      } catch (err) {
-        fail("base-damaged", k, err);
-        continue;
-      }
-      try {
-        const frame = this.#refs.targetFrame(k);
-        const raw = this.#decoder.unpack(deltaFrame, this.#target.rawLength(frame), dictionary);
-        // What is kept is proven by the hash of the packed frame.
-        if (!keepsPacked) this.#proveRaw(k, raw);
-        const packed = this.#packAgain(k, raw);
-        if (packed === undefined) {
-          if (!keepsPacked) continue;
-          this.#proveRaw(k, raw);
-          decoded.push({ k, raw: raw.slice() });
+        const dictionary = await this.#dictionaries.make(this.#refs.runs(k));
+        made = this.#turn(k, deltaFrame, dictionary, keepsPacked);
+      } catch (first) {
+        if (!isAppError(first, "ERR_PACK_INVALID")) throw first;
+        let dictionary: ZstdArea;
+        try {
+          // The hashes of the target prove the base as well; whether it is to blame shows only when they do not.
+          dictionary = await this.#dictionaries.makeProven(this.#refs.runs(k));
+        } catch (err) {
+          fail("base-damaged", k, err);
           continue;
         }
-        lengths[i] = packed.length;
-        if (!keepsPacked) continue;
-        this.#packed.set(packed, length);
-        length += packed.length;
-      } catch (err) {
-        fail("misfit", k, err);
+        try {
+          made = this.#turn(k, deltaFrame, dictionary, keepsPacked);
+        } catch (err) {
+          fail("misfit", k, err);
+          continue;
+        }
       }
+      if (made === undefined) continue;
+      const { packed, raw } = made;
+      if (raw !== undefined) decoded.push({ k, raw });
+      if (packed === undefined) continue;
+      lengths[i] = packed.length;
+      if (!keepsPacked) continue;
+      this.#packed.set(packed, length);
+      length += packed.length;
     }
     return { packed: this.#packed.slice(0, length), lengths, failures, decoded };
+  }
+
+  /**
+   * The frame of the target, proven; undefined: this machine cannot pack it so, and nothing is kept.
+   * @throws {AppError} ERR_PACK_INVALID when something else comes out
+   */
+  #turn(
+    k: number,
+    deltaFrame: Uint8Array,
+    dictionary: ZstdArea,
+    keepsPacked: boolean,
+  ): MadeFrame | undefined {
+    const raw = this.#decoder.unpack(
+      deltaFrame,
+      this.#target.rawLength(this.#refs.targetFrame(k)),
+      dictionary,
+    );
+    // What is kept is proven by the hash of the packed frame.
+    if (!keepsPacked) this.#proveRaw(k, raw);
+    const packed = this.#packAgain(k, raw);
+    if (packed !== undefined) return { packed };
+    if (!keepsPacked) return undefined;
+    this.#proveRaw(k, raw);
+    return { raw: raw.slice() };
   }
 
   /** The packed frames of the delta, each undefined that is damaged. */

@@ -2,6 +2,7 @@ import { type BaseFingerprints, DeltaRefs, FrameTable } from "@ckmesh/image";
 import type { WorkerSetup } from "../image-tasks.js";
 import { FrameDecoder } from "../pack/frame-decoder.js";
 import { FrameReader } from "../pack/frame-reader.js";
+import { BaseDictionary } from "./base-dictionary.js";
 import { DeltaApplier } from "./delta-applier.js";
 import { DeltaMaker } from "./delta-maker.js";
 import {
@@ -63,7 +64,7 @@ export class DeltaWork {
     const decoder = await FrameDecoder.create();
     this.#applier = new DeltaApplier(
       new FrameReader(pack, decoder),
-      new FrameReader(base, decoder),
+      await BaseDictionary.create(new FrameReader(base, decoder), decoder),
       new DeltaRefs(apply.refs, pack.head.counts.frames),
       FrameTable.decode(apply.targetFrames, apply.targetHead),
       apply.codecs,

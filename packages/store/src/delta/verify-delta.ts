@@ -67,11 +67,10 @@ async function applyAll(
   const frames = await target.frames();
   const basePack = await openPack(packOf(basePath), base);
   try {
-    const checked = sharedBytes(basePack.frames.count);
     const threads = new DeltaThreads(
       {
         delta: { signed: delta.signed, frames: pack.frames, setup: pack.setup },
-        base: { signed: base.signed, frames: basePack.frames, setup: { ...basePack.setup, checked } },
+        base: { signed: base.signed, frames: basePack.frames, setup: basePack.setup },
         refs,
         target: { signed: target.signed, frames },
         isBackground: options.background !== undefined,

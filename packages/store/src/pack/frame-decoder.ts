@@ -1,6 +1,6 @@
 import { AppError } from "@ckmesh/core";
 import { checkZstdFrame, FRAME_BYTES, MAX_PACKED_FRAME_BYTES } from "@ckmesh/image";
-import { DictionaryArea, type ZstdArea, ZstdWasm } from "./zstd-wasm.js";
+import { NO_AREA, type ZstdArea, ZstdWasm } from "./zstd-wasm.js";
 
 /**
  * Unpacks frames, also those of deltas, each of which has a dictionary of its own. zstd as WebAssembly: it keeps its
@@ -13,14 +13,12 @@ export class FrameDecoder {
   readonly #context: number;
   readonly #packed: ZstdArea;
   readonly #raw: ZstdArea;
-  readonly #dictionary: DictionaryArea;
 
   private constructor(zstd: ZstdWasm) {
     this.#zstd = zstd;
     this.#context = zstd.createDecompressor();
     this.#packed = zstd.allocate(MAX_PACKED_FRAME_BYTES);
     this.#raw = zstd.allocate(FRAME_BYTES);
-    this.#dictionary = new DictionaryArea(zstd);
   }
 
   static async create(): Promise<FrameDecoder> {
@@ -31,24 +29,36 @@ export class FrameDecoder {
    * Exactly `rawLength` bytes, valid until anything is packed or unpacked in this thread; `packed` itself when it is
    * that long, which marks a stored frame. With a wrong dictionary the bytes are wrong without notice.
    * @param rawLength at most 64 KiB
-   * @param dictionary of at most 128 KiB, see `BaseSectors`; none for frames of packs
+   * @param dictionary of at most 128 KiB, see `BaseDictionary`; none for frames of packs
    * @throws {AppError} ERR_PACK_INVALID for anything but one well-formed frame of that length
    */
-  unpack(packed: Uint8Array, rawLength: number, dictionary?: Uint8Array): Uint8Array {
+  unpack(packed: Uint8Array, rawLength: number, dictionary?: ZstdArea): Uint8Array {
     if (packed.length === rawLength) return packed;
+    return this.#zstd.bytes(this.#decode(this.#raw, packed, rawLength, dictionary));
+  }
+
+  /**
+   * Puts exactly `rawLength` bytes at the start of `to`, which has room for a frame.
+   * @throws {AppError} ERR_PACK_INVALID as `unpack`
+   */
+  unpackInto(to: ZstdArea, packed: Uint8Array, rawLength: number): void {
+    if (packed.length === rawLength) this.#zstd.bytes({ ...to, length: rawLength }).set(packed);
+    else this.#decode(to, packed, rawLength);
+  }
+
+  #decode(to: ZstdArea, packed: Uint8Array, rawLength: number, dictionary = NO_AREA): ZstdArea {
     if (rawLength > FRAME_BYTES) throw new Error(`unreachable: a frame of ${rawLength} bytes`);
     checkZstdFrame(packed, rawLength);
-    const used = this.#dictionary.fill(dictionary);
     const from = { ...this.#packed, length: packed.length };
     this.#zstd.bytes(from).set(packed);
     let raw: ZstdArea;
     try {
-      raw = this.#zstd.decompress(this.#context, { ...this.#raw, length: rawLength }, from, used);
+      raw = this.#zstd.decompress(this.#context, { ...to, length: rawLength }, from, dictionary);
     } catch (cause) {
       throw new AppError("ERR_PACK_INVALID", "a packed frame cannot be decoded", { cause });
     }
     if (raw.length !== rawLength)
       throw new AppError("ERR_PACK_INVALID", `a frame has ${raw.length} bytes instead of ${rawLength}`);
-    return this.#zstd.bytes(raw);
+    return raw;
   }
 }

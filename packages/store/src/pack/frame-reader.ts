@@ -15,6 +15,9 @@ const GAP_BYTES = 32 * 1024;
 const FRAMES_PER_TURN = 32;
 const NOTHING = new Uint8Array(0);
 
+/** A frame as it lies here, valid during the call. @param isRaw it lies here decoded */
+type FrameVisit = (frame: number, bytes: Uint8Array, isRaw: boolean) => void;
+
 /** Reads, checks and decodes frames of a pack in a worker thread. */
 export class FrameReader {
   readonly table: FrameTable;
@@ -46,11 +49,41 @@ export class FrameReader {
     decode: boolean,
     visit: (frame: number, raw: Uint8Array, packed: Uint8Array) => void,
   ): Promise<void> {
+    await this.#each(frames, decode, (frame, bytes, isRaw) => {
+      if (isRaw) {
+        visit(frame, bytes, NOTHING);
+        return;
+      }
+      this.#prove(frame, bytes);
+      visit(frame, decode ? this.#open(frame, bytes) : NOTHING, bytes);
+    });
+  }
+
+  /**
+   * The frames as they lie here, proven.
+   * @throws {AppError} ERR_PACK_INVALID when a frame is not the one of the index
+   */
+  async readProven(frames: ArrayLike<number>, visit: FrameVisit): Promise<void> {
+    await this.#each(frames, true, (frame, bytes, isRaw) => {
+      if (!isRaw) this.#prove(frame, bytes);
+      visit(frame, bytes, isRaw);
+    });
+  }
+
+  /**
+   * The frames as they lie here, without looking at the hashes of packed ones: for who proves what is made of them.
+   * @throws {AppError} ERR_PACK_INVALID when a frame cannot be read
+   */
+  async readUnproven(frames: ArrayLike<number>, visit: FrameVisit): Promise<void> {
+    await this.#each(frames, true, visit);
+  }
+
+  async #each(frames: ArrayLike<number>, takesDecoded: boolean, visit: FrameVisit): Promise<void> {
     const { table } = this;
     for (let i = 0; i < frames.length; ) {
       const first = frames[i] ?? 0;
-      if (decode && this.#isDecoded(first)) {
-        visit(first, this.#readDecoded(first), NOTHING);
+      if (takesDecoded && this.#isDecoded(first)) {
+        visit(first, this.#readDecoded(first), true);
         i += 1;
         await this.#endTurn(1);
         continue;
@@ -60,7 +93,7 @@ export class FrameReader {
       let end = start;
       while (next < frames.length && next - i < FRAMES_PER_TURN) {
         const frame = frames[next] ?? 0;
-        if (decode && this.#isDecoded(frame)) break;
+        if (takesDecoded && this.#isDecoded(frame)) break;
         if (table.offset(frame) - end > GAP_BYTES || table.offset(frame + 1) - start > READ_BYTES) break;
         end = table.offset(frame + 1);
         next += 1;
@@ -81,7 +114,7 @@ export class FrameReader {
       for (; i < next; i += 1) {
         const frame = frames[i] ?? 0;
         const packed = this.#buffer.subarray(table.offset(frame) - start, table.offset(frame + 1) - start);
-        visit(frame, this.#open(frame, packed, decode), packed);
+        visit(frame, packed, false);
       }
       await this.#endTurn(count);
     }
@@ -123,7 +156,7 @@ export class FrameReader {
     });
   }
 
-  #open(frame: number, packed: Uint8Array, decode: boolean): Uint8Array {
+  #prove(frame: number, packed: Uint8Array): void {
     if (!equalBytes(sha256(packed), this.table.hash(frame))) {
       throw new AppError(
         "ERR_PACK_INVALID",
@@ -131,7 +164,9 @@ export class FrameReader {
         { details: { frame } },
       );
     }
-    if (!decode) return packed.subarray(0, 0);
+  }
+
+  #open(frame: number, packed: Uint8Array): Uint8Array {
     const raw = this.#decoder.unpack(packed, this.table.rawLength(frame));
     if (this.#checked?.[frame] === 0) {
       if (!equalBytes(sha256(raw).subarray(0, RAW_HASH_BYTES), this.table.rawHash(frame))) {

@@ -12,7 +12,8 @@ export interface ZstdArea {
   readonly length: number;
 }
 
-const NO_AREA: ZstdArea = { address: 0, length: 0 };
+/** No dictionary. */
+export const NO_AREA: ZstdArea = { address: 0, length: 0 };
 
 /** What the functions of the package are made of, as emscripten names it. */
 interface ZstdModule {
@@ -65,6 +66,11 @@ export class ZstdWasm {
     return this.#module.HEAPU8.subarray(address, address + length);
   }
 
+  /** Copies `length` bytes from one address to another. */
+  copy(to: number, from: number, length: number): void {
+    this.#module.HEAPU8.copyWithin(to, from, from + length);
+  }
+
   /** A context for `compress`; lives as long as the thread. */
   createCompressor(): number {
     return this.#module._ZSTD_createCCtx();
@@ -107,9 +113,8 @@ export class DictionaryArea {
     this.#area = zstd.allocate(DICTIONARY_PREFIX_BYTES + MAX_DICTIONARY_SECTORS * SECTOR_BYTES);
   }
 
-  /** @param dictionary raw content that begins with 8 zero bytes; undefined: none */
-  fill(dictionary: Uint8Array | undefined): ZstdArea {
-    if (dictionary === undefined) return NO_AREA;
+  /** @param dictionary raw content that begins with 8 zero bytes */
+  fill(dictionary: Uint8Array): ZstdArea {
     for (let i = 0; i < DICTIONARY_PREFIX_BYTES; i += 1) {
       if (dictionary[i] !== 0) throw new Error("unreachable: a dictionary without its zero bytes");
     }

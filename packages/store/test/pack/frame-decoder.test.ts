@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { createCodec } from "../../src/pack/codec.js";
 import { FrameDecoder } from "../../src/pack/frame-decoder.js";
-import { ZstdWasm } from "../../src/pack/zstd-wasm.js";
+import { DictionaryArea, ZstdWasm } from "../../src/pack/zstd-wasm.js";
 
 const FRAME = 65_536;
 const PREFIX = 8;
@@ -21,13 +21,14 @@ function dictionaryOf(seed: number, start: readonly number[] = []): Buffer {
 describe("FrameDecoder", () => {
   it("unpacks what the native codec packed, with one dictionary after the other and without", async () => {
     const decoder = await FrameDecoder.create();
+    const area = new DictionaryArea(await ZstdWasm.load());
     const plain = Buffer.alloc(FRAME, "some text that repeats, and more. ");
     const packed = codec.pack(plain);
     for (const dictionary of [dictionaryOf(1), dictionaryOf(2, [0x37, 0xa4, 0x30, 0xec])]) {
       const raw = dictionary.subarray(PREFIX);
       const delta = new Encoder(3, dictionary).encodeSync(raw);
       expect(delta.length).toBeLessThan(100);
-      const unpacked = decoder.unpack(delta, FRAME, dictionary);
+      const unpacked = decoder.unpack(delta, FRAME, area.fill(dictionary));
       expect(Buffer.compare(unpacked, raw)).toBe(0);
       expect(Buffer.compare(decoder.unpack(packed, FRAME), plain)).toBe(0);
     }
@@ -52,22 +53,23 @@ describe("FrameDecoder", () => {
       dictionary.subarray(PREFIX, FRAME / 2),
       Buffer.alloc(FRAME / 2 + PREFIX, "text "),
     ]);
-    const withIt = { good: new Encoder(3, dictionary).encodeSync(raw), used: dictionary };
-    for (const { good, used } of [withIt, { good: codec.pack(raw), used: undefined }]) {
+    const used = new DictionaryArea(await ZstdWasm.load()).fill(dictionary);
+    const withIt = { good: new Encoder(3, dictionary).encodeSync(raw), used };
+    for (const { good, used: area } of [withIt, { good: codec.pack(raw), used: undefined }]) {
       fc.assert(
         fc.property(fc.nat(good.length - 1), fc.integer({ min: 1, max: 255 }), (at, flip) => {
           const bad = Buffer.from(good);
           bad[at] = (bad[at] ?? 0) ^ flip;
           let length: unknown;
           try {
-            length = decoder.unpack(bad, raw.length, used).length;
+            length = decoder.unpack(bad, raw.length, area).length;
           } catch (err) {
             length = isAppError(err, "ERR_PACK_INVALID") ? raw.length : err;
           }
           expect(length).toBe(raw.length);
         }),
       );
-      expect(Buffer.compare(decoder.unpack(good, raw.length, used), raw)).toBe(0);
+      expect(Buffer.compare(decoder.unpack(good, raw.length, area), raw)).toBe(0);
     }
   });
 
