@@ -12,14 +12,12 @@ export class FrameDecoder {
   readonly #zstd: ZstdWasm;
   readonly #context: number;
   readonly #packed: ZstdArea;
-  readonly #raw: ZstdArea;
   readonly #dictionary: DictionaryArea;
 
   private constructor(zstd: ZstdWasm) {
     this.#zstd = zstd;
     this.#context = zstd.createDecompressor();
     this.#packed = zstd.allocate(MAX_PACKED_FRAME_BYTES);
-    this.#raw = zstd.allocate(FRAME_BYTES);
     this.#dictionary = new DictionaryArea(zstd);
   }
 
@@ -43,7 +41,7 @@ export class FrameDecoder {
     this.#zstd.bytes(from).set(packed);
     let raw: ZstdArea;
     try {
-      raw = this.#zstd.decompress(this.#context, { ...this.#raw, length: rawLength }, from, used);
+      raw = this.#zstd.decompress(this.#context, { ...this.#dictionary.raw, length: rawLength }, from, used);
     } catch (cause) {
       throw new AppError("ERR_PACK_INVALID", "a packed frame cannot be decoded", { cause });
     }

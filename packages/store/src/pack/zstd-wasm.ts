@@ -2,7 +2,7 @@
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import type * as Package from "@bokuweb/zstd-wasm";
-import { MAX_DICTIONARY_SECTORS, SECTOR_BYTES } from "@ckmesh/image";
+import { FRAME_BYTES, MAX_DICTIONARY_SECTORS, SECTOR_BYTES } from "@ckmesh/image";
 import { DICTIONARY_PREFIX_BYTES } from "./codec.js";
 
 /** A stretch of the memory of zstd. */
@@ -13,6 +13,7 @@ export interface ZstdArea {
 }
 
 const NO_AREA: ZstdArea = { address: 0, length: 0 };
+const MAX_DICTIONARY_BYTES = DICTIONARY_PREFIX_BYTES + MAX_DICTIONARY_SECTORS * SECTOR_BYTES;
 
 /** What the functions of the package are made of, as emscripten names it. */
 interface ZstdModule {
@@ -97,14 +98,19 @@ export class ZstdWasm {
   }
 }
 
-/** Where the dictionary of one frame after the other is put. */
+/**
+ * Where the dictionary of one frame after the other is put: right before the raw bytes of the frame. zstd notices that
+ * they follow each other, and takes both for one stretch, which is faster than a stretch and a dictionary apart.
+ */
 export class DictionaryArea {
   readonly #zstd: ZstdWasm;
-  readonly #area: ZstdArea;
+  /** The raw bytes of a frame. */
+  readonly raw: ZstdArea;
 
   constructor(zstd: ZstdWasm) {
     this.#zstd = zstd;
-    this.#area = zstd.allocate(DICTIONARY_PREFIX_BYTES + MAX_DICTIONARY_SECTORS * SECTOR_BYTES);
+    const { address } = zstd.allocate(MAX_DICTIONARY_BYTES + FRAME_BYTES);
+    this.raw = { address: address + MAX_DICTIONARY_BYTES, length: FRAME_BYTES };
   }
 
   /** @param dictionary raw content that begins with 8 zero bytes; undefined: none */
@@ -113,8 +119,9 @@ export class DictionaryArea {
     for (let i = 0; i < DICTIONARY_PREFIX_BYTES; i += 1) {
       if (dictionary[i] !== 0) throw new Error("unreachable: a dictionary without its zero bytes");
     }
-    if (dictionary.length > this.#area.length) throw new Error("unreachable: a long dictionary");
-    const area = { ...this.#area, length: dictionary.length };
+    const { length } = dictionary;
+    if (length > MAX_DICTIONARY_BYTES) throw new Error("unreachable: a long dictionary");
+    const area = { address: this.raw.address - length, length };
     this.#zstd.bytes(area).set(dictionary);
     return area;
   }
