@@ -17,10 +17,10 @@ import { scanSectors } from "./pack/scan-sectors.js";
 // One thread of an ImageWorkers pool: one request at a time, one reply to each.
 const setup: WorkerSetup = workerData;
 if (setup.isBackground === true) lowerThreadPriority();
-const codec = createCodec(setup.level);
 const deltas = new DeltaWork(setup);
 /** By level. */
 const repackers = new Map<number, FrameCodec>();
+let codec: FrameCodec | undefined;
 let reader: FrameReader | undefined;
 let pages: Uint8Array | undefined;
 let hostFrames: HostFrameMaker | undefined;
@@ -37,6 +37,7 @@ async function perform(request: WorkerRequest): Promise<unknown> {
       scanSectors(setup, request.task);
       return null;
     case "pack":
+      codec ??= createCodec(setup.level);
       return packFrames(codec, request.task);
     case "check":
       await checkFrames(await frameReader(), request.task);

@@ -24,33 +24,51 @@ export class FingerprintList {
   readonly hashes = new Uint32Array(MAX_FINGERPRINTS);
   /** Offset of the first byte of each. Rises. */
   readonly starts = new Uint32Array(MAX_FINGERPRINTS);
+  #before = -1;
 
   /**
-   * Takes the fingerprints of about one in 2^`sampleBits` positions, the first 2048 of them.
+   * Takes the fingerprints of about one in 2^`sampleBits` positions, the first 2048 of them. Four bytes are looked at
+   * before one question is asked: a quarter of the time of a question for each.
+   * @param bytes a multiple of 4, as frames are
    * @param sampleBits 1 to 31
    */
   scan(bytes: Uint8Array, sampleBits: number): void {
-    const { hashes, starts } = this;
-    const shift = 32 - sampleBits;
-    const end = bytes.length;
-    let count = 0;
-    let before = -1;
+    const words = wordsOf(bytes);
+    const mask = -1 << (32 - sampleBits);
+    this.length = 0;
+    this.#before = -1;
     let gear = 0;
-    for (let at = 0; at < end; at += 1) {
-      gear = ((gear << 1) + (GEAR[bytes[at] ?? 0] ?? 0)) | 0;
-      if (gear >>> shift !== 0 || at < FINGERPRINT_BYTES - 1) continue;
-      const start = at - (FINGERPRINT_BYTES - 1);
-      const hash = hashAt(bytes, start);
-      // A run of one byte would vote at each position.
-      if (hash === before) continue;
-      before = hash;
-      if (count === MAX_FINGERPRINTS) break;
-      hashes[count] = hash;
-      starts[count] = start;
-      count += 1;
+    for (let i = 0; i < words.length; i += 1) {
+      const word = words[i] ?? 0;
+      const a = ((gear << 1) + (GEAR[word & 0xff] ?? 0)) | 0;
+      const b = ((a << 1) + (GEAR[(word >>> 8) & 0xff] ?? 0)) | 0;
+      const c = ((b << 1) + (GEAR[(word >>> 16) & 0xff] ?? 0)) | 0;
+      gear = ((c << 1) + (GEAR[word >>> 24] ?? 0)) | 0;
+      if ((a & mask) !== 0 && (b & mask) !== 0 && (c & mask) !== 0 && (gear & mask) !== 0) continue;
+      const start = i * 4 - (FINGERPRINT_BYTES - 1);
+      if ((a & mask) === 0) this.#add(bytes, start);
+      if ((b & mask) === 0) this.#add(bytes, start + 1);
+      if ((c & mask) === 0) this.#add(bytes, start + 2);
+      if ((gear & mask) === 0) this.#add(bytes, start + 3);
     }
-    this.length = count;
   }
+
+  #add(bytes: Uint8Array, start: number): void {
+    if (start < 0 || this.length === MAX_FINGERPRINTS) return;
+    const hash = hashAt(bytes, start);
+    // A run of one byte would vote at each position.
+    if (hash === this.#before) return;
+    this.#before = hash;
+    this.hashes[this.length] = hash;
+    this.starts[this.length] = start;
+    this.length += 1;
+  }
+}
+
+/** The same memory, where that is possible: words begin at multiples of 4. */
+function wordsOf(bytes: Uint8Array): Int32Array {
+  const { buffer, byteOffset, length } = bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes);
+  return new Int32Array(buffer, byteOffset, length / 4);
 }
 
 /** MurmurHash3 of the 32 bytes from `start` on. */

@@ -1,9 +1,9 @@
 import { AppError, isAppError, type Run } from "@ckmesh/core";
-import { FRAME_BYTES, MAX_DICTIONARY_SECTORS, SECTOR_BYTES } from "@ckmesh/image";
+import { FRAME_BYTES, SECTOR_BYTES } from "@ckmesh/image";
 import { DICTIONARY_PREFIX_BYTES } from "../pack/codec.js";
 import type { FrameDecoder } from "../pack/frame-decoder.js";
 import type { FrameReader } from "../pack/frame-reader.js";
-import { type ZstdArea, ZstdWasm } from "../pack/zstd-wasm.js";
+import { MAX_DICTIONARY_BYTES, type ZstdArea, ZstdWasm } from "../pack/zstd-wasm.js";
 
 /** Decoded frames that are kept, 16 MiB: neighbours of a new frame mostly refer to neighbours. */
 const CACHED_FRAMES = 256;
@@ -17,7 +17,6 @@ export class BaseDictionary {
   readonly #decoder: FrameDecoder;
   readonly #zstd: ZstdWasm;
   readonly #cache: ZstdArea;
-  readonly #dictionary: ZstdArea;
   /** Slot by frame; the one used longest ago first. What is in them is proven by what comes of it, or not at all. */
   readonly #slots = new Map<number, number>();
 
@@ -26,8 +25,6 @@ export class BaseDictionary {
     this.#decoder = decoder;
     this.#zstd = zstd;
     this.#cache = zstd.allocate(CACHED_FRAMES * FRAME_BYTES);
-    this.#dictionary = zstd.allocate(DICTIONARY_PREFIX_BYTES + MAX_DICTIONARY_SECTORS * SECTOR_BYTES);
-    zstd.bytes(this.#dictionary).fill(0, 0, DICTIONARY_PREFIX_BYTES);
   }
 
   static async create(reader: FrameReader, decoder: FrameDecoder): Promise<BaseDictionary> {
@@ -76,7 +73,12 @@ export class BaseDictionary {
 
   #join(runs: readonly Run[]): ZstdArea {
     const { table } = this.#reader;
-    let length = DICTIONARY_PREFIX_BYTES;
+    const sectors = runs.reduce((sum, { count }) => sum + count, 0);
+    const length = DICTIONARY_PREFIX_BYTES + sectors * SECTOR_BYTES;
+    if (length > MAX_DICTIONARY_BYTES) throw new Error("unreachable: a long dictionary");
+    const area = { address: this.#decoder.dictionaryEnd - length, length };
+    this.#zstd.bytes({ ...area, length: DICTIONARY_PREFIX_BYTES }).fill(0);
+    let to = area.address + DICTIONARY_PREFIX_BYTES;
     for (const { first, count } of runs) {
       const end = first + count;
       for (let sector = first; sector < end; ) {
@@ -84,12 +86,12 @@ export class BaseDictionary {
         const stop = Math.min(end, table.firstSector(frame + 1));
         const from = this.#place(frame) + (sector - table.firstSector(frame)) * SECTOR_BYTES;
         const bytes = (stop - sector) * SECTOR_BYTES;
-        this.#zstd.copy(this.#dictionary.address + length, from, bytes);
-        length += bytes;
+        this.#zstd.copy(to, from, bytes);
+        to += bytes;
         sector = stop;
       }
     }
-    return { ...this.#dictionary, length };
+    return area;
   }
 
   #load(frame: number, bytes: Uint8Array, isRaw: boolean): void {

@@ -10,7 +10,6 @@ export class DictionaryEncoder {
   readonly #level: number;
   readonly #zstd: ZstdWasm;
   readonly #context: number;
-  readonly #raw: ZstdArea;
   readonly #packed: ZstdArea;
   readonly #dictionary: DictionaryArea;
 
@@ -18,7 +17,6 @@ export class DictionaryEncoder {
     this.#level = level;
     this.#zstd = zstd;
     this.#context = zstd.createCompressor();
-    this.#raw = zstd.allocate(FRAME_BYTES);
     this.#packed = zstd.allocate(zstd.compressBound(FRAME_BYTES));
     this.#dictionary = new DictionaryArea(zstd);
   }
@@ -36,7 +34,7 @@ export class DictionaryEncoder {
   pack(raw: Uint8Array, dictionary: Uint8Array): Uint8Array {
     if (raw.length > FRAME_BYTES) throw new Error(`unreachable: a frame of ${raw.length} bytes`);
     const used = this.#dictionary.fill(dictionary);
-    const from = { ...this.#raw, length: raw.length };
+    const from = { ...this.#dictionary.raw, length: raw.length };
     this.#zstd.bytes(from).set(raw);
     const packed = this.#zstd.compress(this.#context, this.#packed, from, used, this.#level);
     return this.#zstd.bytes(packed);

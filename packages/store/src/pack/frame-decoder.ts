@@ -1,6 +1,6 @@
 import { AppError } from "@ckmesh/core";
 import { checkZstdFrame, FRAME_BYTES, MAX_PACKED_FRAME_BYTES } from "@ckmesh/image";
-import { NO_AREA, type ZstdArea, ZstdWasm } from "./zstd-wasm.js";
+import { MAX_DICTIONARY_BYTES, NO_AREA, type ZstdArea, ZstdWasm } from "./zstd-wasm.js";
 
 /**
  * Unpacks frames, also those of deltas, each of which has a dictionary of its own. zstd as WebAssembly: it keeps its
@@ -18,11 +18,20 @@ export class FrameDecoder {
     this.#zstd = zstd;
     this.#context = zstd.createDecompressor();
     this.#packed = zstd.allocate(MAX_PACKED_FRAME_BYTES);
-    this.#raw = zstd.allocate(FRAME_BYTES);
+    const { address } = zstd.allocate(MAX_DICTIONARY_BYTES + FRAME_BYTES);
+    this.#raw = { address: address + MAX_DICTIONARY_BYTES, length: FRAME_BYTES };
   }
 
   static async create(): Promise<FrameDecoder> {
     return new FrameDecoder(await ZstdWasm.load());
+  }
+
+  /**
+   * Address behind room for a dictionary. One that ends here is taken together with the raw bytes of the frame, which
+   * follow, for one stretch: faster than a stretch and a dictionary apart.
+   */
+  get dictionaryEnd(): number {
+    return this.#raw.address;
   }
 
   /**

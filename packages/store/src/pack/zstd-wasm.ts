@@ -1,8 +1,8 @@
 /* oxlint-disable eslint/no-underscore-dangle -- emscripten names functions so */
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { init } from "@bokuweb/zstd-wasm";
-import { MAX_DICTIONARY_SECTORS, SECTOR_BYTES } from "@ckmesh/image";
+import type * as Package from "@bokuweb/zstd-wasm";
+import { FRAME_BYTES, MAX_DICTIONARY_SECTORS, SECTOR_BYTES } from "@ckmesh/image";
 import { DICTIONARY_PREFIX_BYTES } from "./codec.js";
 
 /** A stretch of the memory of zstd. */
@@ -14,6 +14,7 @@ export interface ZstdArea {
 
 /** No dictionary. */
 export const NO_AREA: ZstdArea = { address: 0, length: 0 };
+export const MAX_DICTIONARY_BYTES = DICTIONARY_PREFIX_BYTES + MAX_DICTIONARY_SECTORS * SECTOR_BYTES;
 
 /** What the functions of the package are made of, as emscripten names it. */
 interface ZstdModule {
@@ -103,14 +104,19 @@ export class ZstdWasm {
   }
 }
 
-/** Where the dictionary of one frame after the other is put. */
+/**
+ * Where the dictionary of one frame after the other is put: right before the raw bytes of the frame. zstd notices that
+ * they follow each other, and takes both for one stretch, which is faster than a stretch and a dictionary apart.
+ */
 export class DictionaryArea {
   readonly #zstd: ZstdWasm;
-  readonly #area: ZstdArea;
+  /** The raw bytes of a frame. */
+  readonly raw: ZstdArea;
 
   constructor(zstd: ZstdWasm) {
     this.#zstd = zstd;
-    this.#area = zstd.allocate(DICTIONARY_PREFIX_BYTES + MAX_DICTIONARY_SECTORS * SECTOR_BYTES);
+    const { address } = zstd.allocate(MAX_DICTIONARY_BYTES + FRAME_BYTES);
+    this.raw = { address: address + MAX_DICTIONARY_BYTES, length: FRAME_BYTES };
   }
 
   /** @param dictionary raw content that begins with 8 zero bytes */
@@ -118,8 +124,9 @@ export class DictionaryArea {
     for (let i = 0; i < DICTIONARY_PREFIX_BYTES; i += 1) {
       if (dictionary[i] !== 0) throw new Error("unreachable: a dictionary without its zero bytes");
     }
-    if (dictionary.length > this.#area.length) throw new Error("unreachable: a long dictionary");
-    const area = { ...this.#area, length: dictionary.length };
+    const { length } = dictionary;
+    if (length > MAX_DICTIONARY_BYTES) throw new Error("unreachable: a long dictionary");
+    const area = { address: this.raw.address - length, length };
     this.#zstd.bytes(area).set(dictionary);
     return area;
   }
@@ -130,9 +137,11 @@ function call(context: number, to: ZstdArea, from: ZstdArea, dictionary: ZstdAre
 }
 
 async function load(): Promise<ZstdModule> {
+  const require = createRequire(import.meta.url);
+  // Not imported: for a CommonJS package that takes 10 ms longer, in each thread.
+  const { init }: typeof Package = require("@bokuweb/zstd-wasm");
   await init();
   // Beside the package's entry, which does not export it. Its version is pinned, and what is used of it checked.
-  const require = createRequire(import.meta.url);
   const exported: unknown = require(join(dirname(require.resolve("@bokuweb/zstd-wasm")), "module.js"));
   const module =
     typeof exported === "object" && exported !== null && "Module" in exported ? exported.Module : {};
