@@ -46,10 +46,10 @@ export function planFingerprints(baseSectors: number, sectors: number): Fingerpr
   return { sampleBits, slotBits, checkBits: Math.min(32 - slotBits, 32 - bucketBits) };
 }
 
-/** The bucket of a fingerprint that begins at this byte of the unique sectors of the base. */
-export function bucketAt(byte: number): number {
+/** The bucket of a fingerprint that begins `start` bytes behind the start of a unique sector of the base. */
+export function bucketAt(sector: number, start: number): number {
   // The middle of the bytes under it, which may lie across two buckets.
-  return Math.floor((byte + FINGERPRINT_BYTES / 2) / BUCKET_BYTES);
+  return Math.floor((sector + Math.floor((start + FINGERPRINT_BYTES / 2) / SECTOR_BYTES)) / BUCKET_SECTORS);
 }
 
 /**
@@ -89,7 +89,8 @@ export class FingerprintTable {
   find(hashes: Uint32Array, buckets: Uint32Array): number {
     const { slotBits, checkBits } = this.plan;
     let count = 0;
-    for (const hash of hashes) {
+    for (let i = 0; i < hashes.length; i += 1) {
+      const hash = hashes[i] ?? 0;
       const entry = this.#slots[hash >>> (32 - slotBits)] ?? 0;
       if (entry === 0 || checkOf(entry, checkBits) !== checkOf(hash, checkBits)) continue;
       buckets[count] = (entry >>> checkBits) - 1;

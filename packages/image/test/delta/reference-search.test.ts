@@ -45,7 +45,7 @@ function fill(base: Uint8Array, order: readonly number[]): FingerprintTable {
   for (const frame of order) {
     list.scan(base.subarray(frame << 16, (frame + 1) << 16), plan.sampleBits);
     const hashes = list.hashes.subarray(0, list.length);
-    const buckets = list.starts.subarray(0, list.length).map((start) => bucketAt((frame << 16) + start));
+    const buckets = list.starts.subarray(0, list.length).map((start) => bucketAt(frame * 16, start));
     table.add({ hashes, buckets });
   }
   return table;

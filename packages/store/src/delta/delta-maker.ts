@@ -9,7 +9,6 @@ import {
   FRAME_RECORD_BYTES,
   MAX_FINGERPRINTS,
   ReferenceSearch,
-  SECTOR_BYTES,
   writeFrameRecord,
 } from "@ckmesh/image";
 import type { FrameReader } from "../pack/frame-reader.js";
@@ -66,14 +65,14 @@ export class DeltaMaker {
   async fingerprint({ frames }: FingerprintTask): Promise<BaseFingerprints> {
     let count = 0;
     await this.#base.read(frames, true, (frame, raw) => {
-      const { hashes, starts } = this.#list;
       this.#list.scan(raw, this.#plan.sampleBits);
-      const firstByte = this.#base.table.firstSector(frame) * SECTOR_BYTES;
-      for (let i = 0; i < this.#list.length; i += 1) {
-        this.#hashes[count] = hashes[i] ?? 0;
-        this.#buckets[count] = bucketAt(firstByte + (starts[i] ?? 0));
-        count += 1;
+      const { hashes, starts, length } = this.#list;
+      const firstSector = this.#base.table.firstSector(frame);
+      this.#hashes.set(hashes.subarray(0, length), count);
+      for (let i = 0; i < length; i += 1) {
+        this.#buckets[count + i] = bucketAt(firstSector, starts[i] ?? 0);
       }
+      count += length;
       this.#sectors.hold(frame, raw);
     });
     return { hashes: this.#hashes.slice(0, count), buckets: this.#buckets.slice(0, count) };
