@@ -11,6 +11,8 @@ import { nameImpossibleSectors, swapFrames } from "./forged-index.js";
 
 const DELTA = "Win11_2.from_1.ckm";
 const HEAD_BYTES = 4096;
+/** What the notes beside a pack say of a row that was made of a delta. */
+const FROM_DELTA = 2;
 
 let fixture: Fixture;
 beforeEach(async () => {
@@ -99,7 +101,7 @@ it("a delta whose frames yield something else is dropped", async () => {
 });
 
 it.each<[string, () => Promise<void>]>([
-  ["that is taken away in mid-transfer", () => rm(www(DELTA))],
+  ["whose pack is taken away", () => rm(www(DELTA))],
   ["that is cut short at the origin", () => truncate(www(DELTA), 200)],
   [
     "that is damaged at the origin",
@@ -112,6 +114,24 @@ it.each<[string, () => Promise<void>]>([
   await update();
   await damage();
   expect((await result()).bytes.delta).toBe(0);
+});
+
+it("a delta that is taken away in mid-transfer is dropped, and what has come of it is of use", async () => {
+  await update();
+  const broken = new AbortController();
+  const until = new Promise<void>((_, reject) => {
+    broken.signal.addEventListener("abort", () => reject(new Error("the connection ends")));
+  });
+  fixture.origin.pause = { name: DELTA, until };
+  const updated = result();
+  const notes = join(fixture.store("a"), "images", "Win11", "Win11_2.ckm.sources");
+  await vi.waitFor(async () => expect(await readFile(notes)).toContain(FROM_DELTA), { timeout: 50_000 });
+  await rm(www(DELTA));
+  broken.abort();
+  const { bytes } = await updated;
+  expect(bytes.delta).toBeGreaterThan(60_000);
+  expect(bytes.origin).toBeGreaterThan(60_000);
+  expect(sent("Win11_2.ckm")).toBeLessThan(16 * 65_536);
 });
 
 it("damaged frames of the older version are noticed and come again; what they were to yield comes as it is", async () => {

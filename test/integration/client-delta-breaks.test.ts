@@ -122,6 +122,7 @@ it("a disk that is full in the middle of a delta loses nothing of it; the update
     expect(await full).toMatchObject({ code: "ERR_STORE_FULL" });
     await rm(join(store, "ballast"));
     await expectNothingTwice(0.5); // the half that found no room
+    expect(sent("Win11_2.ckm")).toBe(0);
   } finally {
     execFileSync("umount", ["--lazy", store]); // of a test that failed the client still runs
   }

@@ -54,6 +54,19 @@ it("a machine with another codec applies the delta for its disk, and no plain fr
   expect(sent("Win11_2.ckm")).toBe(0);
 });
 
+it("what is here decoded only is enough for a way over two deltas", async () => {
+  await update(DISK);
+  await fixture.once("a", DISK);
+  // Frames 0 to 3 are packed by this machine's codec, the others are those of version 2.
+  await fixture.publish(3, 4, { edited: 16, like: 2, changed: 4, deltas: [2] });
+  await fixture.publish(4, 4, { edited: 16, like: 2, changed: 8, deltas: [3] });
+  const version = versionOf(await fixture.once("a", DISK), 4);
+  expect(version.state).toBe("active");
+  expect(await isDiskRight(4)).toBe(true);
+  expect(sent("Win11_3.ckm")).toBe(0);
+  expect(sent("Win11_4.ckm")).toBe(0);
+});
+
 it("packed frames that such a machine cannot make come from a peer that has them, and complete its pack", async () => {
   const config = { ...DISK, allowOpenSwarm: true };
   await update(config);
