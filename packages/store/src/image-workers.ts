@@ -35,6 +35,15 @@ export class ImageWorkers {
     this.threads = Math.max(1, threads);
   }
 
+  /** Starts threads for that many tasks that will come at once: the caller has something else to do meanwhile. */
+  start(tasks: number): void {
+    while (this.#all.length < tasks) {
+      const worker = this.#spawn();
+      if (worker === undefined) return;
+      this.#idle.push(worker);
+    }
+  }
+
   /** @throws {AppError} what the task throws; ERR_INTERNAL when its thread dies */
   async run<K extends ImageTaskName>(name: K, task: ImageTasks[K]["task"]): Promise<ImageTasks[K]["result"]> {
     return await new Promise((resolve, reject) => {

@@ -44,10 +44,10 @@ export function codecFingerprint(level: number): Uint8Array {
   const outputs: Uint8Array[] = [];
   for (let frame = 0; frame < VECTOR_FRAMES; frame += 1) {
     const raw = Buffer.alloc(FRAME_BYTES);
+    const repeated = Array.from({ length: frame + 2 }, (_, block) => vectorBlock(frame, block));
     for (let block = 0; block < FRAME_BYTES / 32; block += 1) {
       const repeats = (block >>> 5) % 2 === 1;
-      const seed = `${VECTOR_SEED}${frame} ${repeats ? block % (frame + 2) : block}`;
-      raw.set(sha256(Buffer.from(seed, "latin1")), block * 32);
+      raw.set((repeats ? repeated[block % (frame + 2)] : undefined) ?? vectorBlock(frame, block), block * 32);
     }
     const packed = encoder.encodeSync(raw);
     const length = Buffer.alloc(4);
@@ -64,6 +64,10 @@ export function codecFingerprint(level: number): Uint8Array {
 function createEncoder(level: number): NodeZstd.Encoder {
   const { Encoder }: typeof NodeZstd = createRequire(import.meta.url)("@toondepauw/node-zstd");
   return new Encoder(level);
+}
+
+function vectorBlock(frame: number, block: number): Uint8Array {
+  return sha256(Buffer.from(`${VECTOR_SEED}${frame} ${block}`, "latin1"));
 }
 
 /** The same bytes as the Buffer that the binding wants. */

@@ -1,7 +1,7 @@
 import { rm } from "node:fs/promises";
 import { AppError, describeError, type Logger } from "@ckmesh/core";
 import type { FrameTable } from "@ckmesh/image";
-import { Level } from "level";
+import type { Level } from "level";
 
 /** Where a frame may lie in a local pack. A hint: what is read there is hashed before it is used. */
 export interface FrameHint {
@@ -147,8 +147,13 @@ function decodeHint(value: Uint8Array): { number: number; offset: number; length
   };
 }
 
+/** Loaded only where there is a store: who packs or unpacks starts sooner without it. */
+async function level(): Promise<typeof Level> {
+  return (await import("level")).Level;
+}
+
 async function openDb(folder: string): Promise<Db> {
-  const db: Db = new Level(folder, { keyEncoding: "view", valueEncoding: "view" });
+  const db: Db = new (await level())(folder, { keyEncoding: "view", valueEncoding: "view" });
   try {
     await db.open();
     return db;
@@ -166,7 +171,7 @@ async function openDb(folder: string): Promise<Db> {
 
 /** Throws the database away under its own lock; falls back to removing the folder. */
 async function destroyDb(folder: string): Promise<void> {
-  const statics: object = Level;
+  const statics: object = await level();
   if ("destroy" in statics && typeof statics.destroy === "function") {
     try {
       await statics.destroy(folder);

@@ -2,7 +2,7 @@ import { type KeyObject, randomBytes } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { AppError, toHex } from "@ckmesh/core";
+import { AppError, MIB, toHex } from "@ckmesh/core";
 import {
   type BuiltIndex,
   buildIndex,
@@ -34,6 +34,8 @@ import { type PackedSectors, packSectors } from "./pack-sectors.js";
 
 /** Disks above keep so much of 300 MB for the table of their sectors that two threads must do. */
 const LARGE_DISK_BYTES = 20e9;
+/** A thread more is worth its start from this much of a disk on. */
+const BYTES_PER_THREAD = 16 * MIB;
 const EXISTS_ADVICE = "a version never changes: choose another --version, or remove the old pair";
 
 export interface PackOptions extends WorkOptions {
@@ -161,6 +163,11 @@ async function packPair(
   };
 }
 
+interface PackedDisk extends PackedSectors {
+  /** Of the codec; found out while the threads start. */
+  readonly fingerprint: Uint8Array;
+}
+
 /** Runs the threads over the disk file; everything but the index. */
 async function packDisk(
   settings: Settings,
@@ -168,7 +175,7 @@ async function packDisk(
   previous: PreviousVersion | undefined,
   pack: TemporaryFile,
   index: TemporaryFile,
-): Promise<PackedSectors> {
+): Promise<PackedDisk> {
   const file = await openDisk(settings.diskPath);
   try {
     const before = await file.stat({ bigint: true });
@@ -179,6 +186,8 @@ async function packDisk(
       settings.threads ?? (disk.size > LARGE_DISK_BYTES ? Math.min(2, availableParallelism()) : undefined),
     );
     try {
+      workers.start(Math.ceil(disk.size / BYTES_PER_THREAD));
+      const fingerprint = codecFingerprint(settings.level);
       const writer = new FrameWriter(workers, pack, index);
       const packed = await packSectors(workers, writer, shape, previous, {
         ...settings,
@@ -186,7 +195,7 @@ async function packDisk(
       });
       const after = await file.stat({ bigint: true });
       if (before.mtimeNs !== after.mtimeNs || before.size !== after.size) throw changed(settings.diskPath);
-      return packed;
+      return { ...packed, fingerprint };
     } finally {
       await workers.close();
     }
@@ -199,10 +208,10 @@ function assemble(
   settings: Settings,
   disk: DiskFile,
   previous: PreviousVersion | undefined,
-  packed: PackedSectors,
+  packed: PackedDisk,
 ): BuiltIndex {
   const { name, version, level } = settings;
-  const own = { name: "zstd", level, fingerprint: codecFingerprint(level) } as const;
+  const own = { name: "zstd", level, fingerprint: packed.fingerprint } as const;
   const frames = packed.frames.length / FRAME_RECORD_BYTES;
   const old = previous?.index;
   const head: Omit<IndexHead, "sections" | "hashesSha256"> = {
