@@ -1,4 +1,4 @@
-export type { Background } from "./background.js";
+export { type Background, lowerProcessPriority } from "./background.js";
 export { DeltaFiles } from "./delta/delta-files.js";
 export { DeltaRebuild, type DeltaRebuildOptions, type RebuiltFrames } from "./delta/delta-rebuild.js";
 export { type DeltaOptions, type DeltaResult, makeDelta } from "./delta/make-delta.js";
@@ -15,6 +15,7 @@ export { fileErrorCode, storeError } from "./files/store-error.js";
 export { syncFolder, writeAtomic } from "./files/write-atomic.js";
 export { HostFrameSource } from "./host/host-frames.js";
 export type { HostIndexState } from "./host/host-messages.js";
+export type { HostScanResult } from "./host/host-scan.js";
 export { HostIndex } from "./host-index.js";
 export { indexKindOf } from "./pack/index-kind.js";
 export { indexOpaquePack, type OpaqueOptions } from "./pack/opaque-index.js";

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { getPriority } from "node:os";
@@ -5,6 +6,7 @@ import { join } from "node:path";
 import type { Clock } from "@ckmesh/core";
 import { VirtualClock } from "@ckmesh/testkit";
 import { describe, expect, it } from "vitest";
+import { lowerThread } from "../src/background.js";
 import { unpackImage } from "../src/disk/unpack-image.js";
 import { IoPacer } from "../src/files/io-pacer.js";
 import { HostIndex } from "../src/host-index.js";
@@ -116,6 +118,11 @@ describe("rebuilding a disk in the background", () => {
     });
     expect(during).toContain(Math.max(10, before));
     expect(threadNice(process.pid)).toBe(before);
+  });
+
+  it("goes on where a priority cannot be had, as of a thread that has ended", () => {
+    const { pid } = spawnSync(process.execPath, ["--version"]);
+    expect(lowerThread(pid, 10)).toBe(false);
   });
 });
 

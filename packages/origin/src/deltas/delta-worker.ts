@@ -1,19 +1,13 @@
 import { createPrivateKey } from "node:crypto";
-import { readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { availableParallelism, constants, setPriority } from "node:os";
+import { availableParallelism, constants } from "node:os";
 import { AppError, describeError, Fields, isAppError } from "@ckmesh/core";
 import { framesMissingFrom } from "@ckmesh/image";
-import { type DeltaOptions, makeDelta, openIndex, verifyDelta } from "@ckmesh/store";
+import { type DeltaOptions, lowerProcessPriority, makeDelta, openIndex, verifyDelta } from "@ckmesh/store";
 
 // A process for one piece of work (`delta-process.ts`). First of all, so that its threads inherit it. Not the lowest
 // priority: aliases wait for this, and where an origin is busy all day it would never end.
-const { PRIORITY_BELOW_NORMAL } = constants.priority;
-setPriority(PRIORITY_BELOW_NORMAL);
-// Linux: that was this thread; Node has threads for compiling and collecting garbage already, a quarter of all work.
-if (process.platform === "linux") {
-  for (const id of readdirSync("/proc/self/task")) setPriority(Number(id), PRIORITY_BELOW_NORMAL);
-}
+lowerProcessPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 
 /** Threads take memory, and clients want the processors. */
 const THREADS = Math.min(2, availableParallelism());
