@@ -9,43 +9,82 @@ export interface UploadRoom {
   readonly isBusy: boolean;
 }
 
+/** What was promised to one upload. Times are monotonic, in ms. */
+interface Lease {
+  /** When the upload was let begin, and what it held then. */
+  readonly since: number;
+  readonly from: number;
+  /** Most that it held after a packet. */
+  readonly received: number;
+  /** Silence until then is borne. */
+  readonly until: number;
+}
+
 /** BITS comes again ten minutes after an error, if the job does not say otherwise; a lease outlives that. */
 export const LEASE_MS = 15 * 60_000;
+/** What was promised has to come within this, in proportion: 100 GB at 1.2 MB/s on average. */
+export const LEASE_WHOLE_MS = 24 * 3_600_000;
+/** Until the average counts; and who was silent for so long after a lease had lapsed begins anew. */
+export const LEASE_GRACE_MS = 3_600_000;
 
 /**
  * Room that was promised to uploads. Whoever is let begin has room for the whole file as long as it sends, so that two
  * uploads which fit one after the other never stop each other half way: the one that does not fit beside the other is
- * refused before its first byte. The promise of an upload that is silent lapses, and what it brought stays: a forgotten
- * session must not block the folder until it expires. Some upload can always go on then, the last one that was let
- * begin: there was room for all of it beside what the others held, and they hold no more now.
+ * refused before its first byte. The promise of an upload that is silent lapses, and so does that of one too slow to be
+ * through in a day, which could hold all room with a byte now and then; what they brought stays, and they go on
+ * whenever there is room: a forgotten session must not block the folder until it expires. Some upload can always go on
+ * then, the last one that was let begin: there was room for all of it beside what the others held, and they hold no
+ * more now.
  */
 export class SpaceLeases {
-  /** By id of the upload: monotonic ms at which the promise lapses. */
-  readonly #until = new Map<string, number>();
+  /** By id of the upload. */
+  readonly #leases = new Map<string, Lease>();
 
-  /** There is room for the whole upload, or a packet of one for which there is has just ended. */
-  grant(id: string, now: number): void {
-    this.#until.set(id, now + LEASE_MS);
+  /**
+   * An upload is let send. A lease that holds is not made longer, and one that lapsed a short while ago goes on where
+   * it was: asking alone must not buy time.
+   * @returns takes it back: there is no room after all
+   */
+  grant({ id, received }: UploadRoom, now: number): () => void {
+    const before = this.#leases.get(id);
+    if (before === undefined || before.until + LEASE_GRACE_MS <= now) {
+      this.#leases.set(id, { since: now, from: received, received, until: now + LEASE_MS });
+    } else if (before.until <= now) {
+      this.#leases.set(id, { ...before, until: now + LEASE_MS });
+    }
+    return () => {
+      if (before === undefined) this.#leases.delete(id);
+      else this.#leases.set(id, before);
+    };
   }
 
-  /** After a packet: does not give what was never granted. */
-  renew(id: string, now: number): void {
-    if (this.#until.has(id)) this.grant(id, now);
+  /** After a packet: only one that brought something renews, and only what was granted. */
+  renew({ id, received }: UploadRoom, now: number): void {
+    const lease = this.#leases.get(id);
+    if (lease === undefined || received <= lease.received) return;
+    this.#leases.set(id, { ...lease, received, until: now + LEASE_MS });
   }
 
-  /** The upload has ended, or there is no room after all. */
+  /** The upload has ended. */
   end(id: string): void {
-    this.#until.delete(id);
+    this.#leases.delete(id);
   }
 
   /** Bytes still to come for which others than `id` have the promise. */
   promisedBytes(uploads: Iterable<UploadRoom>, id: string | undefined, now: number): number {
     let promised = 0;
     for (const upload of uploads) {
-      const until = this.#until.get(upload.id);
-      if (upload.id === id || until === undefined || (until <= now && !upload.isBusy)) continue;
+      const lease = this.#leases.get(upload.id);
+      if (upload.id === id || lease === undefined || !isHeld(lease, upload, now)) continue;
       promised += Math.max(0, (upload.total ?? 0) - upload.received);
     }
     return promised;
   }
+}
+
+function isHeld({ since, from, until }: Lease, upload: UploadRoom, now: number): boolean {
+  if (until <= now && !upload.isBusy) return false;
+  const ms = now - since;
+  const promised = Math.max(0, (upload.total ?? 0) - from);
+  return ms <= LEASE_GRACE_MS || (upload.received - from) * LEASE_WHOLE_MS >= promised * ms;
 }

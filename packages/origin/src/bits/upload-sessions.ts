@@ -206,7 +206,7 @@ export class UploadSessions {
 
   async #run(session: UploadSession, packet: Promise<SessionOutcome>): Promise<SessionOutcome> {
     const { clock } = this.#options;
-    const outcome = await this.#track(packet).finally(() => this.#leases.renew(session.id, clock.now()));
+    const outcome = await this.#track(packet).finally(() => this.#leases.renew(session, clock.now()));
     const { reply } = outcome;
     if (reply.type !== "refused") this.#table.progressed(session.id, clock.wall());
     return outcome;
@@ -272,12 +272,13 @@ export class UploadSessions {
     const { clock, settings } = this.#options;
     const promisedBytes = this.#leases.promisedBytes(this.#sessions.values(), id, clock.now());
     const request = { missingBytes, heldBytes: this.#heldBytes, promisedBytes };
+    const session = id === undefined ? undefined : this.#sessions.get(id);
     // Two that ask at once must not both get the last room.
-    if (id !== undefined) this.#leases.grant(id, clock.now());
+    const takeBack = session && this.#leases.grant(session, clock.now());
     try {
       await requireSpace(this.#folder, request, settings());
     } catch (err) {
-      if (id !== undefined) this.#leases.end(id);
+      takeBack?.();
       throw err;
     }
   }
