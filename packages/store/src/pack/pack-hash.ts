@@ -12,6 +12,7 @@ const STEP_BYTES = MIB;
 export class PackHash {
   readonly #file: () => RandomAccessFile;
   readonly #start: number;
+  readonly #admit: ((bytes: number) => Promise<void>) | undefined;
   readonly #buffers: Buffer[] = [];
   #hash: Hash;
   #position: number;
@@ -19,9 +20,13 @@ export class PackHash {
   #running: Promise<void> = Promise.resolve();
   #isRunning = false;
 
-  /** @param start where the hashed bytes begin: after the header */
-  constructor(file: () => RandomAccessFile, start: number) {
+  /**
+   * @param start where the hashed bytes begin: after the header
+   * @param admit waits until so many bytes may be read in the background
+   */
+  constructor(file: () => RandomAccessFile, start: number, admit?: (bytes: number) => Promise<void>) {
     this.#file = file;
+    this.#admit = admit;
     this.#start = start;
     this.#hash = createHash("sha256");
     this.#position = start;
@@ -56,6 +61,8 @@ export class PackHash {
     onProgress?: (bytesDone: number) => void,
     admit?: (bytes: number) => Promise<void>,
   ): Promise<boolean> {
+    // What follows ends with its step: where it has far to go, it cannot be stopped and tells nobody how far it is.
+    this.#target = this.#start;
     await this.#running;
     const read = async (turn: number, offset: number): Promise<Uint8Array> => {
       const length = Math.min(STEP_BYTES, pack.length - offset);
@@ -82,8 +89,11 @@ export class PackHash {
   /** Never rejects: what cannot be read now is read again by `isRight`, which tells. */
   async #follow(): Promise<void> {
     try {
-      while (this.#target - this.#position >= STEP_BYTES)
+      while (this.#target - this.#position >= STEP_BYTES) {
+        // The hole that is filled last may be the first: then everything is read in one go.
+        await this.#admit?.(STEP_BYTES);
         this.#take(await this.#read(0, this.#position, STEP_BYTES));
+      }
     } catch {
       this.#target = this.#position;
     } finally {

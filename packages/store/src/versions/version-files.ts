@@ -27,6 +27,7 @@ export class VersionFiles extends ImageRows {
   #isComplete = false;
   readonly #packHash: PackHash;
   readonly #io: IoPacer | undefined;
+  readonly #closed = new AbortController();
   /** All frames before this row are held. */
   #firstMissing: number;
 
@@ -35,7 +36,8 @@ export class VersionFiles extends ImageRows {
     const paths = versionPaths(folder, signed.head.name, signed.head.version);
     super({ signed, headBlock, paths, clock, logger });
     this.#io = io;
-    this.#packHash = new PackHash(() => this.pair.file("pack"), this.table.packHeaderLength);
+    const admit = async (bytes: number): Promise<void> => await io?.admit(bytes, this.#closed.signal);
+    this.#packHash = new PackHash(() => this.pair.file("pack"), this.table.packHeaderLength, admit);
     this.#firstMissing = this.table.layout.pieceRows;
   }
 
@@ -98,6 +100,11 @@ export class VersionFiles extends ImageRows {
     await this.removeDecoded();
     await onDisk(this.paths.have, () => rm(this.paths.have, { force: true }));
     this.#isComplete = true;
+  }
+
+  override async close(): Promise<void> {
+    this.#closed.abort();
+    await super.close();
   }
 
   /** The hash of the pack follows what is whole from its beginning on. */

@@ -11,6 +11,13 @@ const START = 512;
 const LENGTH = START + 3 * MIB + 77;
 const goOn = (): undefined => undefined;
 
+class Gate {
+  open: () => void = () => {};
+  readonly opened = new Promise<void>((resolve) => {
+    this.open = resolve;
+  });
+}
+
 let folder: string;
 let bytes: Uint8Array;
 let file: RandomAccessFile;
@@ -43,11 +50,31 @@ describe("PackHash", () => {
     expect(await hash.isRight(pack, goOn)).toBe(false);
   });
 
-  it("hashes whole steps while the pack fills, and the rest at the end", async () => {
-    hash.advance(START + 2 * MIB + 5);
+  it("hashes whole steps while the pack fills, each when it is admitted, and the rest at the end", async () => {
+    const first = bytes.subarray(START, START + 1);
+    await file.write(START, Uint8Array.of((first[0] ?? 0) ^ 1));
+    const gates = [new Gate(), new Gate()];
+    const asked = [new Gate(), new Gate()];
+    let steps = 0;
+    hash = new PackHash(
+      () => file,
+      START,
+      async (count) => {
+        expect(count).toBe(MIB);
+        asked[steps]?.open();
+        await gates[steps++]?.opened;
+      },
+    );
+    hash.advance(START + 3 * MIB + 5);
+    await asked[0]?.opened;
+    await file.write(START, first);
+    gates[0]?.open();
+    await asked[1]?.opened;
     const done: number[] = [];
-    expect(await hash.isRight(pack, goOn, (at) => done.push(at))).toBe(true);
-    expect(done).toEqual([START + 3 * MIB, LENGTH]);
+    const isRight = hash.isRight(pack, goOn, (at) => done.push(at));
+    gates[1]?.open();
+    expect(await isRight).toBe(true);
+    expect(done, "what follows has ended with its step").toEqual([START + 3 * MIB, LENGTH]);
   });
 
   it("answers again without reading", async () => {
