@@ -1,6 +1,6 @@
 import { AppError } from "@ckmesh/core";
 import { checkZstdFrame, FRAME_BYTES, MAX_PACKED_FRAME_BYTES } from "@ckmesh/image";
-import { MAX_DICTIONARY_BYTES, NO_AREA, type ZstdArea, ZstdWasm } from "./zstd-wasm.js";
+import { MAX_DICTIONARY_BYTES, NO_AREA, type ZstdArea, ZstdFault, ZstdWasm } from "./zstd-wasm.js";
 
 /**
  * Unpacks frames, also those of deltas, each of which has a dictionary of its own. zstd as WebAssembly: it keeps its
@@ -22,6 +22,7 @@ export class FrameDecoder {
     this.#raw = { address: address + MAX_DICTIONARY_BYTES, length: FRAME_BYTES };
   }
 
+  /** @throws {AppError} ERR_INTERNAL when there is no memory */
   static async create(): Promise<FrameDecoder> {
     return new FrameDecoder(await ZstdWasm.load());
   }
@@ -64,6 +65,8 @@ export class FrameDecoder {
     try {
       raw = this.#zstd.decompress(this.#context, { ...to, length: rawLength }, from, dictionary);
     } catch (cause) {
+      // Out of memory, or a trap of WebAssembly: the frame may be good.
+      if (!(cause instanceof ZstdFault)) throw cause;
       throw new AppError("ERR_PACK_INVALID", "a packed frame cannot be decoded", { cause });
     }
     if (raw.length !== rawLength)

@@ -2,6 +2,7 @@
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import type * as Package from "@bokuweb/zstd-wasm";
+import { AppError } from "@ckmesh/core";
 import { FRAME_BYTES, MAX_DICTIONARY_SECTORS, SECTOR_BYTES } from "@ckmesh/image";
 import { DICTIONARY_PREFIX_BYTES } from "./codec.js";
 
@@ -27,6 +28,11 @@ interface ZstdModule {
   readonly _ZSTD_createDCtx: () => number;
   readonly _ZSTD_compress_usingDict: ZstdCall;
   readonly _ZSTD_decompress_usingDict: ZstdCall;
+}
+
+/** What zstd itself says of what it was given; anything else that is thrown says nothing of the bytes. */
+export class ZstdFault extends Error {
+  override readonly name = "ZstdFault";
 }
 
 /** `context, to, room, from, bytes, dictionary, dictionary bytes` and, for compressing, the level. */
@@ -55,11 +61,9 @@ export class ZstdWasm {
     return this.#module._ZSTD_compressBound(bytes);
   }
 
-  /** Room that lives as long as the thread. */
+  /** Room that lives as long as the thread. @throws {AppError} ERR_INTERNAL when there is no memory */
   allocate(length: number): ZstdArea {
-    const address = this.#module._malloc(length);
-    if (address === 0) throw new Error(`no ${length} bytes of memory for zstd`);
-    return { address, length };
+    return { address: given(this.#module._malloc(length), `an area of ${length} bytes`), length };
   }
 
   /** The bytes of an area, until the next call of another method: the memory may grow, and then moves. */
@@ -72,17 +76,17 @@ export class ZstdWasm {
     this.#module.HEAPU8.copyWithin(to, from, from + length);
   }
 
-  /** A context for `compress`; lives as long as the thread. */
+  /** A context for `compress`; lives as long as the thread. @throws {AppError} as `allocate` */
   createCompressor(): number {
-    return this.#module._ZSTD_createCCtx();
+    return given(this.#module._ZSTD_createCCtx(), "a compressor");
   }
 
-  /** A context for `decompress`; lives as long as the thread. */
+  /** A context for `decompress`; lives as long as the thread. @throws {AppError} as `allocate` */
   createDecompressor(): number {
-    return this.#module._ZSTD_createDCtx();
+    return given(this.#module._ZSTD_createDCtx(), "a decompressor");
   }
 
-  /** Packs `from` into `to`; answers what of it is filled. */
+  /** Packs `from` into `to`; answers what of it is filled. @throws {ZstdFault} when that fails */
   compress(context: number, to: ZstdArea, from: ZstdArea, dictionary: ZstdArea, level: number): ZstdArea {
     return this.#filled(
       to,
@@ -92,14 +96,14 @@ export class ZstdWasm {
 
   /**
    * Unpacks `from` into `to`; answers what of it is filled.
-   * @throws {Error} when `from` is no frame, or needs more room
+   * @throws {ZstdFault} when `from` is no frame, or needs more room
    */
   decompress(context: number, to: ZstdArea, from: ZstdArea, dictionary: ZstdArea): ZstdArea {
     return this.#filled(to, this.#module._ZSTD_decompress_usingDict(...call(context, to, from, dictionary)));
   }
 
   #filled({ address }: ZstdArea, result: number): ZstdArea {
-    if (this.#module._ZSTD_isError(result) !== 0) throw new Error(`zstd failed (${result})`);
+    if (this.#module._ZSTD_isError(result) !== 0) throw new ZstdFault(`zstd failed (${result})`);
     return { address, length: result };
   }
 }
@@ -130,6 +134,12 @@ export class DictionaryArea {
     this.#zstd.bytes(area).set(dictionary);
     return area;
   }
+}
+
+/** @returns the address, which is 0 when there is no memory */
+function given(address: number, what: string): number {
+  if (address === 0) throw new AppError("ERR_INTERNAL", `no memory for ${what} of zstd`);
+  return address;
 }
 
 function call(context: number, to: ZstdArea, from: ZstdArea, dictionary: ZstdArea): readonly number[] {

@@ -1,10 +1,10 @@
 import { isAppError, randomInt, seededRandom } from "@ckmesh/core";
 import { Encoder } from "@toondepauw/node-zstd";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { createCodec } from "../../src/pack/codec.js";
 import { FrameDecoder } from "../../src/pack/frame-decoder.js";
-import { DictionaryArea, ZstdWasm } from "../../src/pack/zstd-wasm.js";
+import { DictionaryArea, NO_AREA, ZstdWasm } from "../../src/pack/zstd-wasm.js";
 
 const FRAME = 65_536;
 const PREFIX = 8;
@@ -40,10 +40,13 @@ describe("FrameDecoder", () => {
     const plain = Buffer.alloc(FRAME, "some text that repeats, and more. ");
     const packed = codec.pack(plain);
     const zstd = await ZstdWasm.load();
+    const before = decoder.unpack(packed, FRAME);
+    expect(Buffer.compare(before, plain)).toBe(0);
     for (let i = 0; i < 3; i += 1) {
       zstd.allocate(16 << 20);
       expect(Buffer.compare(decoder.unpack(packed, FRAME), plain)).toBe(0);
     }
+    expect(before, "a view of the memory as it was").toHaveLength(0);
   });
 
   it("gives that many bytes or an AppError for any damage, with a dictionary and without, and then goes on", async () => {
@@ -75,13 +78,29 @@ describe("FrameDecoder", () => {
 
   it("refuses the 65,538-byte frame that decodes to 2.1 GB, without decoding it", async () => {
     const decoder = await FrameDecoder.create();
+    const zstd = await ZstdWasm.load();
     const block = [0x02, 0x00, 0x10, 0]; // run-length, 128 KiB of zeros
     const blocks = Array.from({ length: 16_383 }, (_, i) => (i === 16_382 ? [0x03, 0x00, 0x10, 0] : block));
     const bomb = Uint8Array.from([0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58, ...blocks.flat()]);
-    const before = process.memoryUsage().rss;
+    const memoryBytes = (): number => zstd.bytes(NO_AREA).buffer.byteLength;
+    const before = memoryBytes();
     expect(bomb).toHaveLength(65_538);
     expect(() => decoder.unpack(bomb, FRAME)).toThrow(expect.objectContaining({ code: "ERR_PACK_INVALID" }));
-    expect(process.memoryUsage().rss - before).toBeLessThan(64 * 2 ** 20);
+    expect(memoryBytes()).toBe(before);
+  });
+
+  it("calls no frame damaged because WebAssembly fails or has no memory", async () => {
+    const decoder = await FrameDecoder.create();
+    const zstd = await ZstdWasm.load();
+    const packed = codec.pack(Buffer.alloc(FRAME, "abc"));
+    const trap = new Error("memory access out of bounds");
+    const failing = vi.spyOn(zstd, "decompress").mockImplementation(() => {
+      throw trap;
+    });
+    expect(() => decoder.unpack(packed, FRAME)).toThrow(trap);
+    failing.mockRestore();
+    expect(() => zstd.allocate(2 ** 32 - 4096)).toThrow(expect.objectContaining({ code: "ERR_INTERNAL" }));
+    expect(decoder.unpack(packed, FRAME)).toHaveLength(FRAME);
   });
 
   it("refuses a frame of another length than the index says", async () => {
