@@ -4,6 +4,7 @@ import {
   HostFrameSource,
   HostIndex,
   type HostIndexState,
+  type HostScanResult,
   type ImageStore,
   type VersionFiles,
 } from "@ckmesh/store";
@@ -52,6 +53,8 @@ export class HostTrim {
   #state: HostIndexState = { files: 0, blocks: 0, isComplete: false };
   #isScanning = true;
   #problem: string | undefined;
+  /** Why by folder: told once, and again when it was read in between. */
+  #unread: ReadonlyMap<string, string> = new Map();
   #scan: Promise<void>;
   #cancelScan: (() => void) | undefined;
   #isClosed = false;
@@ -163,6 +166,7 @@ export class HostTrim {
       const found = await this.#index.scan({ folders: settings.folders, excluded: [store.dir] });
       this.#state = found;
       this.#problem = undefined;
+      this.#warnOfUnread(found.unread);
       const { files, hashedBytes, skipped, leftOut, isComplete } = found;
       const ms = Math.round(clock.now() - start);
       logger.info(
@@ -179,5 +183,13 @@ export class HostTrim {
     this.#cancelScan = clock.after(RESCAN_MS, () => {
       this.#scan = this.#look();
     });
+  }
+
+  #warnOfUnread(unread: HostScanResult["unread"]): void {
+    for (const { folder, reason } of unread) {
+      if (this.#unread.get(folder) === reason) continue;
+      this.#options.logger.warn({ folder, reason }, "a folder of the host cannot be looked through");
+    }
+    this.#unread = new Map(unread.map(({ folder, reason }) => [folder, reason]));
   }
 }

@@ -172,12 +172,12 @@ export class HostFiles {
     return freed;
   }
 
-  /** Every folder was looked through: files that were not seen are gone. */
-  async completed(isSeen: (number: number) => boolean): Promise<void> {
+  /** Every folder was looked through, as far as it could be: files that are gone are forgotten. */
+  async completed(isGone: (number: number, path: string) => boolean): Promise<void> {
     let gone: number[] = [];
-    for await (const key of this.#db.keys(NUMBERS)) {
+    for await (const [key, place] of this.#db.iterator(NUMBERS)) {
       const number = numberOf(key);
-      if (isSeen(number)) continue;
+      if (!isGone(number, pathOf(place))) continue;
       gone.push(number);
       if (gone.length < BATCH) continue;
       await this.#remove(gone);

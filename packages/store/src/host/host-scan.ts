@@ -15,10 +15,10 @@ import { fileErrorCode } from "../files/store-error.js";
 import type { BlockRuns } from "./block-runs.js";
 import type { FileStamp, HostFiles } from "./host-files.js";
 import { HostNotes } from "./host-notes.js";
+import { HostRoots, type UnreadFolder } from "./host-roots.js";
 import type { MountPoints } from "./mount-points.js";
 import { NumberSet } from "./number-set.js";
 import { openHostFile } from "./open-host-file.js";
-import { reachFolder } from "./reach-folder.js";
 
 const READ_BYTES = MIB;
 /** Entries of a folder that are looked up at once. */
@@ -42,8 +42,10 @@ export interface HostScanResult {
   readonly blocks: number;
   /** Bytes of new and changed files, which were read. */
   readonly hashedBytes: number;
-  /** Files and folders that could not be read: locked, gone, not for this account, or not named in UTF-8. */
+  /** Files and folders that could not be read: locked, gone, not for this account, or not named in UTF-8; `unread` too. */
   readonly skipped: number;
+  /** Those of the task that could not be looked through at all. */
+  readonly unread: readonly UnreadFolder[];
   /** Files that were not read: there is no room for their blocks, or they are one hole. */
   readonly leftOut: number;
   /** False: it was stopped. */
@@ -80,6 +82,7 @@ export class HostScan {
   /** Folders that are passed over, whatever they are called. */
   readonly #excluded = new Set<string>();
   readonly #seen = new NumberSet();
+  readonly #roots = new HostRoots();
   #hashedBytes = 0;
   #skipped = 0;
   #leftOut = 0;
@@ -97,17 +100,19 @@ export class HostScan {
       if (stats !== undefined) this.#excluded.add(identityOf(stats));
     }
     let isWhole = true;
-    for (const folder of this.#reached(folders)) {
-      const own = this.#folder(folder);
-      if (own !== undefined) isWhole &&= await this.#walk(folder, own.dev, 0);
-    }
+    for (const folder of this.#roots.reach(folders, this.#parts.mounts))
+      isWhole &&= await this.#lookThrough(folder);
+    const { unread } = this.#roots;
     await this.flush();
-    if (isWhole) await files.completed((number) => this.#seen.has(number));
+    if (isWhole) {
+      await files.completed((number, path) => !this.#seen.has(number) && this.#roots.covers(path));
+    }
     return {
       files: files.count,
       blocks: runs.records,
       hashedBytes: this.#hashedBytes,
-      skipped: this.#skipped,
+      skipped: this.#skipped + unread.length,
+      unread,
       leftOut: this.#leftOut,
       isComplete: isWhole,
     };
@@ -118,15 +123,20 @@ export class HostScan {
     await this.#notes.flush();
   }
 
-  /** Where the folders really lie, none twice; none within another, by whatever links it is named. */
-  #reached(folders: readonly string[]): readonly string[] {
-    const reached = folders
-      .map((folder) => this.#tried(() => reachFolder(folder, this.#parts.mounts)))
-      .filter((folder) => folder !== undefined);
-    const unique = [...new Set(reached)];
-    return unique.filter(
-      (folder) => !unique.some((other) => folder.startsWith(join(other, "/")) && folder !== other),
-    );
+  /** One of the folders of the task. @returns false when the look ended early */
+  async #lookThrough(folder: string): Promise<boolean> {
+    let own: BigIntStats;
+    try {
+      own = lstatSync(folder, { bigint: true });
+      if (!own.isDirectory()) this.#roots.notRead(folder, "it is no folder");
+      // An empty one is mostly the place of a disk that is not there.
+      else if (isEmpty(folder)) this.#roots.notRead(folder, "it is empty");
+      else this.#roots.read(folder);
+    } catch (err) {
+      this.#roots.refused(folder, err);
+      return true;
+    }
+    return await this.#walk(folder, own.dev, 0);
   }
 
   /** @returns false when the look ended early */
@@ -210,8 +220,16 @@ export class HostScan {
     try {
       for (let at = 0; at < stats.size; at += READ_BYTES) {
         await this.#parts.admit(Math.min(READ_BYTES, stats.size - at));
-        if (this.#parts.isStopped()) return false;
-        const length = this.#tried(() => readSync(fd, this.#bytes, 0, READ_BYTES, at)) ?? 0;
+        if (this.#parts.isStopped()) {
+          this.#notes.abandon(number);
+          return false;
+        }
+        const length = this.#tried(() => readSync(fd, this.#bytes, 0, READ_BYTES, at));
+        // A lock, or a disk that fails: looked at again the next time.
+        if (length === undefined) {
+          this.#notes.abandon(number);
+          return true;
+        }
         noted += await this.#add(length, number, at / SECTOR_BYTES);
         await this.#parts.pause();
         if (this.#parts.isStopped()) {
@@ -259,6 +277,16 @@ export class HostScan {
       this.#skipped += 1;
       return undefined;
     }
+  }
+}
+
+/** @throws what the file system says when it may not be opened */
+function isEmpty(folder: string): boolean {
+  const dir = opendirSync(folder);
+  try {
+    return dir.readSync() === null;
+  } finally {
+    dir.closeSync();
   }
 }
 

@@ -1,4 +1,4 @@
-import { lstatSync, readlinkSync } from "node:fs";
+import { lstatSync, readlinkSync, realpathSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import type { MountPoints } from "./mount-points.js";
 
@@ -11,7 +11,7 @@ const MAX_LINKS = 40;
  * @throws what the file system says when it is not there, or not for this account
  */
 export function reachFolder(folder: string, mounts: MountPoints): string | undefined {
-  if (process.platform !== "linux") return folder; // nothing tells what is mounted
+  if (process.platform !== "linux") return realpathSync(folder); // nothing tells what is mounted
   if (mounts.isOffDisk("/")) return undefined;
   let reached = "/";
   let links = 0;
@@ -26,7 +26,7 @@ export function reachFolder(folder: string, mounts: MountPoints): string | undef
       continue;
     }
     links += 1;
-    if (links > MAX_LINKS) return undefined;
+    if (links > MAX_LINKS) throw Object.assign(new Error(`too many links: ${folder}`), { code: "ELOOP" });
     const target = readlinkSync(next);
     names = [...target.split("/"), ...names];
     if (isAbsolute(target)) reached = "/";

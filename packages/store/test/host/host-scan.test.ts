@@ -1,16 +1,28 @@
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import type * as nodeFs from "node:fs";
+import { mkdir, mkdtemp, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { sha256 } from "@ckmesh/core";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { BlockRuns } from "../../src/host/block-runs.js";
 import { HostFiles } from "../../src/host/host-files.js";
 import { HostNotes } from "../../src/host/host-notes.js";
 import { HostScan, type HostScanResult } from "../../src/host/host-scan.js";
 import { searchHost } from "../../src/host/host-search.js";
 import { MountPoints } from "../../src/host/mount-points.js";
+
+/** Reads of the look fail while it does. */
+const disk = vi.hoisted(() => ({ fails: false }));
+vi.mock("node:fs", async (original) => {
+  const fs = await original<typeof nodeFs>();
+  const readSync = (...read: Parameters<typeof fs.readSync>): number => {
+    if (disk.fails) throw Object.assign(new Error("input/output error"), { code: "EIO" });
+    return fs.readSync(...read);
+  };
+  return { ...fs, readSync };
+});
 
 const BLOCK = 4096;
 const TIB = 2 ** 40;
@@ -160,12 +172,44 @@ describe("a look through folders of the host", () => {
       "nonsense",
     ].join("\n");
     const folders = [host, join(dir, "link"), join(dir, "way", "share"), join(host, "my share")];
-    expect(await look({ mounts, folders })).toMatchObject({ files: 2, skipped: 0 });
+    expect(await look({ mounts, folders })).toMatchObject({ files: 2, skipped: 3 });
     expect(await look({ mounts, folders: [join(dir, "way"), join(host, "sub")] })).toMatchObject({
       files: 2,
       hashedBytes: 0,
     });
     expect(await look({ mounts, folders: [join(host, "disk")] })).toMatchObject({ files: 1 });
+  });
+
+  it("keeps what it knows of a folder that is away, and says so", async () => {
+    const [usb, other] = [join(host, "disk"), join(host, "other")];
+    for (const folder of [usb, other]) await mkdir(folder);
+    for (const name of ["disk/a", "other/b", "other/c"]) await put(name, 1);
+    await symlink(usb, join(dir, "way"));
+    const folders = [join(dir, "way"), other];
+    expect(await look({ folders })).toMatchObject({ files: 3, unread: [] });
+    await rename(usb, join(host, "away"));
+    await rm(join(other, "c"));
+    const way = join(dir, "way");
+    const gone = { files: 2, skipped: 1, unread: [{ folder: way, reason: "ENOENT" }], isComplete: true };
+    expect(await look({ folders })).toMatchObject(gone);
+    await mkdir(usb);
+    const empty = { files: 2, unread: [{ folder: usb, reason: "it is empty" }] };
+    expect(await look({ folders })).toMatchObject(empty);
+    await rm(usb, { recursive: true });
+    await rename(join(host, "away"), usb);
+    expect(await look({ folders })).toMatchObject({ files: 2, unread: [], hashedBytes: 0 });
+    await rm(join(usb, "a"));
+    await put("disk/d", 1);
+    expect(await look({ folders })).toMatchObject({ files: 2, hashedBytes: BLOCK });
+    expect(await found(content("disk/a", 1))).toBe(0);
+  });
+
+  it("reads a file again the next time when a read fails", async () => {
+    await put("file", 2);
+    disk.fails = true;
+    expect(await look()).toMatchObject({ files: 0, skipped: 1, hashedBytes: 0 });
+    disk.fails = false;
+    expect(await look()).toMatchObject({ files: 1, skipped: 0, hashedBytes: 2 * BLOCK });
   });
 
   it("passes over pipes, holes of a TB, names that are no text and folders without end", async () => {
@@ -184,6 +228,7 @@ describe("a look through folders of the host", () => {
       blocks: 2,
       hashedBytes: 2 * BLOCK,
       skipped: 1,
+      unread: [],
       leftOut: 2,
       isComplete: true,
     });
