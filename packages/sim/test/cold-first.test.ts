@@ -94,6 +94,17 @@ describe("a site pays for one delta, the index, and frames that it does not yiel
     expect(branch.copies).toBeLessThanOrEqual(1.02);
   });
 
+  it("when nine update one after the other beside a cold one that came first", () => {
+    // With this seed a newcomer is met in the middle of a frame.
+    const seed = 8;
+    const branch = new Branch(seed);
+    const random = seededRandom(seed);
+    branch.cold();
+    for (let i = 0; i < 9; i++) branch.hold(random.next() * 10_000);
+    expect(branch.site.run(60_000)).toBe(true);
+    expect(branch.copies).toBeLessThanOrEqual(1.02);
+  });
+
   it("when nine cold ones come, some of which see nobody with the older version", () => {
     const branch = new Branch(1);
     branch.hold(NEVER);

@@ -82,6 +82,7 @@ export class SwarmParts {
         score,
         isOffered,
         isPromised: (row) => this.promises.isPromised(row) || config.comesBeside?.(row) === true,
+        isLeftOut: (row) => this.promises.isLeftOut(row),
         hasLinks: () => links.size > 0,
         siteSize: () => 1 + Math.max(links.size, dialer.size),
         gossipMs: () => this.gossip.delayMs,

@@ -134,6 +134,17 @@ describe("SwarmMachine", () => {
     expect(types(effects)).toContain("abort-fetch");
   });
 
+  it("goes on with a fetch of rows that one peer took back when a newcomer promises all", () => {
+    const m = machine({ have: indexOf(5) });
+    m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9) }, 1);
+    for (const n of [1, 2]) m.step(up(n, peerId(n)), 2);
+    m.step(promise(1, 1, 4), 3);
+    m.step(promise(1, 2, 2), 4);
+    expect(types(m.step({ type: "tick" }, 5000))).toContain("claim");
+    expect(types(m.step({ type: "tick" }, 6000))).toContain("fetch");
+    expect(types(m.step(promise(2, 1, 4), 6001))).not.toContain("abort-fetch");
+  });
+
   it("claims no row that a source beside the swarm may bring, but asks peers for it", () => {
     const m = machine({ have: indexOf(5) });
     m.step({ type: "beside", rows: Bitfield.full(5), isSure: false }, 0);

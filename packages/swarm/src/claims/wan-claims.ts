@@ -19,6 +19,8 @@ import { claimLeftMs, type OwnClaim } from "./own-claim.js";
 
 /** What the claims of this client need to know of the rest of the machine. */
 export interface WanContext extends SpanChoiceContext, ClaimRoomContext {
+  /** True if it is only promised by others, and likely to be taken back. */
+  readonly isLeftOut: (row: number) => boolean;
   readonly hasLinks: () => boolean;
   /** Patience ran out: claims of whom nothing was ever borne out no longer count. */
   readonly distrust: (now: number) => void;
@@ -147,12 +149,16 @@ export class WanClaims {
     this.#end(own, "released", now);
   }
 
-  /** Promises came: fetches of rows that come without the WAN end. */
+  /**
+   * Promises came: fetches of rows that come without the WAN end. Newcomers with an older version promise all frames
+   * until they know better: what is fetched because a delta leaves it out goes on, or each of them would cost a part
+   * of a frame.
+   */
   promised(now: number): void {
     for (const own of this.#own) {
       if (own.fetch === undefined || own.isImpatient) continue;
       const next = this.#firstMissing(own.fetch.rows);
-      if (!this.#context.isPromised(next)) continue;
+      if (!this.#context.isPromised(next) || this.#context.isLeftOut(next)) continue;
       this.#context.emit({ type: "abort-fetch", fetch: own.fetch.id });
       this.#giveBack(own.fetch.rows);
       delete own.fetch;

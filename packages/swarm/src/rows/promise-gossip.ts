@@ -64,6 +64,11 @@ export class PromiseGossip {
     return this.#beside.has(row) || this.#table.isPromised(row);
   }
 
+  /** True if the row is promised only by others, and was taken back by somebody who knows what it can bring. */
+  isLeftOut(row: number): boolean {
+    return !this.#beside.has(row) && this.#table.isLeftOut(row);
+  }
+
   /** Of these rows, those that are missing, and how many of them others offer or promise. */
   expected(rows: Bitfield): { readonly missing: number; readonly coming: number } {
     const { table, isOffered } = this.#options;
@@ -179,6 +184,7 @@ export class PromiseGossip {
     if (!isNew) return;
     const runs = longestRuns(next);
     if (isSame(runs, this.#last?.runs ?? [])) return;
+    if (runs.length > 0) this.#table.takenBack(this.#told, next);
     this.#flushAt = now + PROMISE_INTERVAL_MS;
     this.#told = new Bitfield(table.rows);
     for (const run of runs) this.#told.addRun(run);

@@ -35,11 +35,13 @@ export class PromiseTable {
   readonly #epochs = new Map<string, number>();
   readonly #strikes = new Map<string, number>();
   readonly #barred = new Map<string, number>();
+  readonly #leftOut: Bitfield;
   #mayStrike = false;
 
   /** @param rows rows of the version */
   constructor(rows: number) {
     this.#rows = rows;
+    this.#leftOut = new Bitfield(rows);
   }
 
   get size(): number {
@@ -70,6 +72,7 @@ export class PromiseTable {
       this.#promises.delete(promiser);
       return "new";
     }
+    if (known !== undefined) this.takenBack(known.left, promised);
     // Promising again buys no time, unless all that was promised before has come.
     const isUnderWay = known !== undefined && known.left.count > 0;
     this.#promises.set(promiser, {
@@ -90,6 +93,20 @@ export class PromiseTable {
       if (count >= promisers) return true;
     }
     return false;
+  }
+
+  /** A peer, or this client, goes on promising, but of `before` only what is in `after`. */
+  takenBack(before: Bitfield, after: Bitfield): void {
+    for (const { first, count } of before.runs())
+      for (let row = first; row < first + count; row++) if (!after.has(row)) this.#leftOut.add(row);
+  }
+
+  /**
+   * True if somebody took the row back and kept others: who knows what it can bring leaves it out. What newcomers
+   * promise before they know that too is likely to be taken back as well.
+   */
+  isLeftOut(row: number): boolean {
+    return this.#leftOut.has(row);
   }
 
   /**
