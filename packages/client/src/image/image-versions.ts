@@ -128,6 +128,15 @@ export class ImageVersions {
     await driver.pause();
   }
 
+  /** Those that are still being fetched stop; what they have stays a source until this one is proven. */
+  async pauseOthers(driver: VersionDriver): Promise<void> {
+    for (const other of this.#drivers.values()) {
+      if (other === driver || other.isComplete || other.files === undefined) continue;
+      this.#options.logger.info({ version: other.version }, "older version is no longer fetched");
+      await this.pause(other);
+    }
+  }
+
   /** Makes the pack of a version again, for what it holds; what that does not bring is fetched. */
   async regain(driver: VersionDriver | undefined): Promise<void> {
     try {
