@@ -61,7 +61,7 @@ export class ImageDriver {
       events: {
         verified: (driver) => this.#inBackground(() => this.#verified(driver)),
         stale: () => this.#early.stale(),
-        newer: (version) => this.#early.heard(version, this.#newestHeard),
+        newer: (version, peerId) => this.#early.heard(peerId, version, this.#newestHeard),
         fault: (version, err) => this.#report(version, "failed", err.code),
         changed: () => {
           this.#state.saveSoon();

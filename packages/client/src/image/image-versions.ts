@@ -16,7 +16,7 @@ interface VersionEvents {
   /** The origin no longer has it where it was, or refuses it. */
   stale(): void;
   /** A peer says that the origin has a newer version. */
-  newer(version: number): void;
+  newer(version: number, peerId: string): void;
   /** The work on this machine stopped; it may be tried again. */
   fault(version: number, err: AppError): void;
   /** State, error or counters changed. */
@@ -200,7 +200,7 @@ export class ImageVersions {
       },
       onVerified: () => events.verified(driver),
       onStale: () => events.stale(),
-      onNewer: (version) => events.newer(version),
+      onNewer: (version, peerId) => events.newer(version, peerId),
       onFault: (err) => events.fault(record.version, err),
       onChanged: () => events.changed(),
     });
