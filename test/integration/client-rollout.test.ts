@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from "node:crypto";
-import { rmSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
@@ -69,6 +69,19 @@ describe("a control record on a stock web server", () => {
     place(11, {});
     client.check();
     await until(client, (image) => image.active === 2);
+  });
+
+  it("withdraws a version on its way to being active at once, whatever holds it up there", async () => {
+    await once("a");
+    await publish(2);
+    const [hook, asked] = [join(fixture.dir, "hook.sh"), join(fixture.dir, "asked")];
+    writeFileSync(hook, `#!/bin/sh\n: > ${asked}\nexec tail -f ${asked}\n`, { mode: 0o755 });
+    const client = await run("a", { consentHook: hook });
+    await vi.waitFor(() => expect(existsSync(asked)).toBe(true), { timeout: 20_000 });
+    place(10, { withdrawn: [{ version: 2 }] });
+    client.check();
+    await until(client, ({ versions }) => versions[0]?.state === "verified");
+    expect(imageOf(client.status()).active).toBe(1);
   });
 
   it("fetches the last good version anew where it was not kept, and never one below", async () => {

@@ -15,6 +15,8 @@ const ONCE_STALL_MS = 120_000;
 /** The same while the origin answers, but with something that does not help. */
 const ONCE_USELESS_MS = 10_000;
 const ONCE_LOOK_MS = 250;
+/** Images that are checked at once: one whose disk is being rebuilt, for hours maybe, does not hold up the others. */
+const CHECKS_AT_ONCE = 8;
 /** A word of the tracker about a new version is followed within this time, by chance. */
 const PUBLISHED_SPREAD_MS = 2000;
 
@@ -75,14 +77,18 @@ export class Client {
       names = [];
       if (isAccessLost(failure.code)) for (const driver of this.images) await driver.bar(failure);
     }
-    for (const name of names) {
-      try {
-        await (await this.#driver(name)).check(signal);
-      } catch (err) {
-        this.#logger.warn({ image: name, err }, "image not checked");
-        failure ??= asAppError(err);
+    const left = names.values();
+    const checkNext = async (): Promise<void> => {
+      for (const name of left) {
+        try {
+          await (await this.#driver(name)).check(signal);
+        } catch (err) {
+          this.#logger.warn({ image: name, err }, "image not checked");
+          failure ??= asAppError(err);
+        }
       }
-    }
+    };
+    await Promise.all(Array.from({ length: CHECKS_AT_ONCE }, checkNext));
     if (failure !== undefined && isOriginAway(failure.code)) await this.#takeStaged();
     this.#context.metrics.checks.add(1, { result: failure === undefined ? "done" : "failed" });
     if (failure === undefined) this.#lastError = undefined;

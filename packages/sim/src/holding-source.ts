@@ -38,8 +38,8 @@ export function startHolding({ previous, site, deltas, source, ...options }: Hol
   clock.after(options.checkInMs, check);
   return previous.start({
     have: Bitfield.full(previous.image.lengths.length),
-    onNewer: (version) => {
-      const ms = gate.heard(version, newest, clock.now());
+    onNewer: (version, peerId) => {
+      const ms = gate.heard(peerId, version, newest, clock.now());
       if (ms !== undefined) clock.after(ms, check);
     },
   });

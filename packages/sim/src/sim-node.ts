@@ -33,7 +33,7 @@ export interface NodeOptions {
   /** It has just learnt the frame table. */
   readonly onFrames?: (node: SimNode) => void;
   /** A peer says that there is a newer version. */
-  readonly onNewer?: (version: number) => void;
+  readonly onNewer?: (version: number, peerId: string) => void;
   /** Rows that came, from wherever. */
   readonly onHeld?: (runs: readonly Run[]) => void;
 }

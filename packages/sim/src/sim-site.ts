@@ -182,7 +182,7 @@ export class SimSite {
       case "asked":
         return;
       case "heard-newer":
-        node.options.onNewer?.(effect.version);
+        node.options.onNewer?.(effect.version, effect.peerId);
         return;
       case "fetch":
         this.#request(node, effect.fetch, effect.rows);

@@ -319,8 +319,10 @@ export const UPDATE_LOOK_MS = 250;
  * promise may stand without rows.
  */
 export const UPDATE_WAIT_MS = 15_000;
-/** Words of peers that there is a newer version lead to one look at the origin in this time. */
+/** Word of a peer that there is a newer version leads to one look at the origin in this time. */
 export const HINT_INTERVAL_MS = 60_000;
+/** Looks in that time for all peers together: two that lie do not make the true word of a third unheard. */
+export const HINT_LOOKS = 3;
 /** Spread of that look: a whole site hears it at once. */
 export const HINT_SPREAD_MS = 1000;
 /** Rule 8: how often a client looks whether it needs a delta at all. */

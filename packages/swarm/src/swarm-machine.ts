@@ -269,7 +269,7 @@ export class SwarmMachine {
         this.#parts.members.heardNeighbours(link, message.ids, now);
         return;
       case "newer":
-        this.#effects.push({ type: "heard-newer", version: message.version });
+        this.#effects.push({ type: "heard-newer", version: message.version, peerId: link.peerId });
         return;
       case "bad-rows":
         // The driver reads those rows again and reports `lost` if the peer was right.

@@ -123,7 +123,7 @@ export type SwarmEffect =
   | { readonly type: "fetch"; readonly fetch: FetchId; readonly rows: Run; readonly span: number }
   | { readonly type: "abort-fetch"; readonly fetch: FetchId }
   /** A peer says that the origin has this newer version: not to be believed. */
-  | { readonly type: "heard-newer"; readonly version: number }
+  | { readonly type: "heard-newer"; readonly version: number; readonly peerId: string }
   /** Every row is held. The machine goes on serving peers. */
   | { readonly type: "complete" };
 

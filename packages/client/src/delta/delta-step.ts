@@ -41,6 +41,7 @@ class DeltaStep implements DeltaBase {
   #delta: DeltaVersion | undefined;
   #equal: EqualFrames | undefined;
   #isStopped = false;
+  #isDropped = false;
   /** A frame of the target is missing that peers do not offer: looked at now and then. */
   #isNeeded = true;
   #cancelLook: () => void = () => {};
@@ -105,6 +106,7 @@ class DeltaStep implements DeltaBase {
     if (!isKept) this.#delta?.finish();
     await this.#delta?.close();
     await this.#swarm?.close();
+    await this.#equal?.close();
     // Only now: until then nobody else here may join it.
     this.#leave();
     this.#leave = () => {};
@@ -204,8 +206,10 @@ class DeltaStep implements DeltaBase {
         swarm.step({ type: "stored", runs, source: "local" });
         this.#use.onProgress();
       },
+      onFault: (err) => this.#fault(err),
       logger,
     });
+    if (this.#isStopped) return wanted;
     for (const row of this.#equal.wanted()) wanted.add(row);
     this.#equal.came([...files.have.runs(true, pieceRows)]);
     return wanted;
@@ -302,7 +306,8 @@ class DeltaStep implements DeltaBase {
 
   /** A step is never needed: plain frames bring the same, and take less room. */
   #fault(err: AppError): void {
-    if (this.#isStopped) return;
+    if (this.#isStopped || this.#isDropped) return;
+    this.#isDropped = true;
     this.#use.logger.warn(
       { err, version: this.files.signed.head.version },
       "way over several deltas dropped",

@@ -1,14 +1,17 @@
-import { isAppError, type Logger, MIB, type Run, rowBlocks } from "@ckmesh/core";
+import { type AppError, isAppError, type Logger, MIB, type Run, rowBlocks } from "@ckmesh/core";
 import type { ImageRows } from "@ckmesh/store";
+import { asAppError } from "../as-app-error.js";
 import { type FrameMatch, matchFrames } from "../donor/frame-match.js";
 import { RowAssembler } from "../rows/row-assembler.js";
 
 export interface EqualFramesOptions {
-  readonly from: ImageRows;
-  readonly to: ImageRows;
+  readonly from: Pick<ImageRows, "frames" | "table" | "read">;
+  readonly to: Pick<ImageRows, "frames" | "table" | "have" | "write">;
   /** The row is neither there nor about to come another way. */
   readonly lacks: (row: number) => boolean;
   readonly onStored: (runs: readonly Run[]) => void;
+  /** Nothing more is copied. */
+  readonly onFault: (err: AppError) => void;
   readonly logger: Logger;
 }
 
@@ -16,7 +19,10 @@ export interface EqualFramesOptions {
 export class EqualFrames {
   readonly #options: EqualFramesOptions;
   readonly #match: FrameMatch;
+  /** Never rejects: nobody may be waiting for it when a write fails. */
   #copying: Promise<void> = Promise.resolve();
+  #failure: AppError | undefined;
+  #isStopped = false;
 
   private constructor(options: EqualFramesOptions, match: FrameMatch) {
     this.#options = options;
@@ -40,22 +46,41 @@ export class EqualFrames {
 
   /** These rows of `from` are held now. */
   came(runs: readonly Run[]): void {
+    if (this.#isStopped) return;
     const pairs: { from: number; to: number }[] = [];
     for (const { first, count } of runs)
       for (let row = first; row < first + count; row++) {
         const to = this.#lackedRow(row);
         if (to !== undefined) pairs.push({ from: row, to });
       }
-    if (pairs.length > 0) this.#copying = this.#copying.then(() => this.#copy(pairs));
+    if (pairs.length > 0)
+      this.#copying = this.#copying
+        .then(() => this.#copy(pairs))
+        .catch((err: unknown) => this.#fail(asAppError(err)));
   }
 
   /** All that came is copied. @throws {AppError} ERR_STORE_FULL; then what came later is not copied */
   async copied(): Promise<void> {
     await this.#copying;
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Ends with the run under way. Safe to call twice. */
+  async close(): Promise<void> {
+    this.#isStopped = true;
+    await this.#copying;
+  }
+
+  #fail(err: AppError): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#failure = err;
+    this.#options.onFault(err);
   }
 
   async #copy(pairs: readonly { from: number; to: number }[]): Promise<void> {
     for (const { run, to } of joined(pairs, this.#options.from)) {
+      if (this.#isStopped) return;
       const target = { first: to, count: run.count };
       if (this.#options.to.have.hasAll(target.first, target.count)) continue;
       const stored = await this.#copyRun(run, target);
@@ -95,7 +120,7 @@ export class EqualFrames {
 /** Neighbours in both as runs, each short enough for one read. */
 function* joined(
   pairs: readonly { from: number; to: number }[],
-  { table }: ImageRows,
+  { table }: Pick<ImageRows, "table">,
 ): Generator<{ run: Run; to: number }> {
   for (let i = 0; i < pairs.length; ) {
     const first = pairs[i];

@@ -38,7 +38,10 @@ export async function regainPack(options: RegainOptions): Promise<VersionFiles |
   try {
     if (files.have.isFull) await files.finish({ signal });
   } catch (err) {
-    if (!isAppError(err)) throw err;
+    if (!isAppError(err) || err.code === "ERR_ABORTED") {
+      await files.close();
+      throw err;
+    }
     logger.warn({ err }, "pack made again from its disk not proven");
   }
   if (!files.isComplete)

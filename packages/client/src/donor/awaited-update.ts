@@ -1,5 +1,5 @@
-import { type Bitfield, describeError, isAppError, type Logger } from "@ckmesh/core";
-import { deltaIndexFileName } from "@ckmesh/image";
+import { type Bitfield, describeError, equalBytes, isAppError, type Logger } from "@ckmesh/core";
+import { decodeDeltaHead, deltaIndexFileName } from "@ckmesh/image";
 import type { VersionFiles } from "@ckmesh/store";
 import { UpdateWait, type UpdateWaitEffect, type UpdateWaitEvent } from "@ckmesh/swarm";
 import type { ClientContext } from "../client-context.js";
@@ -106,8 +106,11 @@ export class AwaitedUpdate {
     const file = deltaIndexFileName(name, version, previous.version);
     try {
       // "Only if there is none" (RFC 9110 §13.1.2): one that is there is answered with 304, without its bytes.
-      await context.origin.fetchHead(file, { ifNoneMatch: "*", signal: this.#abort.signal });
-      return true;
+      const answer = await context.origin.fetchHead(file, { ifNoneMatch: "*", signal: this.#abort.signal });
+      if (answer.status === "unchanged") return true;
+      // Servers without that condition send the head, and some a page in place of what they have not got.
+      const { head } = decodeDeltaHead(answer.bytes);
+      return equalBytes(head.target.id, target.signed.id) && head.base.version === previous.version;
     } catch (err) {
       if (!isAppError(err)) throw err;
       logger.debug({ reason: describeError(err), file }, "no delta to wait for");

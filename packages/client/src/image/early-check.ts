@@ -30,8 +30,8 @@ export class EarlyCheck {
   }
 
   /** A peer speaks of a newer version. @param known the newest that the origin was seen to have */
-  heard(version: number, known: number): void {
-    const ms = this.#hints.heard(version, known, this.#options.context.clock.now());
+  heard(peerId: string, version: number, known: number): void {
+    const ms = this.#hints.heard(peerId, version, known, this.#options.context.clock.now());
     if (ms === undefined) return;
     this.#options.logger.info({ version }, "a peer speaks of a newer version: the origin is asked");
     this.#checkIn(ms);

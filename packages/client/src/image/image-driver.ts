@@ -12,6 +12,7 @@ import type { OutcomeNews } from "../rollout/outcome-reporter.js";
 import type { StagedPair } from "../staging/staged-pair.js";
 import type { ImageStatus, StatusError, VersionStatus } from "../status.js";
 import type { VersionDriver } from "../version/version-driver.js";
+import { ActivationWatch } from "./activation-watch.js";
 import { EarlyCheck } from "./early-check.js";
 import { findOffers } from "./find-offers.js";
 import { checkVersionRule, type Offer } from "./image-offer.js";
@@ -44,8 +45,7 @@ export class ImageDriver {
   #isBarred = false;
   /** One change of the image at a time. */
   readonly #turns = new Turns();
-  /** On its way from verified to active: `staged` on the way is no end. */
-  #activating: VersionDriver | undefined;
+  readonly #activation: ActivationWatch;
   readonly #early: EarlyCheck;
 
   private constructor(name: string, context: ClientContext, record: ImageRecord, control: ImageControl) {
@@ -61,7 +61,7 @@ export class ImageDriver {
       events: {
         verified: (driver) => this.#inBackground(() => this.#verified(driver)),
         stale: () => this.#early.stale(),
-        newer: (version) => this.#early.heard(version, this.#newestHeard),
+        newer: (version, peerId) => this.#early.heard(peerId, version, this.#newestHeard),
         fault: (version, err) => this.#report(version, "failed", err.code),
         changed: () => {
           this.#state.saveSoon();
@@ -84,6 +84,8 @@ export class ImageDriver {
       control,
       settings: context.settings,
     });
+    const { clock } = context;
+    this.#activation = new ActivationWatch({ clock, logger: this.#logger, control, choice: this.#choice });
   }
 
   /** Opens what is in the store: complete versions serve at once, the newest partial one goes on. */
@@ -118,7 +120,7 @@ export class ImageDriver {
   get isSettled(): boolean {
     const { newest } = this;
     if (newest === undefined) return true;
-    return this.#activating !== newest && this.#choice.isSettled(newest);
+    return this.#activation.driver !== newest && this.#choice.isSettled(newest);
   }
 
   status(): ImageStatus {
@@ -142,6 +144,7 @@ export class ImageDriver {
   async check(signal: AbortSignal): Promise<void> {
     try {
       await this.#control.refresh(signal);
+      this.#activation.look();
       // Before anything else: a version is also withdrawn when the rest of the check fails.
       await this.#turns.take(() => this.#obey());
       const { alias } = this.#record;
@@ -202,7 +205,7 @@ export class ImageDriver {
       const driver = await this.#versions.of(offer);
       const { heldBack: _, ...rest } = this.#record;
       await this.#save({ ...rest, accepted: version });
-      if (driver === this.newest) await this.#pauseOthers(driver);
+      if (driver === this.newest) await this.#versions.pauseOthers(driver);
       await driver.import(pair);
     });
     return isTaken;
@@ -223,6 +226,7 @@ export class ImageDriver {
 
   /** Makes an older complete version the active one; absent: the one before the active. */
   async rollback(version?: number): Promise<void> {
+    if (this.#activation.driver?.version !== version) this.#activation.stop("another version was asked for");
     await this.#turns.take(async () => {
       const target = rollbackTarget(
         this.#drivers.filter((v) => v.isComplete).map((v) => v.version),
@@ -244,6 +248,8 @@ export class ImageDriver {
 
   /** The origin refuses the image: no peer gets it from here or gives it, until a check finds it readable again. */
   async bar(reason: AppError): Promise<void> {
+    // It waits for no disk. Once: a person may have asked for one since.
+    if (!this.#isBarred) this.#activation.stop("the origin refuses the image");
     await this.#turns.take(async () => {
       this.#lastError = { code: reason.code, message: reason.message };
       if (!this.#isBarred)
@@ -261,6 +267,7 @@ export class ImageDriver {
     this.#alarm.stop();
     await this.#versions.close();
     await this.#turns.ended();
+    await this.#activation.close();
     await this.#state.close();
   }
 
@@ -373,18 +380,9 @@ export class ImageDriver {
   }
 
   async #fetch(driver: VersionDriver): Promise<void> {
-    await this.#pauseOthers(driver);
+    await this.#versions.pauseOthers(driver);
     await this.#versions.regain(this.#choice.newestShed(driver.version));
     await driver.start();
-  }
-
-  /** Older versions that are still being fetched stop; what they have stays a source until this one is proven. */
-  async #pauseOthers(driver: VersionDriver): Promise<void> {
-    for (const other of this.#drivers) {
-      if (other === driver || other.isComplete || other.files === undefined) continue;
-      this.#logger.info({ version: other.version }, "older version is no longer fetched");
-      await this.#versions.pause(other);
-    }
   }
 
   async #verified(driver: VersionDriver): Promise<void> {
@@ -409,14 +407,16 @@ export class ImageDriver {
       this.#wakeInTime();
       return;
     }
-    this.#activating = driver;
+    const signal = AbortSignal.any([this.#abort.signal, this.#activation.begin(driver)]);
     try {
-      await driver.regain();
+      await driver.regain(signal);
       if (driver.files === undefined) return;
       if (!driver.isComplete) throw changedDisk(this.name, driver.version);
-      const options = { signal: this.#abort.signal, logger: this.#logger, versions: this.#drivers };
+      const options = { signal, logger: this.#logger, versions: this.#drivers };
       const staged = await stageVersion(driver, driver.files, store, settings, options);
       if (staged === false) return;
+      // The publisher may have spoken meanwhile.
+      if (!this.#choice.mayGoOn(driver)) return;
       await store.setActive(this.name, driver.version, staged.disk);
       const before =
         this.#record.active === undefined ? undefined : this.#versions.all.get(this.#record.active);
@@ -438,7 +438,8 @@ export class ImageDriver {
       driver.setError(failure);
       this.#report(driver.version, "failed", failure.code);
     } finally {
-      this.#activating = undefined;
+      this.#activation.end();
+      if (driver.state === "staged" && !this.#choice.mayGoOn(driver)) driver.setState("verified");
     }
   }
 

@@ -16,7 +16,7 @@ interface VersionEvents {
   /** The origin no longer has it where it was, or refuses it. */
   stale(): void;
   /** A peer says that the origin has a newer version. */
-  newer(version: number): void;
+  newer(version: number, peerId: string): void;
   /** The work on this machine stopped; it may be tried again. */
   fault(version: number, err: AppError): void;
   /** State, error or counters changed. */
@@ -128,6 +128,15 @@ export class ImageVersions {
     await driver.pause();
   }
 
+  /** Those that are still being fetched stop; what they have stays a source until this one is proven. */
+  async pauseOthers(driver: VersionDriver): Promise<void> {
+    for (const other of this.#drivers.values()) {
+      if (other === driver || other.isComplete || other.files === undefined) continue;
+      this.#options.logger.info({ version: other.version }, "older version is no longer fetched");
+      await this.pause(other);
+    }
+  }
+
   /** Makes the pack of a version again, for what it holds; what that does not bring is fetched. */
   async regain(driver: VersionDriver | undefined): Promise<void> {
     try {
@@ -191,7 +200,7 @@ export class ImageVersions {
       },
       onVerified: () => events.verified(driver),
       onStale: () => events.stale(),
-      onNewer: (version) => events.newer(version),
+      onNewer: (version, peerId) => events.newer(version, peerId),
       onFault: (err) => events.fault(record.version, err),
       onChanged: () => events.changed(),
     });

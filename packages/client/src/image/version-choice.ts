@@ -68,6 +68,12 @@ export class VersionChoice {
     }
   }
 
+  /** It may go on becoming active: the publisher has not taken it back while there is a good one here. */
+  mayGoOn(driver: VersionDriver): boolean {
+    const isTakenBack = this.#options.control.isWithdrawn(driver.version) && this.newestGood !== undefined;
+    return this.mayActivate(driver) && !isTakenBack;
+  }
+
   isWanted({ version }: VersionDriver): boolean {
     const { accepted, active } = this.#record;
     // Going back to an older one is no update, which a person may want to see first.

@@ -113,20 +113,21 @@ export class EqualFrames {
     onStored: Parameters<LocalPlan["copy"]>[1],
   ): Promise<void> {
     try {
-      for (const path of wanted.packs) await this.#copyFrom(path, wanted, signal, onStored);
+      for (const path of wanted.packs) if (!(await this.#copyFrom(path, wanted, signal, onStored))) return;
     } finally {
       this.#isBusy = false;
     }
   }
 
+  /** @returns false when the folder no longer answers */
   async #copyFrom(
     path: string,
     wanted: WantedFrames,
     signal: AbortSignal,
     onStored: Parameters<LocalPlan["copy"]>[1],
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { files, io } = this.#options;
-    await FolderFile.use(path, this.#options, async (file) => {
+    return await FolderFile.use(path, this.#options, async (file) => {
       // What has come from elsewhere meanwhile, or from the pack before, is not written again.
       const isWanted = (row: number): boolean => !files.have.has(row) && wanted.place(row).pack === path;
       for (const planned of runsOf(wanted.found, isWanted)) {

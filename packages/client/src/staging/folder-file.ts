@@ -17,35 +17,45 @@ export class FolderFile {
   readonly #file: FileHandle;
   readonly #options: FolderFileOptions;
   #unread = 0;
+  #isSilent = false;
 
   private constructor(file: FileHandle, options: FolderFileOptions) {
     this.#file = file;
     this.#options = options;
   }
 
-  /** Does nothing where the file cannot be opened: it was there when the pair was found. */
+  /**
+   * Does nothing where the file cannot be opened: it was there when the pair was found.
+   * @returns false when the folder no longer answers: its other files need not be tried
+   */
   static async use(
     path: string,
     options: FolderFileOptions,
     use: (file: FolderFile) => Promise<void>,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { clock, logger } = options;
-    let file: FileHandle | undefined;
+    const opening = open(path, "r");
+    let handle: FileHandle | undefined;
     try {
-      file = await within(clock, ANSWER_MS, open(path, "r"));
+      handle = await within(clock, ANSWER_MS, opening);
     } catch (err) {
       logger.warn({ reason: describeError(err) }, "nothing taken from a folder");
-      return;
+      return true;
     }
-    if (file === undefined) {
+    if (handle === undefined) {
       logger.warn({}, "nothing taken from a folder: it does not answer");
-      return;
+      closeLate(opening, logger);
+      return false;
     }
+    const file = new FolderFile(handle, options);
     try {
-      await use(new FolderFile(file, options));
+      await use(file);
     } finally {
-      await within(clock, ANSWER_MS, file.close());
+      // Where nobody answers, closing is no faster.
+      if (file.#isSilent) closeLate(Promise.resolve(handle), logger);
+      else await within(clock, ANSWER_MS, handle.close());
     }
+    return !file.#isSilent;
   }
 
   /** Nothing more is to be had. */
@@ -66,7 +76,8 @@ export class FolderFile {
       this.#unread = 0;
       return bytes;
     }
-    this.#unread = isFilled === undefined ? MAX_UNREAD : this.#unread + 1;
+    this.#isSilent = isFilled === undefined;
+    this.#unread = this.#isSilent ? MAX_UNREAD : this.#unread + 1;
     if (isFilled === false) rowBlocks.give(bytes); // else it may be written to any time
     return undefined;
   }
@@ -84,4 +95,11 @@ export class FolderFile {
       return false;
     }
   }
+}
+
+/** Gives a handle back whenever the folder answers, if ever. */
+function closeLate(opening: Promise<FileHandle>, logger: Logger): void {
+  opening
+    .then((handle) => handle.close())
+    .catch((err: unknown) => logger.debug({ reason: describeError(err) }, "folder not closed"));
 }

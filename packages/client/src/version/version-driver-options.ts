@@ -19,7 +19,7 @@ export interface VersionDriverOptions {
   /** The origin no longer has this version where it was, or refuses it: its head is to be looked at again. */
   readonly onStale: () => void;
   /** A peer says that the origin has a newer version. */
-  readonly onNewer: (version: number) => void;
+  readonly onNewer: (version: number, peerId: string) => void;
   /** The work on this machine stopped; it may be tried again. */
   readonly onFault: (err: AppError) => void;
   /** State, error or counters changed: the record is to be saved. */

@@ -57,6 +57,8 @@ export class VersionDriver {
   #error: StatusError | undefined;
   #files: VersionFiles | undefined;
   #transfer: VersionTransfer | undefined;
+  /** Aborted when the transfer is to stop: then its pack is not proven to the end first. */
+  #proof = new AbortController();
   #busy: Promise<void> = Promise.resolve();
   #cancelRetry: (() => void) | undefined;
   /** That all is here for a disk has been said, or need not be. */
@@ -237,6 +239,7 @@ export class VersionDriver {
   async pause(): Promise<void> {
     this.#cancelRetry?.();
     this.#cancelRetry = undefined;
+    this.#proof.abort();
     await this.#busy;
     await this.#stopTransfer();
     await this.#files?.checkpoint();
@@ -270,10 +273,10 @@ export class VersionDriver {
   }
 
   /** Makes the pack again, from the disk: it is a source of frames then, whole or in part, and serves nobody yet. */
-  async regain(): Promise<void> {
+  async regain(stop: AbortSignal = this.#abort.signal): Promise<void> {
     const { context, headBlock } = this.#options;
     if (this.#shed === undefined || this.#disk === undefined) return;
-    const [logger, signal] = [this.#logger, this.#abort.signal];
+    const [logger, signal] = [this.#logger, AbortSignal.any([this.#abort.signal, stop])];
     const files = await regainPack({ context, headBlock, disk: this.#disk, logger, signal });
     if (files === undefined) return;
     this.#files = files;
@@ -367,6 +370,7 @@ export class VersionDriver {
       },
     });
     this.#transfer = transfer;
+    this.#proof = new AbortController();
     transfer.start();
   }
 
@@ -377,7 +381,7 @@ export class VersionDriver {
     if (this.#state === "verified" && this.#isForDisk(files)) return;
     this.#logger.info({ rows: files.table.layout.rows }, "all rows held");
     try {
-      await files.finish({ signal: this.#abort.signal });
+      await files.finish({ signal: AbortSignal.any([this.#abort.signal, this.#proof.signal]) });
     } catch (err) {
       if (isAppError(err, "ERR_ABORTED")) return;
       if (!isAppError(err, "ERR_FRAME_HASH_MISMATCH")) {

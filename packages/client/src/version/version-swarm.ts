@@ -77,7 +77,7 @@ export interface VersionSwarmOptions {
   /** Section `ids` must be here before that can be said. */
   readonly needsIds?: boolean;
   /** A peer says that the origin has a newer version. */
-  readonly onNewer?: (version: number) => void;
+  readonly onNewer?: (version: number, peerId: string) => void;
   /** Every row is held. */
   readonly onComplete: () => void;
   /** The work cannot go on: full disk, senseless index. */
@@ -272,7 +272,7 @@ export class VersionSwarm {
         this.#options.onAsked?.(effect.rows, effect.isAsked);
         return;
       case "heard-newer":
-        this.#options.onNewer?.(effect.version);
+        this.#options.onNewer?.(effect.version, effect.peerId);
         return;
       case "fetch":
         this.#run(this.#fetch(effect.fetch, effect.rows, effect.span));

@@ -40,7 +40,7 @@ export interface VersionTransferOptions {
   /** Frames of an older version seem to be damaged. */
   readonly onDamaged: (older: VersionFiles, runs: readonly Run[]) => void;
   /** A peer says that the origin has a newer version. */
-  readonly onNewer: (version: number) => void;
+  readonly onNewer: (version: number, peerId: string) => void;
   /** Every row is held. */
   readonly onComplete: () => void;
   /** The work cannot go on: full disk, senseless index. */

@@ -48,7 +48,7 @@ it("counts those who hold all of a version", () => {
 it("passes on what a peer says of a newer version, and believes none of it", () => {
   const machine = linked();
   const effects = machine.step({ type: "message", link: 2, message: { type: "newer", version: 9 } }, 10);
-  expect(effects).toEqual([{ type: "heard-newer", version: 9 }]);
+  expect(effects).toEqual([{ type: "heard-newer", version: 9, peerId: "2".padStart(64, "0") }]);
 });
 
 it("expects rows that others promise or offer", () => {
