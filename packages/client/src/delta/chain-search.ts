@@ -1,6 +1,6 @@
 import { isAppError } from "@ckmesh/core";
 import { checkTrust, decodeHead, FRAME_RECORD_BYTES, indexFileName, type SignedHead } from "@ckmesh/image";
-import { canPackFor, type VersionFiles } from "@ckmesh/store";
+import { canPackNew, type VersionFiles } from "@ckmesh/store";
 import { cheapestChain, type KnownDelta, stepsBetween } from "./chain-path.js";
 import { STEP_SECTIONS } from "./delta-base.js";
 import {
@@ -117,7 +117,7 @@ async function fetchVersionHead(
     checkTrust(signed, search.context.trust);
   });
   // Another codec than this machine's: no delta can be applied to it here.
-  return isSound && signed !== undefined && canPackFor(signed.head) ? { signed, block } : undefined;
+  return isSound && signed !== undefined && canPackNew(signed.head) ? { signed, block } : undefined;
 }
 
 /** Bytes of the index of a version between that have to come. @param before the version before it, if that is here */
