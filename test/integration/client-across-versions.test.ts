@@ -1,11 +1,10 @@
 import { join } from "node:path";
 import type { RunningClient } from "@ckmesh/client";
-import { noMetrics, seededRandom, silentLogger, toHex } from "@ckmesh/core";
-import { systemClock } from "@ckmesh/runtime";
+import { toHex } from "@ckmesh/core";
 import { openIndex } from "@ckmesh/store";
-import { startTracker, type Tracker } from "@ckmesh/tracker";
+import type { Tracker } from "@ckmesh/tracker";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { countedBytes, Fixture, reached, versionOf } from "./client-fixture.js";
+import { countedBytes, Fixture, openTracker, reached, versionOf } from "./client-fixture.js";
 
 /** What a head takes on the WAN. */
 const HEAD_BYTES = 4096;
@@ -15,10 +14,7 @@ describe("across versions", () => {
   let tracker: Tracker;
   beforeEach(async () => {
     fixture = await Fixture.create();
-    tracker = await startTracker(
-      { listen: "127.0.0.1:0", open: true },
-      { logger: silentLogger, metrics: noMetrics, clock: systemClock, random: seededRandom(1) },
-    );
+    tracker = await openTracker();
   });
   afterEach(async () => {
     await fixture.close();

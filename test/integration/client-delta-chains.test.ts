@@ -1,11 +1,9 @@
 import { cp, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunningClient, VersionStatus } from "@ckmesh/client";
-import { noMetrics, seededRandom, silentLogger } from "@ckmesh/core";
-import { systemClock } from "@ckmesh/runtime";
-import { startTracker, type Tracker } from "@ckmesh/tracker";
+import type { Tracker } from "@ckmesh/tracker";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
-import { countedBytes, Fixture, reached, versionOf } from "./client-fixture.js";
+import { countedBytes, Fixture, openTracker, reached, versionOf } from "./client-fixture.js";
 import { swapFrames } from "./forged-index.js";
 
 const FIRST = "Win11_2.from_1.ckm";
@@ -125,10 +123,7 @@ it("a client that ends between two deltas goes on with the second one", async ()
 describe("a site", () => {
   let tracker: Tracker;
   beforeEach(async () => {
-    tracker = await startTracker(
-      { listen: "127.0.0.1:0", open: true },
-      { logger: silentLogger, metrics: noMetrics, clock: systemClock, random: seededRandom(1) },
-    );
+    tracker = await openTracker();
   });
   afterEach(async () => {
     await fixture.close();

@@ -1,11 +1,9 @@
 import { cp, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunningClient, VersionStatus } from "@ckmesh/client";
-import { noMetrics, seededRandom, silentLogger } from "@ckmesh/core";
-import { systemClock } from "@ckmesh/runtime";
-import { startTracker, type Tracker } from "@ckmesh/tracker";
+import type { Tracker } from "@ckmesh/tracker";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { countedBytes, Fixture, reached, versionOf } from "./client-fixture.js";
+import { countedBytes, Fixture, openTracker, reached, versionOf } from "./client-fixture.js";
 
 const DELTA = "Win11_2.from_1.ckm";
 /** What a head takes on the WAN. */
@@ -39,10 +37,7 @@ it("one client updates with the bytes of the delta and of the missing index only
 describe("a site", () => {
   let tracker: Tracker;
   beforeEach(async () => {
-    tracker = await startTracker(
-      { listen: "127.0.0.1:0", open: true },
-      { logger: silentLogger, metrics: noMetrics, clock: systemClock, random: seededRandom(1) },
-    );
+    tracker = await openTracker();
   });
   afterEach(async () => {
     await fixture.close();

@@ -13,8 +13,17 @@ import {
 import { noMetrics, type Random, type Run, seededRandom, silentLogger } from "@ckmesh/core";
 import { createLogger, systemClock } from "@ckmesh/runtime";
 import { indexOpaquePack, makeDelta, packImage } from "@ckmesh/store";
+import { startTracker, type Tracker } from "@ckmesh/tracker";
 import { expect, vi } from "vitest";
 import { StaticOrigin } from "./static-origin.js";
+
+/** A tracker that lets in whoever comes; the test closes it after its clients. */
+export async function openTracker(): Promise<Tracker> {
+  return await startTracker(
+    { listen: "127.0.0.1:0", open: true },
+    { logger: silentLogger, metrics: noMetrics, clock: systemClock, random: seededRandom(1) },
+  );
+}
 
 const MIB = 1024 * 1024;
 /** Not the number of a version. */
