@@ -71,7 +71,7 @@ export function addImageCommands(program: Command): void {
     program
       .command("unpack")
       .summary("rebuild the disk of a pack")
-      .description("Rebuilds the disk, checking every frame and every page before the file gets its name.")
+      .description("Rebuilds the disk, checking every page before the file gets its name.")
       .argument("<INDEX>", "NAME_n.ckm.index, its pack beside it")
       .argument("<OUT>", "file to write; it must not exist")
       .option(

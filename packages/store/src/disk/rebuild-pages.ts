@@ -1,4 +1,4 @@
-import { AppError, equalBytes, sha256 } from "@ckmesh/core";
+import { AppError, equalBytes, isAppError, sha256 } from "@ckmesh/core";
 import { DiskExtents, type DiskShape, HASH_BYTES, PAGE_BYTES, pageBytes, SECTOR_BYTES } from "@ckmesh/image";
 import { writeChanged, writeFully } from "../files/file-io.js";
 import type { RebuildTask, WorkerSetup } from "../image-tasks.js";
@@ -21,7 +21,19 @@ export async function rebuildPages(
 ): Promise<void> {
   const bytes = buffer.subarray(0, task.pages * PAGE_BYTES);
   zeroGaps(bytes, task);
-  await copySectors(reader, bytes, task);
+  try {
+    // The hashes of the pages prove the frames as well; which of them is to blame shows only when they do not.
+    await copySectors(reader, bytes, task, reader.isChecking);
+    proveAndWrite(bytes, disk, out, task);
+  } catch (err) {
+    if (isAppError(err, "ERR_PACK_INVALID") && !reader.isChecking)
+      await copySectors(reader, bytes, task, true);
+    throw err;
+  }
+}
+
+/** @throws {AppError} ERR_PACK_INVALID for the first page that is not the one of the index */
+function proveAndWrite(bytes: Uint8Array, disk: DiskShape, out: WorkerSetup["out"], task: RebuildTask): void {
   const extents = out === undefined ? undefined : new DiskExtents(out.extents);
   for (let i = 0; i < task.pages; i += 1) {
     const page = task.firstPage + i;
@@ -54,8 +66,16 @@ function zeroGaps(bytes: Uint8Array, { runs, firstPage }: RebuildTask): void {
   bytes.fill(0, at);
 }
 
-/** Decodes each frame that the runs name once and copies its sectors to their places. */
-async function copySectors(reader: FrameReader, bytes: Uint8Array, task: RebuildTask): Promise<void> {
+/**
+ * Decodes each frame that the runs name once and copies its sectors to their places.
+ * @throws {AppError} ERR_PACK_INVALID when a frame cannot be decoded; where they are to be proven, when it is damaged
+ */
+async function copySectors(
+  reader: FrameReader,
+  bytes: Uint8Array,
+  task: RebuildTask,
+  areProven: boolean,
+): Promise<void> {
   const copies = listCopies(reader, task);
   const order = Uint32Array.from({ length: copies.length / COPY_FIELDS }, (_, i) => i * COPY_FIELDS);
   order.sort((a, b) => (copies[a] ?? 0) - (copies[b] ?? 0));
@@ -65,14 +85,16 @@ async function copySectors(reader: FrameReader, bytes: Uint8Array, task: Rebuild
     if (frame !== frames.at(-1)) frames.push(frame);
   }
   let next = 0;
-  await reader.read(frames, true, (frame, raw) => {
+  const copy = (frame: number, raw: Uint8Array): void => {
     for (; next < order.length && copies[order[next] ?? 0] === frame; next += 1) {
       const at = order[next] ?? 0;
       const from = (copies[at + 1] ?? 0) * SECTOR_BYTES;
       const length = (copies[at + 2] ?? 0) * SECTOR_BYTES;
       bytes.set(raw.subarray(from, from + length), (copies[at + 3] ?? 0) * SECTOR_BYTES);
     }
-  });
+  };
+  if (areProven) await reader.read(frames, true, copy);
+  else await reader.decodeUnproven(frames, copy);
 }
 
 function listCopies({ table }: FrameReader, task: RebuildTask): readonly number[] {

@@ -50,7 +50,7 @@ export interface UnpackResult {
 }
 
 /**
- * Rebuilds the disk of a pack. Each frame and each page that is written is checked, and the file gets its name
+ * Rebuilds the disk of a pack. Each page that is written is checked, and the file gets its name
  * only after that; zeros become holes. Pages that come with a clone of the base were proven when that was built.
  * @throws {AppError} ERR_INDEX_INVALID, ERR_PACK_INVALID, ERR_FORMAT_UNSUPPORTED (opaque pack, disk too large
  *   for a VHD), ERR_IMAGE_EXISTS, ERR_FILE_NOT_FOUND, ERR_FILE_DENIED, ERR_STORE_FULL, ERR_ABORTED

@@ -39,6 +39,11 @@ export class FrameReader {
     this.#decoder = decoder;
   }
 
+  /** It notes which frames it has checked, so none may go unproven. */
+  get isChecking(): boolean {
+    return this.#checked !== undefined;
+  }
+
   /**
    * Calls `visit` with each frame of `frames`, which rise; `raw` is empty without `decode`, and `packed` of a frame
    * that lies here decoded. Both are only valid during the call.
@@ -76,6 +81,19 @@ export class FrameReader {
    */
   async readUnproven(frames: ArrayLike<number>, visit: FrameVisit): Promise<void> {
     await this.#each(frames, true, visit);
+  }
+
+  /**
+   * The decoded frames, as `readUnproven`.
+   * @throws {AppError} ERR_PACK_INVALID when a frame cannot be read or decoded
+   */
+  async decodeUnproven(
+    frames: ArrayLike<number>,
+    visit: (frame: number, raw: Uint8Array) => void,
+  ): Promise<void> {
+    await this.readUnproven(frames, (frame, bytes, isRaw) => {
+      visit(frame, isRaw ? bytes : this.#decoder.unpack(bytes, this.table.rawLength(frame)));
+    });
   }
 
   async #each(frames: ArrayLike<number>, takesDecoded: boolean, visit: FrameVisit): Promise<void> {
