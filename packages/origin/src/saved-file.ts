@@ -1,5 +1,4 @@
-import { randomBytes } from "node:crypto";
-import { open, rename, rm } from "node:fs/promises";
+import { writeAtomic } from "@ckmesh/store";
 
 /** A file that is written anew whenever what it says has changed, changes at a time in one go. */
 export class SavedFile {
@@ -21,26 +20,8 @@ export class SavedFile {
       .catch(() => {}) // Told to whoever asked for that save.
       .then(() => {
         this.#isQueued = false;
-        return replaceFile(this.#path, this.#content());
+        return writeAtomic(this.#path, this.#content());
       });
     return this.#saving;
-  }
-}
-
-/** A crash at any instant leaves the old or the new content. */
-export async function replaceFile(path: string, content: string | Uint8Array, mode = 0o600): Promise<void> {
-  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
-  try {
-    const file = await open(temporary, "wx", mode);
-    try {
-      await file.writeFile(content);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (err) {
-    await rm(temporary, { force: true });
-    throw err;
   }
 }

@@ -12,7 +12,8 @@ export { type UnpackOptions, type UnpackResult, unpackImage } from "./disk/unpac
 export { fileError } from "./files/file-error.js";
 export { IoPacer } from "./files/io-pacer.js";
 export { fileErrorCode, storeError } from "./files/store-error.js";
-export { syncFolder, writeAtomic } from "./files/write-atomic.js";
+export { syncFolder } from "./files/sync-folder.js";
+export { writeAtomic } from "./files/write-atomic.js";
 export { HostFrameSource } from "./host/host-frames.js";
 export type { HostIndexState } from "./host/host-messages.js";
 export type { HostScanResult } from "./host/host-scan.js";

@@ -10,7 +10,7 @@ import {
 } from "@ckmesh/auth";
 import { AppError, describeError } from "@ckmesh/core";
 import { readYamlFile } from "@ckmesh/runtime";
-import { replaceFile } from "../saved-file.js";
+import { writeAtomic } from "@ckmesh/store";
 
 const HEADER =
   "# Accounts of the origin. Add or change one: ckmesh origin account add NAME --password-file F --accounts THIS\n";
@@ -38,7 +38,7 @@ export async function addAccount(
   const groupLines = groups.list().map(groupLine);
   const groupText = groupLines.length === 0 ? "" : `groups:\n${groupLines.join("")}`;
   try {
-    await replaceFile(file, `${HEADER}accounts:\n${lines.join("")}${groupText}`);
+    await writeAtomic(file, `${HEADER}accounts:\n${lines.join("")}${groupText}`);
   } catch (cause) {
     throw new AppError("ERR_FILE_DENIED", `cannot write ${file}: ${describeError(cause)}`, { cause });
   }

@@ -1,9 +1,8 @@
 import { lstat, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { AppError, describeError, Fields, type Logger } from "@ckmesh/core";
-import { fileErrorCode, syncFolder } from "@ckmesh/store";
+import { fileErrorCode, syncFolder, writeAtomic } from "@ckmesh/store";
 import type { FileStamp } from "../catalogue/catalogue.js";
-import { replaceFile } from "../saved-file.js";
 
 const FILE_NAME = "deletions.json";
 /** An image of 10,000 versions with three files each, and much more. */
@@ -30,7 +29,7 @@ export class DeletionJournal {
    */
   async delete(files: readonly FileStamp[]): Promise<void> {
     try {
-      await replaceFile(this.#path, JSON.stringify({ files }));
+      await writeAtomic(this.#path, JSON.stringify({ files }));
       await syncFolder(dirname(this.#path));
     } catch (err) {
       // On a full disk deleting is what helps.

@@ -4,10 +4,9 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { AppError, type Clock, describeError, isAppError, type Logger } from "@ckmesh/core";
 import { checkControlSuccession, controlFileName } from "@ckmesh/image";
-import { fileErrorCode, syncFolder } from "@ckmesh/store";
+import { fileErrorCode, writeAtomic } from "@ckmesh/store";
 import type { Catalogue, FileStamp, PublishedVersion } from "../catalogue/catalogue.js";
 import type { Refusal } from "../publish/refusals.js";
-import { replaceFile } from "../saved-file.js";
 import type { OpenFiles } from "../serve/open-files.js";
 import { fileKey } from "../serve/served-path.js";
 import type { ControlSerials } from "./control-serials.js";
@@ -141,8 +140,7 @@ export class ControlRecords {
     }
     this.#requireRoom(key, control);
     try {
-      await replaceFile(path, control.bytes, FILE_MODE);
-      await syncFolder(root);
+      await writeAtomic(path, control.bytes, FILE_MODE);
     } catch (err) {
       throw placingError(err);
     }
@@ -302,18 +300,16 @@ function stampText({ size, mtimeMs, ino }: FileStamp): string {
   return `${size}:${mtimeMs}:${ino}`;
 }
 
-const DENIED: ReadonlySet<string | undefined> = new Set(["EACCES", "EPERM", "EROFS"]);
-const FULL: ReadonlySet<string | undefined> = new Set(["ENOSPC", "EDQUOT"]);
 
 /** Where the folder lies is not for those who read the answer. */
 function placingError(cause: unknown): unknown {
-  const code = fileErrorCode(cause);
-  if (DENIED.has(code)) {
+  // The one from opening, the other from writing and renaming.
+  if (isAppError(cause, "ERR_FILE_DENIED") || isAppError(cause, "ERR_CONFIG_INVALID")) {
     return new AppError("ERR_FILE_DENIED", "the origin's account may not write to its image folder", {
       cause,
     });
   }
-  if (FULL.has(code)) {
+  if (isAppError(cause, "ERR_STORE_FULL")) {
     return new AppError("ERR_STORE_FULL", "no space is left in the image folder", { cause });
   }
   return cause;

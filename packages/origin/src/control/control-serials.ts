@@ -1,8 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError, describeError, Fields, type Logger } from "@ckmesh/core";
-import { fileErrorCode } from "@ckmesh/store";
-import { replaceFile } from "../saved-file.js";
+import { fileErrorCode, writeAtomic } from "@ckmesh/store";
 
 const FILE_NAME = "controls.json";
 const MAX_IMAGES = 200_000;
@@ -41,7 +40,7 @@ export class ControlSerials {
   async set(key: string, serial: number): Promise<void> {
     if (this.get(key) === serial) return;
     this.#serials.set(key, serial);
-    await replaceFile(this.#path, JSON.stringify({ serials: Object.fromEntries(this.#serials) }));
+    await writeAtomic(this.#path, JSON.stringify({ serials: Object.fromEntries(this.#serials) }));
   }
 }
 

@@ -2,8 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Clock, describeError, type Logger, type Metrics, sha256, toHex } from "@ckmesh/core";
 import { type ControlRecord, type Rollout, rolloutOf } from "@ckmesh/image";
-import { fileErrorCode } from "@ckmesh/store";
-import { replaceFile } from "../saved-file.js";
+import { fileErrorCode, writeAtomic } from "@ckmesh/store";
 import { fileKey } from "../serve/served-path.js";
 import { type ClientOutcome, type OutcomeCounts, OutcomeTally } from "./outcome-tally.js";
 import { decodeRollouts, encodeRollouts, MAX_ROLLOUTS, type RolloutState } from "./rollout-state.js";
@@ -190,7 +189,7 @@ export class RolloutWatch {
 
   #save(): void {
     this.#saving = this.#saving
-      .then(() => replaceFile(this.#path, encodeRollouts(this.#states.values())))
+      .then(() => writeAtomic(this.#path, encodeRollouts(this.#states.values())))
       .catch((err: unknown) => {
         this.#options.logger.error({ err, path: this.#path }, "outcomes of rollouts cannot be saved");
       });

@@ -4,8 +4,8 @@ import { lstat, mkdir, open, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AppError } from "@ckmesh/core";
 import { hasIndexMagic, hasPackMagic, indexFileName } from "@ckmesh/image";
+import { writeAtomic } from "@ckmesh/store";
 import type { FileStamp } from "../catalogue/catalogue.js";
-import { replaceFile } from "../saved-file.js";
 import type { FolderPair } from "./folder-scan.js";
 
 const MAGIC_BYTES = 4;
@@ -71,7 +71,7 @@ async function loadKey(path: string): Promise<Uint8Array> {
   } catch (err) {
     if (!(err instanceof Error && "code" in err && err.code === "ENOENT")) throw err;
     const key = randomBytes(KEY_BYTES);
-    await replaceFile(path, key.toString("hex"));
+    await writeAtomic(path, key.toString("hex"));
     return key;
   }
 }

@@ -5,7 +5,7 @@ import { toHex } from "@ckmesh/core";
 import { cloneFile } from "../disk/clone-file.js";
 import { fileError } from "./file-error.js";
 import { fileErrorCode, storeError } from "./store-error.js";
-import { syncFolder } from "./write-atomic.js";
+import { syncFolder } from "./sync-folder.js";
 
 /** Who writes touches the file all the time; older leftovers are those of a process that was killed. */
 const ABANDONED_MS = 3_600_000;

@@ -1,40 +1,19 @@
-import { open, rename, rm } from "node:fs/promises";
-import { dirname } from "node:path";
-import { onDisk } from "./store-error.js";
+import { TemporaryFile } from "./temporary-file.js";
 
 /**
  * Replaces the file `path` by `bytes` so that a crash at any instant leaves the old or the new content, never
- * a mixture: temporary file, fsync, rename, fsync of the folder.
- * @throws {AppError} ERR_STORE_FULL
+ * a mixture: temporary file, fsync, rename, fsync of the folder. Each write has a temporary name of its own, as other
+ * processes may use the folder too.
+ * @param mode of the file, whatever the umask is
+ * @throws {AppError} ERR_STORE_FULL, ERR_FILE_NOT_FOUND when there is no such folder, ERR_FILE_DENIED
  */
 export async function writeAtomic(path: string, bytes: Uint8Array | string, mode = 0o600): Promise<void> {
-  const temporary = `${path}.tmp`;
-  await onDisk(path, async () => {
-    try {
-      const file = await open(temporary, "w", mode);
-      try {
-        await file.chmod(mode); // Whatever the umask is.
-        await file.writeFile(bytes);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-      await rename(temporary, path);
-    } catch (err) {
-      await rm(temporary, { force: true });
-      throw err;
-    }
-    await syncFolder(dirname(path));
-  });
-}
-
-/** Makes renames within a folder durable; Windows has no such call and needs none. */
-export async function syncFolder(path: string): Promise<void> {
-  if (process.platform === "win32") return;
-  const folder = await open(path, "r");
+  const file = await TemporaryFile.create(path, mode);
   try {
-    await folder.sync();
+    await file.write(typeof bytes === "string" ? Buffer.from(bytes) : bytes, 0);
+    await file.sync();
+    await file.commit(mode);
   } finally {
-    await folder.close();
+    await file.discard();
   }
 }

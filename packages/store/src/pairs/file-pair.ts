@@ -4,7 +4,7 @@ import { AppError } from "@ckmesh/core";
 import { encodePackHeader, HEAD_BYTES, type HeadCommon, indexLength, type SignedHead } from "@ckmesh/image";
 import { RandomAccessFile } from "../files/random-access-file.js";
 import { fileErrorCode, onDisk, storeError } from "../files/store-error.js";
-import { syncFolder } from "../files/write-atomic.js";
+import { syncFolder } from "../files/sync-folder.js";
 import type { VersionPaths } from "../versions/store-layout.js";
 
 /**

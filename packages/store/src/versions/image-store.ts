@@ -214,12 +214,12 @@ export class ImageStore {
     await this.requireSpace(head.pack.length + indexLength(head) - held + more, what);
   }
 
-  /** What a crash left: disks that were being rebuilt, as large as the disk, and deltas that are of no more use. */
+  /** What a crash left: unfinished files, such as disks that were being rebuilt, and deltas that are of no more use. */
   async #removeLeftovers(): Promise<void> {
     for (const image of await this.images()) {
       for (const entry of await readdirOrNone(this.folder(image))) {
         if (!entry.isFile() || !isTemporaryName(entry.name)) continue;
-        this.#options.logger.info({ image, file: entry.name }, "unfinished disk removed");
+        this.#options.logger.info({ image, file: entry.name }, "unfinished file removed");
         await rm(join(this.folder(image), entry.name), { force: true });
       }
       await this.#removeOldDeltas(image);

@@ -13,7 +13,8 @@ import {
 import { layOutDisk, type UnpackFormat } from "../disk/disk-layout.js";
 import { shareCopy } from "../files/buffer-pool.js";
 import { onDisk } from "../files/store-error.js";
-import { syncFolder, writeAtomic } from "../files/write-atomic.js";
+import { syncFolder } from "../files/sync-folder.js";
+import { writeAtomic } from "../files/write-atomic.js";
 import { ImageWorkers } from "../image-workers.js";
 import { runOrdered } from "../ordered-tasks.js";
 import { openIndex } from "../pack/open-index.js";
