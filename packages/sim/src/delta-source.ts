@@ -1,5 +1,5 @@
 import { Bitfield, type Run } from "@ckmesh/core";
-import { type DeltaEffect, type DeltaEvent, DeltaMachine } from "@ckmesh/swarm";
+import { type DeltaEffect, type DeltaEvent, DeltaMachine, WakeTimer } from "@ckmesh/swarm";
 import type { SimNode } from "./sim-node.js";
 import type { SimSite } from "./sim-site.js";
 
@@ -36,10 +36,11 @@ class UpdatingClient {
   /** Frame of the delta by row of the target. */
   readonly #frameOf: ReadonlyMap<number, number>;
   #delta: SimNode | undefined;
-  #cancelLook: (() => void) | undefined;
+  readonly #wake: WakeTimer;
 
   constructor(site: SimSite, deltas: SimSite, source: UpdateSource) {
     this.#site = site;
+    this.#wake = new WakeTimer(site.clock, () => this.#look());
     this.#deltas = deltas;
     this.#source = source;
     this.#held = new Bitfield(site.image.lengths.length);
@@ -107,12 +108,7 @@ class UpdatingClient {
   #step(event: DeltaEvent): void {
     const { clock } = this.#site;
     for (const effect of this.#machine.step(event, clock.now())) this.#apply(effect);
-    this.#cancelLook?.();
-    const due = this.#machine.deadline();
-    if (due === undefined) return;
-    this.#cancelLook = clock.after(Math.max(0, due - clock.now()), () => {
-      this.#look();
-    });
+    this.#wake.set(this.#machine.deadline());
   }
 
   #apply(effect: DeltaEffect): void {

@@ -6,6 +6,7 @@ import {
   UpdateWait,
   type UpdateWaitEffect,
   type UpdateWaitEvent,
+  WakeTimer,
 } from "@ckmesh/swarm";
 import type { SimNode } from "./sim-node.js";
 import type { SimSite } from "./sim-site.js";
@@ -39,11 +40,13 @@ class ColdClient {
   /** Rows in common that have not come. */
   #missing: number;
   #knowsTarget = false;
-  #cancelLook: (() => void) | undefined;
-  #cancelWait: (() => void) | undefined;
+  readonly #lookWake: WakeTimer;
+  readonly #waitWake: WakeTimer;
 
   constructor(site: SimSite, previous: SimSite, common: Bitfield, hasDelta: boolean) {
     this.#site = site;
+    this.#lookWake = new WakeTimer(site.clock, () => this.#look());
+    this.#waitWake = new WakeTimer(site.clock, () => this.#lookForUpdate());
     this.#hasDelta = hasDelta;
     this.#previous = previous;
     this.#common = common;
@@ -103,10 +106,7 @@ class ColdClient {
   #stepWait(event: UpdateWaitEvent): void {
     const { clock } = this.#site;
     for (const effect of this.#wait.step(event, clock.now())) this.#applyWait(effect);
-    this.#cancelWait?.();
-    const due = this.target.completeAt === undefined ? this.#wait.deadline() : undefined;
-    if (due === undefined) return;
-    this.#cancelWait = clock.after(Math.max(0, due - clock.now()), () => this.#lookForUpdate());
+    this.#waitWake.set(this.target.completeAt === undefined ? this.#wait.deadline() : undefined);
   }
 
   #applyWait(effect: UpdateWaitEffect): void {
@@ -129,12 +129,7 @@ class ColdClient {
   #step(event: DonorEvent): void {
     const { clock } = this.#site;
     for (const effect of this.#machine.step(event, clock.now())) this.#apply(effect);
-    this.#cancelLook?.();
-    const due = this.#machine.deadline();
-    if (due === undefined) return;
-    this.#cancelLook = clock.after(Math.max(0, due - clock.now()), () => {
-      this.#look();
-    });
+    this.#lookWake.set(this.#machine.deadline());
   }
 
   #apply(effect: DonorEffect): void {

@@ -1,5 +1,5 @@
 import { Bitfield, type Run, seededRandom, sha256, toHex } from "@ckmesh/core";
-import { type LinkId, type SwarmEvent, SwarmMachine, type WanPacer } from "@ckmesh/swarm";
+import { type LinkId, type SwarmEvent, SwarmMachine, type WanPacer, WakeTimer } from "@ckmesh/swarm";
 import type { Claim, PeerClass, PeerMessage } from "@ckmesh/wire";
 import type { SimImage } from "./sim-image.js";
 import type { SimSite } from "./sim-site.js";
@@ -75,11 +75,11 @@ export class SimNode {
   readonly #machine: SwarmMachine;
   readonly #have: Bitfield;
   #knowsFrames = false;
-  #tickAt = Number.POSITIVE_INFINITY;
-  #cancelTick: (() => void) | undefined;
+  readonly #wake: WakeTimer;
 
   constructor(site: SimSite, index: number, image: SimImage, seed: number, options: NodeOptions) {
     this.#site = site;
+    this.#wake = new WakeTimer(site.clock, () => this.step({ type: "tick" }));
     this.image = options.image ?? image;
     this.index = index;
     this.options = options;
@@ -162,7 +162,7 @@ export class SimNode {
     const { clock, log } = this.#site;
     log?.note(clock.now(), this.index, event);
     for (const effect of this.#machine.step(event, clock.now())) this.#site.apply(this, effect);
-    this.#schedule();
+    this.#wake.set(this.#machine.deadline());
     if (this.held >= (this.options.diskRows ?? Number.POSITIVE_INFINITY)) this.#site.kill(this);
     if (event.type === "stored") this.options.onHeld?.(event.runs);
     if (event.type === "piece") this.options.onHeld?.(event.good);
@@ -188,20 +188,6 @@ export class SimNode {
     for (const link of Array.from(this.links.keys())) this.#site.say(this, link, message);
   }
 
-  /** A timer that stands too early stays: it looks again when it fires. Most events move the deadline a little. */
-  #schedule(): void {
-    const due = this.#machine.deadline();
-    if (due === undefined || due >= this.#tickAt) return;
-    this.#cancelTick?.();
-    const { clock } = this.#site;
-    this.#tickAt = due;
-    this.#cancelTick = clock.after(Math.max(0, due - clock.now()), () => {
-      this.#tickAt = Number.POSITIVE_INFINITY;
-      if ((this.#machine.deadline() ?? Number.POSITIVE_INFINITY) <= clock.now()) this.step({ type: "tick" });
-      else this.#schedule();
-    });
-  }
-
   /** All index pieces held: the frame table is known. */
   learn(): void {
     const { pieces, lengths } = this.image;
@@ -214,6 +200,6 @@ export class SimNode {
 
   stop(): void {
     this.isAlive = false;
-    this.#cancelTick?.();
+    this.#wake.stop();
   }
 }

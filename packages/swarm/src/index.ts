@@ -19,6 +19,7 @@ export type {
   SwarmEvent,
 } from "./swarm-messages.js";
 export { UpdateWait, type UpdateWaitEffect, type UpdateWaitEvent } from "./update-wait.js";
+export { WakeTimer } from "./wake-timer.js";
 export {
   FairQueue,
   type FairQueueEffect,

@@ -1,6 +1,6 @@
 import { AppError, Bitfield, isAppError, type Run } from "@ckmesh/core";
 import { canPackNew, type DeltaFiles, type ImageRows, type RebuiltFrames } from "@ckmesh/store";
-import { type DeltaEffect, type DeltaEvent, DeltaMachine } from "@ckmesh/swarm";
+import { type DeltaEffect, type DeltaEvent, DeltaMachine, WakeTimer } from "@ckmesh/swarm";
 import { asAppError } from "../as-app-error.js";
 import { decodedRows, missingFrames } from "../local/decoded-rows.js";
 import type { LocalPlan } from "../local/local-plan.js";
@@ -39,12 +39,13 @@ export class DeltaVersion {
   /** Known once the index of the delta is. */
   #yield: DeltaYield | undefined;
   #tellIndexHeld: () => void = () => {};
-  #cancelLook: (() => void) | undefined;
+  readonly #wake: WakeTimer;
   #isOver = false;
   #isKept = false;
 
   constructor(options: DeltaVersionOptions) {
     this.#options = options;
+    this.#wake = new WakeTimer(options.context.clock, () => this.#look());
     this.#local = noRows(options.target);
     this.#step({ type: "start" });
   }
@@ -259,13 +260,7 @@ export class DeltaVersion {
   #step(event: DeltaEvent): void {
     const { clock } = this.#options.context;
     for (const effect of this.#machine.step(event, clock.now())) this.#carryOut(effect);
-    this.#cancelLook?.();
-    this.#cancelLook = undefined;
-    const due = this.#machine.deadline();
-    if (due === undefined) return;
-    this.#cancelLook = clock.after(Math.max(0, due - clock.now()), () => {
-      this.#look();
-    });
+    this.#wake.set(this.#machine.deadline());
   }
 
   #carryOut(effect: DeltaEffect): void {

@@ -1,7 +1,7 @@
 import { type Bitfield, describeError, equalBytes, isAppError, type Logger } from "@ckmesh/core";
 import { decodeDeltaHead, deltaIndexFileName } from "@ckmesh/image";
 import type { VersionFiles } from "@ckmesh/store";
-import { UpdateWait, type UpdateWaitEffect, type UpdateWaitEvent } from "@ckmesh/swarm";
+import { UpdateWait, type UpdateWaitEffect, type UpdateWaitEvent, WakeTimer } from "@ckmesh/swarm";
 import type { ClientContext } from "../client-context.js";
 import type { VersionSwarm } from "../version/version-swarm.js";
 
@@ -28,10 +28,11 @@ export class AwaitedUpdate {
   readonly #wait = new UpdateWait();
   readonly #abort = new AbortController();
   #asking: Promise<void> = Promise.resolve();
-  #cancelLook: (() => void) | undefined;
+  readonly #wake: WakeTimer;
 
   constructor(options: AwaitedUpdateOptions) {
     this.#options = options;
+    this.#wake = new WakeTimer(options.context.clock, () => this.look());
     this.look();
   }
 
@@ -67,11 +68,7 @@ export class AwaitedUpdate {
   #step(event: UpdateWaitEvent): void {
     const { clock } = this.#options.context;
     for (const effect of this.#wait.step(event, clock.now())) this.#apply(effect);
-    this.#cancelLook?.();
-    this.#cancelLook = undefined;
-    const due = this.#wait.deadline();
-    if (due === undefined) return;
-    this.#cancelLook = clock.after(Math.max(0, due - clock.now()), () => this.look());
+    this.#wake.set(this.#wait.deadline());
   }
 
   #apply(effect: UpdateWaitEffect): void {

@@ -1,7 +1,7 @@
 import { AppError, Bitfield, equalBytes, type Logger, type Run } from "@ckmesh/core";
 import { checkTrust, decodeHead, deriveSwarmKeys, indexFileName, type SignedHead } from "@ckmesh/image";
 import type { VersionFiles } from "@ckmesh/store";
-import { type DonorEffect, type DonorEvent, DonorMachine } from "@ckmesh/swarm";
+import { type DonorEffect, type DonorEvent, DonorMachine, WakeTimer } from "@ckmesh/swarm";
 import { asAppError, isLocalFault } from "../as-app-error.js";
 import type { ClientContext } from "../client-context.js";
 import { VersionSwarm } from "../version/version-swarm.js";
@@ -53,10 +53,11 @@ export class DonorVersion {
   #news: Bitfield | undefined;
   #hasAll = false;
   #leave: (() => void) | undefined;
-  #cancelLook: (() => void) | undefined;
+  readonly #wake: WakeTimer;
 
   constructor(options: DonorVersionOptions) {
     this.#options = options;
+    this.#wake = new WakeTimer(options.context.clock, () => this.#look());
     this.#targetKnown = new Promise((resolve) => {
       this.#tellTargetKnown = resolve;
     });
@@ -236,12 +237,7 @@ export class DonorVersion {
   #step(event: DonorEvent): void {
     const { clock } = this.#options.context;
     for (const effect of this.#machine.step(event, clock.now())) this.#apply(effect);
-    this.#cancelLook?.();
-    const due = this.#machine.deadline();
-    if (due === undefined) return;
-    this.#cancelLook = clock.after(Math.max(0, due - clock.now()), () => {
-      this.#look();
-    });
+    this.#wake.set(this.#machine.deadline());
   }
 
   #apply(effect: DonorEffect): void {

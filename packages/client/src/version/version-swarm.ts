@@ -12,7 +12,14 @@ import {
 } from "@ckmesh/core";
 import type { SectionKind } from "@ckmesh/image";
 import type { PeerLink, SwarmEndpoint } from "@ckmesh/net";
-import { type FetchId, type LinkId, type SwarmEffect, type SwarmEvent, SwarmMachine } from "@ckmesh/swarm";
+import {
+  type FetchId,
+  type LinkId,
+  type SwarmEffect,
+  type SwarmEvent,
+  SwarmMachine,
+  WakeTimer,
+} from "@ckmesh/swarm";
 import {
   claimSigningBytes,
   type PeerAddress,
@@ -25,7 +32,6 @@ import type { IndexCarry } from "../local/index-carry.js";
 import type { LocalPlan } from "../local/local-plan.js";
 import { LocalRows } from "../local/local-rows.js";
 import { PeerLinks } from "../peers/peer-links.js";
-import { WakeTimer } from "../poll/wake-timer.js";
 import { fetchRows, freshParts } from "../rows/fetch-rows.js";
 import type { OriginRows } from "../rows/origin-rows.js";
 import { pieceSections } from "../rows/piece-sections.js";

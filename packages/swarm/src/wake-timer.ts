@@ -19,7 +19,11 @@ export class WakeTimer {
 
   /** Wakes once, at this moment or right after it, and no more at the one before; undefined: never. */
   set(at: number | undefined): void {
-    this.#at = at ?? Number.POSITIVE_INFINITY;
+    if (at === undefined) {
+      this.stop();
+      return;
+    }
+    this.#at = at;
     if (this.#at >= this.#firesAt) return;
     this.#cancel?.();
     this.#start();
@@ -43,7 +47,7 @@ export class WakeTimer {
     if (this.#clock.now() >= this.#at) {
       this.#at = Number.POSITIVE_INFINITY;
       this.#wake();
-    } else if (this.#at < Number.POSITIVE_INFINITY) {
+    } else {
       this.#start();
     }
   }

@@ -1,6 +1,6 @@
 import { VirtualClock } from "@ckmesh/testkit";
 import { expect, it } from "vitest";
-import { WakeTimer } from "../../src/poll/wake-timer.js";
+import { WakeTimer } from "../src/wake-timer.js";
 
 function timer(): { clock: VirtualClock; wake: WakeTimer; woken: number[]; timers: () => number } {
   const clock = new VirtualClock();
