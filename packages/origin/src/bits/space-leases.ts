@@ -1,6 +1,8 @@
 /** An upload under way, as far as room is concerned. */
 export interface UploadRoom {
   readonly id: string;
+  /** Whose it is, as `ownerName` has it. */
+  readonly owner: string;
   /** Bytes that it holds. */
   readonly received: number;
   /** Of the whole file; undefined before its first fragment. */
@@ -14,6 +16,8 @@ interface Lease {
   /** When the upload was let begin, and what it held then. */
   readonly since: number;
   readonly from: number;
+  /** Until then its average is not looked at. */
+  readonly graceUntil: number;
   /** Most that it held after a packet. */
   readonly received: number;
   /** Silence until then is borne. */
@@ -24,7 +28,7 @@ interface Lease {
 export const LEASE_MS = 15 * 60_000;
 /** What was promised has to come within this, in proportion: 100 GB at 1.2 MB/s on average. */
 export const LEASE_WHOLE_MS = 24 * 3_600_000;
-/** Until the average counts; and who was silent for so long after a lease had lapsed begins anew. */
+/** Until the average counts, once a day for each user; and who was silent for so long after a lease had lapsed begins anew. */
 export const LEASE_GRACE_MS = 3_600_000;
 
 /**
@@ -34,27 +38,33 @@ export const LEASE_GRACE_MS = 3_600_000;
  * through in a day, which could hold all room with a byte now and then; what they brought stays, and they go on
  * whenever there is room: a forgotten session must not block the folder until it expires. Some upload can always go on
  * then, the last one that was let begin: there was room for all of it beside what the others held, and they hold no
- * more now.
+ * more now. The hour in which the average is not looked at is one for all uploads that a user begins within a day: with
+ * one for each, a new session every hour would hold all room for ever.
  */
 export class SpaceLeases {
   /** By id of the upload. */
   readonly #leases = new Map<string, Lease>();
+  /** When the hour of each user began; those that may have another are forgotten. */
+  readonly #graces = new Map<string, number>();
 
   /**
    * An upload is let send. A lease that holds is not made longer, and one that lapsed a short while ago goes on where
    * it was: asking alone must not buy time.
    * @returns takes it back: there is no room after all
    */
-  grant({ id, received }: UploadRoom, now: number): () => void {
+  grant({ id, owner, received }: UploadRoom, now: number): () => void {
     const before = this.#leases.get(id);
     if (before === undefined || before.until + LEASE_GRACE_MS <= now) {
-      this.#leases.set(id, { since: now, from: received, received, until: now + LEASE_MS });
+      const graceUntil = this.#graceOf(owner, now) + LEASE_GRACE_MS;
+      this.#leases.set(id, { since: now, from: received, received, graceUntil, until: now + LEASE_MS });
     } else if (before.until <= now) {
       this.#leases.set(id, { ...before, until: now + LEASE_MS });
     }
     return () => {
       if (before === undefined) this.#leases.delete(id);
       else this.#leases.set(id, before);
+      // The hour that began with this question.
+      if (this.#graces.get(owner) === now) this.#graces.delete(owner);
     };
   }
 
@@ -80,11 +90,19 @@ export class SpaceLeases {
     }
     return promised;
   }
+
+  /** When the hour of a user began: now, or within the last day. */
+  #graceOf(owner: string, now: number): number {
+    for (const [other, since] of this.#graces) if (since + LEASE_WHOLE_MS <= now) this.#graces.delete(other);
+    const since = this.#graces.get(owner) ?? now;
+    this.#graces.set(owner, since);
+    return since;
+  }
 }
 
-function isHeld({ since, from, until }: Lease, upload: UploadRoom, now: number): boolean {
+function isHeld({ since, from, graceUntil, until }: Lease, upload: UploadRoom, now: number): boolean {
   if (until <= now && !upload.isBusy) return false;
   const ms = now - since;
   const promised = Math.max(0, (upload.total ?? 0) - from);
-  return ms <= LEASE_GRACE_MS || (upload.received - from) * LEASE_WHOLE_MS >= promised * ms;
+  return now <= graceUntil || (upload.received - from) * LEASE_WHOLE_MS >= promised * ms;
 }

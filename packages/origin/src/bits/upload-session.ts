@@ -16,6 +16,7 @@ import { fileErrorCode } from "@ckmesh/store";
 import type { UploadWatcher } from "../uploads/upload-intake.js";
 import type { BitsRequest } from "./bits-request.js";
 import { BodyWriter, growingFile } from "./body-writer.js";
+import { ownerName } from "./owner-name.js";
 import { receiveBody } from "./receive-body.js";
 import type { SessionFolder } from "./session-folder.js";
 import type { Notified, SessionRecord } from "./session-record.js";
@@ -85,6 +86,11 @@ export class UploadSession {
 
   get record(): SessionRecord {
     return this.#record;
+  }
+
+  /** As `ownerName` has it. */
+  get owner(): string {
+    return ownerName(this.#record.user);
   }
 
   get received(): number {

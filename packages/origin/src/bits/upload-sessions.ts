@@ -25,6 +25,7 @@ import type { UploadIntake, UploadTarget } from "../uploads/upload-intake.js";
 import type { BitsRequest } from "./bits-request.js";
 import type { BitsSettings } from "./bits-settings.js";
 import { loadSessions, type StoredSession } from "./load-sessions.js";
+import { ownerName } from "./owner-name.js";
 import { replyId } from "./reply-name.js";
 import { SessionFolder } from "./session-folder.js";
 import type { SessionRecord } from "./session-record.js";
@@ -232,7 +233,7 @@ export class UploadSessions {
   async findReply(key: string, user: Identity): Promise<FoundFile | undefined> {
     const id = replyId(key);
     const session = id === undefined ? undefined : this.#sessions.get(id);
-    if (session === undefined || ownerName(session.record.user) !== ownerName(user)) return undefined;
+    if (session === undefined || session.owner !== ownerName(user)) return undefined;
     const { notified } = session.record;
     if (notified?.replyUrl?.toLowerCase().endsWith(key) !== true) return undefined;
     const stamp = await session.folder.replyStamp();
@@ -351,11 +352,6 @@ export class UploadSessions {
       this.#running.delete(running);
     }
   }
-}
-
-/** Upper and lower case are one user, as in rights. */
-function ownerName({ name }: Identity): string {
-  return name.normalize("NFC").toLowerCase();
 }
 
 function keyOf(sessionId: string): string {

@@ -300,7 +300,6 @@ function stampText({ size, mtimeMs, ino }: FileStamp): string {
   return `${size}:${mtimeMs}:${ino}`;
 }
 
-
 /** Where the folder lies is not for those who read the answer. */
 function placingError(cause: unknown): unknown {
   // The one from opening, the other from writing and renaming.

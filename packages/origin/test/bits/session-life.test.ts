@@ -133,7 +133,7 @@ describe("the end of sessions", () => {
     expect(await uploads.fragment(id, 4, TEN.subarray(4), 10)).toMatchObject(NOT_FOUND);
     await eventually(() => {
       clock.advance(1);
-      return folders(uploads).length === 0;
+      return folders(uploads).length === 0 && uploads.audit.length > 1;
     });
     expect(uploads.intake.followed[0]?.ended).toBe("discarded");
     expect(uploads.audit.at(-1)).toMatchObject({ outcome: "expired", user: "alice", bytes: 4 });

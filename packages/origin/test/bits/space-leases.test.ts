@@ -16,8 +16,8 @@ beforeEach(() => {
   leases = new SpaceLeases();
 });
 
-function room(received: number, isBusy = false): UploadRoom {
-  return { id: "a", received, total: TOTAL, isBusy };
+function room(received: number, isBusy = false, id = "a", owner = "alice"): UploadRoom {
+  return { id, owner, received, total: TOTAL, isBusy };
 }
 
 function promised(upload: UploadRoom, now: number): number {
@@ -70,9 +70,31 @@ describe("room that was promised to an upload", () => {
     }
   });
 
+  it("is not held on by a user who begins a new upload whenever the hour of the last one is over", () => {
+    const begin = (id: string, now: number, owner = "alice"): void => {
+      leases.grant(room(0, false, id, owner), now);
+      leases.renew(room(1, false, id, owner), now);
+    };
+    begin("0", 0);
+    expect(promised(room(1, false, "0"), LEASE_MS - 1)).toBe(TOTAL - 1);
+    for (let hour = 1; hour < 24; hour += 1) {
+      const now = hour * LEASE_GRACE_MS + 1;
+      begin(String(hour), now);
+      // One part in 2400 is what 36 s of the day have to bring.
+      expect(promised(room(1, false, String(hour)), now + 36_000)).toBe(TOTAL - 1);
+      expect(promised(room(1, false, String(hour)), now + 36_001), `hour ${hour}`).toBe(0);
+    }
+    const later = 2 * LEASE_GRACE_MS;
+    begin("bob's", later, "bob");
+    expect(promised(room(1, false, "bob's", "bob"), later + 36_001), "of another user").toBe(TOTAL - 1);
+    begin("next day", LEASE_WHOLE_MS);
+    expect(promised(room(1, false, "next day"), LEASE_WHOLE_MS + 36_001)).toBe(TOTAL - 1);
+  });
+
   it("stays when a later question fails, and goes when the first does", () => {
     leases.grant(room(0), 0)();
     expect(promised(room(0), 1)).toBe(0);
+    leases.grant(room(0), LEASE_MS)();
     leases.grant(room(0), 0);
     leases.grant(room(0), 1)();
     expect(promised(room(0), 1)).toBe(TOTAL);
