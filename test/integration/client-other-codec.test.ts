@@ -1,6 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { ClientConfig } from "@ckmesh/client";
+import { type ClientConfig, controlStore, exportPair } from "@ckmesh/client";
+import { isAppError, silentLogger } from "@ckmesh/core";
+import { systemClock } from "@ckmesh/runtime";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { countedBytes, Fixture, reached, versionOf } from "./client-fixture.js";
 import { packElsewhere } from "./forged-index.js";
@@ -52,6 +54,25 @@ it("a machine with another codec applies the delta for its disk, and no plain fr
   expect(countedBytes(third)).toBe(third.needed);
   expect(sent("Win11_3.ckm")).toBeLessThan(65_536);
   expect(sent("Win11_2.ckm")).toBe(0);
+});
+
+it("a version of which frames are here decoded only can be rolled back to without a client, and is no pair to export", async () => {
+  await update(DISK);
+  await fixture.once("a", DISK);
+  const [store, out, logger] = [fixture.store("a"), join(fixture.dir, "usb"), silentLogger];
+  const err: unknown = await exportPair(store, "Win11", out, { logger }).catch((e: unknown) => e);
+  expect(isAppError(err, "ERR_IMAGE_NOT_FOUND") && err.message).toMatch(
+    /version 2 of Win11 is not whole: \d+ of \d+ rows are missing \(.*\), frames that .* decoded only/,
+  );
+  expect(await exportPair(store, "Win11", out, { logger, version: 1 })).toMatchObject({ version: 1 });
+
+  await fixture.publish(3, 4, { edited: 16, like: 2, changed: 3, deltas: [2] });
+  await fixture.once("a", DISK);
+  const request = { command: "rollback", image: "Win11" } as const;
+  await controlStore(store, request, { logger, clock: systemClock });
+  const active: unknown = JSON.parse(await readFile(join(store, "images/Win11/active"), "utf8"));
+  expect(active).toMatchObject({ version: 2, disk: "Win11_2.img" });
+  expect(versionOf(await fixture.once("a", DISK), 2).state).toBe("active");
 });
 
 it("what is here decoded only is enough for a way over two deltas", async () => {

@@ -17,7 +17,9 @@ import {
   versionPaths,
 } from "@ckmesh/store";
 import { DeltaTally } from "../delta/delta-tally.js";
+import { hasArrived } from "../disk/why-not-whole.js";
 import { rollbackTarget, unknownVersion } from "../image/rollback-target.js";
+import { isFile } from "../is-file.js";
 import { type ClientStatus, type ImageStatus, NO_RATE, type VersionStatus } from "../status.js";
 import { neededBytes } from "../version/needed-bytes.js";
 import { callLocalApi } from "./call-local-api.js";
@@ -115,8 +117,10 @@ async function offlineRollback(
   try {
     const record = await store.loadRecord(image);
     const stored = await store.versions(image);
-    const shed = new Set(record.versions.filter((v) => v.shed !== undefined).map((v) => v.version));
-    const complete = stored.filter((s) => s.isComplete || shed.has(s.version)).map((s) => s.version);
+    const complete: number[] = [];
+    for (const each of stored)
+      if (each.isComplete || (await isUsable(store.folder(image), image, each.version, record)))
+        complete.push(each.version);
     const target = rollbackTarget(complete, record.active, version);
     if (target === undefined) throw unknownVersion(image, version);
     const disk = record.versions.find((v) => v.version === target)?.disk;
@@ -130,6 +134,21 @@ async function offlineRollback(
   } finally {
     await store.close();
   }
+}
+
+/** It has no whole pack, but its disk: the pack was given up, or some of its frames are here decoded only. */
+async function isUsable(
+  folder: string,
+  image: string,
+  version: number,
+  { versions }: ImageRecord,
+): Promise<boolean> {
+  const known = versions.find((v) => v.version === version);
+  if (known?.shed !== undefined) return true;
+  if (known?.disk === undefined || !hasArrived(known)) return false;
+  return (
+    (await isFile(versionPaths(folder, image, version).decoded)) && (await isFile(join(folder, known.disk)))
+  );
 }
 
 function withState(record: VersionRecord, active: number): VersionRecord {
