@@ -151,8 +151,9 @@ export class Client {
     for (;;) {
       const now = this.#context.clock.now();
       const sum = this.images.reduce((total, d) => total + (d.newest?.files?.have.count ?? 0), 0);
-      // While the WAN is closed nothing has to come.
-      if (sum !== held || !this.#context.wan.isOpen) [held, since] = [sum, now];
+      // While the WAN is closed nothing has to come, nor while a disk is being rebuilt.
+      const isResting = !this.#context.wan.isOpen || this.images.some((d) => d.isActivating);
+      if (sum !== held || isResting) [held, since] = [sum, now];
       for (const driver of this.images) this.#throwIfStopped(driver, now - since);
       if (this.images.every((d) => d.isSettled)) return;
       if (this.#abort.signal.aborted) throw new AppError("ERR_ABORTED", "stopped");

@@ -35,7 +35,12 @@ export class ActivationWatch {
     return this.#driver;
   }
 
-  /** One at a time. @returns aborted by `stop`, and by `look` where it finds that the version may not be active */
+  /** It was told to stop, and has not ended yet. */
+  get isStopped(): boolean {
+    return this.#driver !== undefined && this.#abort.signal.aborted;
+  }
+
+  /** In the place of the one before. @returns aborted by `stop`, and by `look` where it finds that the version may not be active */
   begin(driver: VersionDriver): AbortSignal {
     this.#driver = driver;
     this.#abort = new AbortController();
@@ -56,8 +61,9 @@ export class ActivationWatch {
     this.#abort.abort();
   }
 
-  /** It is active, or stopped. */
-  end(): void {
+  /** It is active, or stopped. @param signal of `begin`: nothing happens when another one has begun meanwhile */
+  end(signal: AbortSignal): void {
+    if (this.#abort.signal !== signal) return;
     this.#driver = undefined;
     this.#cancelAsk();
     this.#abort.abort();

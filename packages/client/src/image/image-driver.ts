@@ -4,7 +4,6 @@ import type { ImageRecord, VersionState } from "@ckmesh/store";
 import { isAccessLost } from "../access-lost.js";
 import { asAppError } from "../as-app-error.js";
 import type { ClientContext } from "../client-context.js";
-import { stageVersion } from "../disk/activation.js";
 import { ActivationAlarm } from "../rollout/activation-alarm.js";
 import { clearanceStatus } from "../rollout/clearance-status.js";
 import { ImageControl } from "../rollout/image-control.js";
@@ -12,19 +11,13 @@ import type { OutcomeNews } from "../rollout/outcome-reporter.js";
 import type { StagedPair } from "../staging/staged-pair.js";
 import type { ImageStatus, StatusError, VersionStatus } from "../status.js";
 import type { VersionDriver } from "../version/version-driver.js";
-import { ActivationWatch } from "./activation-watch.js";
+import { type Activating, Activations } from "./activations.js";
 import { EarlyCheck } from "./early-check.js";
 import { findOffers } from "./find-offers.js";
 import { checkVersionRule, type Offer } from "./image-offer.js";
 import { ImageState } from "./image-state.js";
 import { ImageVersions } from "./image-versions.js";
-import {
-  changedDisk,
-  notReleased,
-  otherPublication,
-  rollbackTarget,
-  unknownVersion,
-} from "./rollback-target.js";
+import { notReleased, otherPublication, rollbackTarget, unknownVersion } from "./rollback-target.js";
 import { Turns } from "./turns.js";
 import { VersionChoice } from "./version-choice.js";
 
@@ -45,7 +38,7 @@ export class ImageDriver {
   #isBarred = false;
   /** One change of the image at a time. */
   readonly #turns = new Turns();
-  readonly #activation: ActivationWatch;
+  readonly #activations: Activations;
   readonly #early: EarlyCheck;
 
   private constructor(name: string, context: ClientContext, record: ImageRecord, control: ImageControl) {
@@ -84,8 +77,23 @@ export class ImageDriver {
       control,
       settings: context.settings,
     });
-    const { clock } = context;
-    this.#activation = new ActivationWatch({ clock, logger: this.#logger, control, choice: this.#choice });
+    this.#activations = new Activations({
+      name,
+      context,
+      logger: this.#logger,
+      control,
+      choice: this.#choice,
+      versions: this.#versions,
+      turns: this.#turns,
+      record: () => this.#record,
+      save: (changed) => this.#save(changed),
+      events: {
+        active: ({ version }) => this.#report(version, "active"),
+        failed: ({ version }, { code }) => this.#report(version, "failed", code),
+        tidy: () => this.#tidy(),
+        ended: (driver) => this.#activated(driver),
+      },
+    });
   }
 
   /** Opens what is in the store: complete versions serve at once, the newest partial one goes on. */
@@ -120,7 +128,12 @@ export class ImageDriver {
   get isSettled(): boolean {
     const { newest } = this;
     if (newest === undefined) return true;
-    return this.#activation.driver !== newest && this.#choice.isSettled(newest);
+    return !this.isActivating && this.#choice.isSettled(newest);
+  }
+
+  /** A version is on its way from verified to active. */
+  get isActivating(): boolean {
+    return this.#activations.driver !== undefined;
   }
 
   status(): ImageStatus {
@@ -144,7 +157,7 @@ export class ImageDriver {
   async check(signal: AbortSignal): Promise<void> {
     try {
       await this.#control.refresh(signal);
-      this.#activation.look();
+      this.#activations.look();
       // Before anything else: a version is also withdrawn when the rest of the check fails.
       await this.#turns.take(() => this.#obey());
       const { alias } = this.#record;
@@ -213,21 +226,24 @@ export class ImageDriver {
 
   /** Lets a version that waits for it be fetched and become active; absent: the newest one. */
   async accept(version?: number): Promise<void> {
-    await this.#turns.take(async () => {
+    const accepted = await this.#turns.take(async () => {
       const driver = version === undefined ? this.newest : this.#versions.all.get(version);
       if (driver === undefined) throw unknownVersion(this.name, version);
       this.#requireRelease(driver.version);
       const { heldBack: _, ...rest } = this.#record;
       await this.#save({ ...rest, accepted: driver.version });
-      if (driver.isComplete) await this.#activate(driver, true);
-      else await this.#fetch(driver);
+      if (driver.isComplete) return this.#activate(driver, true);
+      await this.#fetch(driver);
+      return undefined;
     });
+    await accepted?.done;
   }
 
   /** Makes an older complete version the active one; absent: the one before the active. */
   async rollback(version?: number): Promise<void> {
-    if (this.#activation.driver?.version !== version) this.#activation.stop("another version was asked for");
-    await this.#turns.take(async () => {
+    if (this.#activations.driver?.version !== version)
+      this.#activations.stop("another version was asked for");
+    const begun = await this.#turns.take(async () => {
       const target = rollbackTarget(
         this.#drivers.filter((v) => v.isComplete).map((v) => v.version),
         this.#record.active,
@@ -240,16 +256,18 @@ export class ImageDriver {
       const left = this.#record.active;
       const heldBack = Math.max(...this.#versions.all.keys());
       await this.#save({ ...this.#record, heldBack });
-      await this.#activate(driver, true);
-      const hasLeft = left !== undefined && left > driver.version && this.#record.active !== left;
-      if (hasLeft) this.#report(left, "failed", "ROLLED_BACK");
+      return { left, version: driver.version, activating: this.#activate(driver, true) };
     });
+    await begun.activating?.done;
+    const { active } = this.#record;
+    if (begun.left !== undefined && active === begun.version && active < begun.left)
+      this.#report(begun.left, "failed", "ROLLED_BACK");
   }
 
   /** The origin refuses the image: no peer gets it from here or gives it, until a check finds it readable again. */
   async bar(reason: AppError): Promise<void> {
     // It waits for no disk. Once: a person may have asked for one since.
-    if (!this.#isBarred) this.#activation.stop("the origin refuses the image");
+    if (!this.#isBarred) this.#activations.stop("the origin refuses the image");
     await this.#turns.take(async () => {
       this.#lastError = { code: reason.code, message: reason.message };
       if (!this.#isBarred)
@@ -266,8 +284,8 @@ export class ImageDriver {
     this.#early.stop();
     this.#alarm.stop();
     await this.#versions.close();
+    await this.#activations.close();
     await this.#turns.ended();
-    await this.#activation.close();
     await this.#state.close();
   }
 
@@ -312,14 +330,14 @@ export class ImageDriver {
       { version: this.#record.active, backTo: good?.version },
       "active version was withdrawn by its publisher",
     );
-    if (good !== undefined) await this.#activate(good, true);
+    if (good !== undefined) this.#activate(good, true);
   }
 
   /** Goes on with the newest version as far as it may now. */
   async #advance(): Promise<void> {
     const { newest } = this;
     if (newest !== undefined && this.#choice.isWanted(newest)) {
-      if (newest.state === "staged" || newest.state === "verified") await this.#activate(newest, false);
+      if (newest.state === "staged" || newest.state === "verified") this.#activate(newest, false);
       else if (newest.state === "available" || newest.state === "proposed") await this.#fetch(newest);
     }
     this.#wakeInTime();
@@ -394,57 +412,38 @@ export class ImageDriver {
       if (UNFINISHED.has(other.state) && other.version < driver.version) await this.#drop(other);
     }
     if (driver.state === "verified") this.#report(driver.version, "verified");
-    if (driver.state === "verified" || driver.state === "staged") await this.#activate(driver, false);
-    else if (driver.state === "active" && this.#choice.lacksDisk(driver)) await this.#activate(driver, true);
+    if (driver.state === "verified" || driver.state === "staged") this.#activate(driver, false);
+    else if (driver.state === "active" && this.#choice.lacksDisk(driver)) this.#activate(driver, true);
     else await this.#prune();
   }
 
-  /** verified → staged → active, as far as the publisher, the policy, the disk and the hook let it. */
-  async #activate(driver: VersionDriver, isAsked: boolean): Promise<void> {
-    const { store, settings } = this.#context;
-    if (this.#choice.isEnd(driver) && !isAsked) return;
-    if (!this.#choice.mayActivate(driver)) {
-      this.#wakeInTime();
-      return;
-    }
-    const signal = AbortSignal.any([this.#abort.signal, this.#activation.begin(driver)]);
-    try {
-      await driver.regain(signal);
-      if (driver.files === undefined) return;
-      if (!driver.isComplete) throw changedDisk(this.name, driver.version);
-      const options = { signal, logger: this.#logger, versions: this.#drivers };
-      const staged = await stageVersion(driver, driver.files, store, settings, options);
-      if (staged === false) return;
-      // The publisher may have spoken meanwhile.
-      if (!this.#choice.mayGoOn(driver)) return;
-      await store.setActive(this.name, driver.version, staged.disk);
-      const before =
-        this.#record.active === undefined ? undefined : this.#versions.all.get(this.#record.active);
-      // States and active version change at once: nobody sees two active ones, however long saving takes.
-      const saved = this.#save({ ...this.#record, active: driver.version });
-      // One that was withdrawn may be good again one day: then it is not a version of the past.
-      if (before !== undefined && before !== driver)
-        before.setState(this.#control.isWithdrawn(before.version) ? "verified" : "superseded");
-      driver.setState("active", staged.disk);
-      driver.setError(undefined);
-      await saved;
-      if (before !== driver) this.#report(driver.version, "active");
-      await this.#prune();
-      if (!settings.seedPacks) await this.#versions.shed(() => this.#save(this.#record));
-    } catch (err) {
-      const failure = asAppError(err);
-      if (failure.code === "ERR_ABORTED") return;
-      this.#logger.error({ err: failure, version: driver.version }, "version not activated");
-      driver.setError(failure);
-      this.#report(driver.version, "failed", failure.code);
-    } finally {
-      this.#activation.end();
-      if (driver.state === "staged" && !this.#choice.mayGoOn(driver)) driver.setState("verified");
-    }
+  /** In a turn, which does not wait for it: as far as publisher and policy let it. @returns undefined: not now */
+  #activate(driver: VersionDriver, isAsked: boolean): Activating | undefined {
+    if (this.#choice.isEnd(driver) && !isAsked) return undefined;
+    if (this.#choice.mayActivate(driver)) return this.#activations.begin(driver, isAsked);
+    this.#wakeInTime();
+    return undefined;
+  }
+
+  /** An activation has ended: a newer version may have waited for it. */
+  #activated(driver: VersionDriver): void {
+    this.#context.changed();
+    if (this.#abort.signal.aborted || this.newest === driver) return;
+    this.#inBackground(() => this.#advance());
+  }
+
+  /** The active version has changed. */
+  async #tidy(): Promise<void> {
+    await this.#prune();
+    if (this.#context.settings.seedPacks) return;
+    // A version that is fetched takes frames from older packs: they go when it is active.
+    if (!this.#drivers.some((other) => other.state === "fetching" && !other.isComplete))
+      await this.#versions.shed(() => this.#save(this.#record));
   }
 
   async #prune(): Promise<void> {
     for (const driver of this.#choice.removable()) {
+      if (driver === this.#activations.driver) continue;
       this.#logger.info({ version: driver.version }, "old version removed");
       await this.#drop(driver);
     }

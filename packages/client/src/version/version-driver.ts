@@ -11,7 +11,6 @@ import {
   type VersionRecord,
   type VersionState,
 } from "@ckmesh/store";
-import { Backoff } from "@ckmesh/swarm";
 import { callsForCheck } from "../access-lost.js";
 import { asAppError } from "../as-app-error.js";
 import { DeltaTally } from "../delta/delta-tally.js";
@@ -25,14 +24,12 @@ import { VersionStaging } from "../staging/version-staging.js";
 import { NO_RATE, type StatusError, type VersionStatus } from "../status.js";
 import { ByteCounts } from "./byte-counts.js";
 import { neededBytes } from "./needed-bytes.js";
+import { RetryTimer } from "./retry-timer.js";
 import type { VersionDriverOptions } from "./version-driver-options.js";
 import { VersionTransfer } from "./version-transfer.js";
 import { Waste } from "./waste.js";
 import { whyNoSwarm } from "./why-no-swarm.js";
 
-/** Pauses between attempts after a local fault, such as a full disk. */
-const RETRY_MIN_MS = 5000;
-const RETRY_MAX_MS = 300_000;
 /** How often it is looked whether a pair has been copied to the pre-stage folder by now. */
 const STAGING_MS = 5000;
 
@@ -49,7 +46,7 @@ export class VersionDriver {
   readonly #staging: VersionStaging;
   readonly #tally: DeltaTally;
   readonly #abort = new AbortController();
-  readonly #backoff: Backoff;
+  readonly #retry: RetryTimer;
   readonly #space: SpaceWatch;
   #state: VersionState;
   #disk: string | undefined;
@@ -60,7 +57,7 @@ export class VersionDriver {
   /** Aborted when the transfer is to stop: then its pack is not proven to the end first. */
   #proof = new AbortController();
   #busy: Promise<void> = Promise.resolve();
-  #cancelRetry: (() => void) | undefined;
+  #regaining: Promise<void> | undefined;
   /** That all is here for a disk has been said, or need not be. */
   #isForDiskTold = false;
   #isFailed = false;
@@ -88,7 +85,7 @@ export class VersionDriver {
     this.#waste = new Waste(record.wasted);
     this.#tally = new DeltaTally(record.deltas);
     this.#counts = new ByteCounts(context.metrics, this.#logger, record.wasted);
-    this.#backoff = new Backoff(RETRY_MIN_MS, RETRY_MAX_MS, context.random);
+    this.#retry = new RetryTimer(context.clock, context.random, () => this.#then(() => this.#start()));
     this.#state = record.state;
     this.#disk = record.disk;
     this.#shed = record.shed;
@@ -129,7 +126,7 @@ export class VersionDriver {
 
   /** It stopped and will be tried again after a pause. */
   get isStopped(): boolean {
-    return this.#cancelRetry !== undefined;
+    return this.#retry.isSet;
   }
 
   get error(): StatusError | undefined {
@@ -237,8 +234,7 @@ export class VersionDriver {
 
   /** Stops transfers; the files stay open as a source for other versions. `start` goes on. */
   async pause(): Promise<void> {
-    this.#cancelRetry?.();
-    this.#cancelRetry = undefined;
+    this.#retry.stop();
     this.#proof.abort();
     await this.#busy;
     await this.#stopTransfer();
@@ -273,7 +269,15 @@ export class VersionDriver {
   }
 
   /** Makes the pack again, from the disk: it is a source of frames then, whole or in part, and serves nobody yet. */
-  async regain(stop: AbortSignal = this.#abort.signal): Promise<void> {
+  regain(stop: AbortSignal = this.#abort.signal): Promise<void> {
+    // Whoever wants it meanwhile waits for this one.
+    this.#regaining ??= this.#regain(stop).finally(() => {
+      this.#regaining = undefined;
+    });
+    return this.#regaining;
+  }
+
+  async #regain(stop: AbortSignal): Promise<void> {
     const { context, headBlock } = this.#options;
     if (this.#shed === undefined || this.#disk === undefined) return;
     const [logger, signal] = [this.#logger, AbortSignal.any([this.#abort.signal, stop])];
@@ -289,7 +293,7 @@ export class VersionDriver {
   /** Stops transfers and closes the files; whole rows stay on the disk. Safe to call twice. */
   async close(): Promise<void> {
     this.#abort.abort();
-    this.#cancelRetry?.();
+    this.#retry.stop();
     await this.#busy;
     await this.#stopTransfer();
     this.#options.context.openPacks.delete(this.#packKey());
@@ -319,7 +323,7 @@ export class VersionDriver {
       await this.#space.require(files);
       this.setState("fetching");
       if (!(await this.#staging.begin(files))) {
-        this.#startIn(STAGING_MS);
+        this.#retry.set(STAGING_MS);
         return;
       }
       this.#countBytes();
@@ -411,7 +415,7 @@ export class VersionDriver {
     if (!files.isComplete) await files.checkpoint();
     await this.#transfer?.finishBeside();
     this.#error = undefined;
-    this.#backoff.succeed();
+    this.#retry.succeeded();
     this.#logger.info({ bytes: files.bytes, wasted: this.#waste.bytes }, news);
     if (this.#state === "fetching") this.setState("verified");
     else this.#options.onChanged();
@@ -438,19 +442,10 @@ export class VersionDriver {
   #fault(err: AppError): void {
     if (this.#abort.signal.aborted) return;
     this.#isFailed = err.code === "ERR_INDEX_INVALID" || err.code === "ERR_PACK_INVALID";
-    const retryMs = this.#isFailed ? undefined : this.#backoff.fail();
+    const retryMs = this.#isFailed ? undefined : this.#retry.failed();
     this.#logger.error({ err, retryMs }, "version stopped");
     this.setError(err);
     this.#options.onFault(err);
-    if (retryMs !== undefined) this.#startIn(retryMs);
-  }
-
-  #startIn(ms: number): void {
-    this.#cancelRetry?.();
-    this.#cancelRetry = this.#options.context.clock.after(ms, () => {
-      this.#cancelRetry = undefined;
-      this.#then(() => this.#start());
-    });
   }
 
   /** One thing at a time. */

@@ -25,7 +25,7 @@ describe("replacing a file", () => {
   it("leaves nothing behind where it cannot be done", async () => {
     const path = join(dir, "state");
     await mkdir(join(path, "in-the-way"), { recursive: true });
-    await expect(writeAtomic(path, "new")).rejects.toThrow();
+    await expect(writeAtomic(path, "new")).rejects.toMatchObject({ code: "EISDIR" });
     expect(await readdir(dir)).toEqual(["state"]);
   });
 });
