@@ -128,6 +128,18 @@ export const PROMISE_MS = 15_000;
 /** Rule 8: rows that must appear in that time, and as a part of the promise: none can be drawn out for ever. */
 export const PROMISE_STEP_ROWS = 16;
 export const PROMISE_PARTS = 64;
+/**
+ * Rule 8: a promise is said again so often while its owner is at work and few rows come of it. Three in `PROMISE_MS`: one
+ * may be late on a full link.
+ */
+export const PROMISE_WORD_INTERVAL_MS = 5000;
+/**
+ * Rule 8: so long a promise that is said again stands without those rows: two deltas of 16 MB on a line of 1 Mbit/s. No
+ * longer than a claimer of any rate is believed (`MAX_VOID_MS`), as anybody can say that he is at work.
+ */
+export const PROMISE_WORD_MS = 300_000;
+/** Rule 8: and so long in all, for each promiser: without its word a promise stands for a quarter of an hour at most. */
+export const PROMISE_WORDS_MS = 1_800_000;
 /** Rule 8: own promises change at most this often. */
 export const PROMISE_INTERVAL_MS = 250;
 /** Rule 8: rows promised by so many others need no promise of ours: one may leave before it has kept its word. */
