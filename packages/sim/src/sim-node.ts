@@ -142,6 +142,11 @@ export class SimNode {
     return this.#machine.status().moving;
   }
 
+  /** True if another machine fetches frames over the WAN, as it says. */
+  get isFetchedElsewhere(): boolean {
+    return this.#machine.isFetchedElsewhere;
+  }
+
   /** Connected peers that offer every row. */
   get holders(): number {
     return this.#machine.holders;

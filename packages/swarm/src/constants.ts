@@ -348,6 +348,18 @@ export const DELTA_SEARCH_RETRY_MS = 5000;
  */
 export const DELTA_LINGER_MS = 2000;
 /**
+ * Who cannot pack what a delta yields waits so long for somebody to fetch plain frames, if there are peers: cold machines
+ * begin with them when they have waited for a promise (`UPDATE_WAIT_MS`), and come before or after it by as much.
+ */
+export const DELTA_PLAIN_WAIT_MS = 30_000;
+/** And goes on to wait while somebody does: between two claims of one machine there is less than this. */
+export const DELTA_PLAIN_GAP_MS = 3000;
+/**
+ * So long who cannot pack keeps a delta when its disk can be made: others like it, which look for the new version within
+ * a poll, can have the delta of nobody else. A poll and five minutes.
+ */
+export const DELTA_UNPACKED_LINGER_MS = 1_200_000;
+/**
  * A delta that the origin refuses for this long, while no row of it comes from peers either, was taken away. Longer than
  * a folder is away for a moment; while a client waits, the whole site does, which has its promise.
  */

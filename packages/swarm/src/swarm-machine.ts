@@ -61,6 +61,12 @@ export class SwarmMachine {
     return this.#parts.picker.isOffered(row);
   }
 
+  /** True if another machine fetches frames over the WAN, as it says. */
+  get isFetchedElsewhere(): boolean {
+    const { gossip, table } = this.#parts;
+    return gossip.claims.active().some(({ claim }) => claim.rows.first >= table.pieceRows);
+  }
+
   /** Connected peers that offer every row. */
   get holders(): number {
     return this.#parts.newer.holders;
