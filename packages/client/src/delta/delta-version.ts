@@ -92,6 +92,7 @@ export class DeltaVersion {
     this.#isOver = true;
     // It may be kept for others for a while; nothing more is made of it.
     if (this.#yield !== undefined) this.#run(this.#yield.close());
+    if (this.#open === undefined) this.#run(this.#removeUnopened());
     this.#step({ type: "done", isPacked });
   }
 
@@ -379,6 +380,12 @@ export class DeltaVersion {
     const { name, version, base } = found.signed.head;
     if (!this.#isKept) await this.#options.context.store.removeDelta(name, version, base.version);
     this.#options.onProgress();
+  }
+
+  /** What an earlier run has left of deltas that this one did not need. */
+  async #removeUnopened(): Promise<void> {
+    const { name, version } = this.#options.target.signed.head;
+    await this.#options.context.store.removeDeltasTo(name, version);
   }
 
   /** Keeps track of work; what it throws ends the delta. */
