@@ -15,7 +15,7 @@ const WAN = 50e6;
 /** How long a promise may stand without rows: PROMISE_MS of the swarm. */
 const PROMISE_MS = 15_000;
 /** And how long it may on the word of its owner: PROMISE_WORD_MS. */
-const PROMISE_WORD_MS = 300_000;
+const PROMISE_WORD_MS = 90_000;
 /** A row in 1.5 s, in bytes per ms: in PROMISE_MS less than a part in 64 of the rows. */
 const SLOW = 65_536 / 1500;
 /** Of the frames of the new version, those that the previous one has too: its first 95 %. */

@@ -134,10 +134,10 @@ export const PROMISE_PARTS = 64;
  */
 export const PROMISE_WORD_INTERVAL_MS = 5000;
 /**
- * Rule 8: so long a promise that is said again stands without those rows: two deltas of 16 MB on a line of 1 Mbit/s. No
- * longer than a claimer of any rate is believed (`MAX_VOID_MS`), as anybody can say that he is at work.
+ * Rule 8: so long a promise that is said again stands without those rows: two deltas of 16 MB on a line of 3 Mbit/s. Not
+ * much longer, as anybody can say that he is at work; and a client with `--once` gives up after two minutes without a row.
  */
-export const PROMISE_WORD_MS = 300_000;
+export const PROMISE_WORD_MS = 90_000;
 /** Rule 8: and so long in all, for each promiser: without its word a promise stands for a quarter of an hour at most. */
 export const PROMISE_WORDS_MS = 1_800_000;
 /** Rule 8: own promises change at most this often. */

@@ -98,7 +98,7 @@ describe("PromiseTable", () => {
     expect(t.expire(PROMISE_MS, nowhere, linked)).toBe(true);
   });
 
-  it("takes the same rows once more for the word that they are worked on, for five minutes", () => {
+  it("takes the same rows once more for the word that they are worked on, for a minute and a half", () => {
     const t = table();
     t.add(promise(1, rows(0, 100)), 0);
     expect(t.add(promise(2, rows(0, 100)), PROMISE_MS - 1)).toBe("word");
