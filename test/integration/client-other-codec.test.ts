@@ -1,10 +1,11 @@
-import { readFile } from "node:fs/promises";
+import { cp, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type ClientConfig, controlStore, exportPair } from "@ckmesh/client";
 import { isAppError, silentLogger } from "@ckmesh/core";
 import { systemClock } from "@ckmesh/runtime";
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { countedBytes, Fixture, reached, versionOf } from "./client-fixture.js";
+import type { Tracker } from "@ckmesh/tracker";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { countedBytes, Fixture, openTracker, reached, versionOf } from "./client-fixture.js";
 import { packElsewhere } from "./forged-index.js";
 
 const DISK = { materialize: "raw" } as const;
@@ -105,6 +106,35 @@ it("packed frames that such a machine cannot make come from a peer that has them
   expect(version.bytes.peers).toBeGreaterThan(16 * 60_000);
   expect(countedBytes(version)).toBe(version.needed);
   expect(sent("Win11_2.ckm")).toBe(0);
+});
+
+describe("a site", () => {
+  let tracker: Tracker;
+  beforeEach(async () => {
+    tracker = await openTracker();
+  });
+  afterEach(async () => {
+    await fixture.close();
+    await tracker.close();
+  });
+
+  it("of two such machines and two that hold nothing pays for plain frames, and for nothing of the delta", async () => {
+    const config = {
+      ...DISK,
+      allowOpenSwarm: true,
+      site: "north",
+      tracker: tracker.urls[0] ?? "",
+      once: false,
+    };
+    await update(DISK);
+    await cp(join(fixture.store("a"), "images"), join(fixture.store("b"), "images"), { recursive: true });
+    const clients = await Promise.all(["a", "b", "c", "d"].map((store) => fixture.client(store, config)));
+    for (const client of clients) client.check();
+    await reached(clients, 2);
+    // Frames that version 2 keeps come from those who have version 1.
+    expect(sent("Win11_2.ckm")).toBeLessThanOrEqual(1.02 * 16 * 65_536);
+    expect(sent("Win11_2.from_1.ckm") + sent("Win11_2.from_1.ckm.index")).toBe(0);
+  });
 });
 
 it("where no disk is wanted such a machine looks for no delta, and each frame comes once", async () => {

@@ -10,7 +10,7 @@ import { type ImportedPair, newestPairs, refusedPair } from "./staging/imported-
 import type { StagedPair } from "./staging/staged-pair.js";
 import type { ClientStatus, ImageStatus, StatusError } from "./status.js";
 
-/** With --once: so long without a new row, and it is given up. */
+/** With --once: so long without a new row, of a delta or a step neither, and it is given up. */
 const ONCE_STALL_MS = 120_000;
 /** The same while the origin answers, but with something that does not help. */
 const ONCE_USELESS_MS = 10_000;
@@ -150,7 +150,7 @@ export class Client {
     let since = this.#context.clock.now();
     for (;;) {
       const now = this.#context.clock.now();
-      const sum = this.images.reduce((total, d) => total + (d.newest?.files?.have.count ?? 0), 0);
+      const sum = this.images.reduce((total, d) => total + bytesOf(d), 0);
       // While the WAN is closed nothing has to come, nor while a disk is being rebuilt.
       const isResting = !this.#context.wan.isOpen || this.images.some((d) => d.isActivating);
       if (sum !== held || isResting) [held, since] = [sum, now];
@@ -273,6 +273,11 @@ export class Client {
     if (err.code === "ERR_ABORTED") return;
     this.#lastError = { code: err.code, message: err.message };
   }
+}
+
+/** What has come of its newest version, deltas and steps on the way there included. */
+function bytesOf({ newest }: ImageDriver): number {
+  return Object.values(newest?.status().bytes ?? {}).reduce((sum, bytes) => sum + bytes, 0);
 }
 
 /** Nobody answers there; not: it refuses. */

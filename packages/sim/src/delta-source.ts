@@ -9,6 +9,8 @@ export interface UpdateSource {
   readonly local: Bitfield;
   /** Rows of the new version that the frames of the delta yield, in their order. */
   readonly yields: readonly number[];
+  /** False: its codec makes other frames, so it keeps decoded what the delta yields, and has no packed frame of it. */
+  readonly canPack?: boolean;
 }
 
 /** Time in which a frame of the delta is applied, ms: 64 KiB at 43 MB/s, a thread's part in `test/bench/apply-bench.ts`. */
@@ -30,9 +32,12 @@ class UpdatingClient {
   readonly #site: SimSite;
   readonly #deltas: SimSite;
   readonly #source: UpdateSource;
-  readonly #machine = new DeltaMachine();
+  readonly #machine: DeltaMachine;
   /** Rows of the target that came. */
   readonly #held: Bitfield;
+  /** Rows of the target that came, and those that are here decoded: what a disk is made of. */
+  readonly #usable: Bitfield;
+  readonly #canPack: boolean;
   /** Frame of the delta by row of the target. */
   readonly #frameOf: ReadonlyMap<number, number>;
   #delta: SimNode | undefined;
@@ -44,6 +49,9 @@ class UpdatingClient {
     this.#deltas = deltas;
     this.#source = source;
     this.#held = new Bitfield(site.image.lengths.length);
+    this.#usable = new Bitfield(site.image.lengths.length);
+    this.#canPack = source.canPack !== false;
+    this.#machine = new DeltaMachine(this.#canPack);
     this.#frameOf = new Map(source.yields.map((row, k) => [row, k]));
     this.target = site.start({
       frames: { local: source.local },
@@ -62,12 +70,20 @@ class UpdatingClient {
     for (const { first, count } of runs)
       for (let row = first; row < first + count; row++) {
         this.#held.add(row);
+        this.#usable.add(row);
         const k = this.#frameOf.get(row);
         if (k !== undefined)
           this.#delta?.step({ type: "elsewhere", runs: [{ first: pieces + k, count: 1 }], isAsked: true });
       }
     this.#delta?.step({ type: "beside-came" });
-    if (this.#held.isFull) this.#step({ type: "done" });
+    this.#endIfUsable();
+  }
+
+  /** The disk can be made: what is missing of the pack comes from peers, never over the WAN. */
+  #endIfUsable(): void {
+    if (!this.#usable.isFull) return;
+    if (!this.#held.isFull) this.target.step({ type: "origin-gate", open: false });
+    this.#step({ type: "done", isPacked: this.#held.isFull });
   }
 
   #join(): void {
@@ -77,7 +93,8 @@ class UpdatingClient {
     this.#delta = this.#deltas.start({
       comesBeside: (row) => {
         const target = this.#source.yields[row - image.pieces];
-        return target !== undefined && (this.#held.has(target) || this.target.isOffered(target));
+        if (!this.#canPack && this.target.isFetchedElsewhere) return true;
+        return target !== undefined && (this.#usable.has(target) || this.target.isOffered(target));
       },
       onFrames: () => {
         this.#step({ type: "fits" });
@@ -88,12 +105,22 @@ class UpdatingClient {
         const rows = this.#yieldedBy(runs);
         this.target.step({ type: "elsewhere", runs: rows, isAsked: true });
         clock.after(APPLY_MS * rows.length, () => {
-          this.target.step({ type: "stored", runs: rows, source: "local" });
+          this.#applied(rows);
         });
       },
     });
     // What came with its very first steps has been heard of before the node was known.
     if (this.#delta.held >= image.pieces) this.#step({ type: "fits" });
+  }
+
+  #applied(rows: readonly Run[]): void {
+    if (this.#canPack) {
+      this.target.step({ type: "stored", runs: rows, source: "local" });
+      return;
+    }
+    for (const run of rows) this.#usable.addRun(run);
+    this.target.step({ type: "elsewhere", runs: rows, isAsked: false });
+    this.#endIfUsable();
   }
 
   #yieldedBy(runs: readonly Run[]): readonly Run[] {
@@ -114,7 +141,14 @@ class UpdatingClient {
   #apply(effect: DeltaEffect): void {
     switch (effect.type) {
       case "hold":
-        this.target.step({ type: "beside", rows: this.#rows(effect.rows), isSure: effect.rows !== "none" });
+        this.target.step({
+          type: "beside",
+          rows: this.#rows(effect.rows),
+          isSure: effect.rows !== "none" && this.#canPack,
+        });
+        return;
+      case "be-patient":
+        this.target.step({ type: "beside-came" });
         return;
       case "search":
         this.#site.clock.after(SEARCH_MS, () => {
@@ -137,13 +171,22 @@ class UpdatingClient {
 
   #look(): void {
     if (!this.#machine.looksForNeed) this.#step({ type: "tick" });
-    else this.#step({ type: "need", isSettled: this.target.isSettled, isShort: this.#isShort() });
+    else
+      this.#step({
+        type: "need",
+        isSettled: this.target.isSettled,
+        isShort: this.#isShort(),
+        hasPeers: this.target.links.size > 0,
+        isFetched: this.target.isFetchedElsewhere,
+      });
   }
 
   #isShort(): boolean {
-    for (const { first, count } of this.#held.runs(false, this.#site.image.pieces))
+    const lacking = new Bitfield(this.#usable.length);
+    for (const { first, count } of this.#usable.runs(false, this.#site.image.pieces))
       for (let row = first; row < first + count; row++)
-        if (!this.#source.local.has(row) && !this.target.isOffered(row)) return true;
-    return false;
+        if (!this.#source.local.has(row) && !this.target.isOffered(row)) lacking.add(row);
+    // Who can pack promises too: each would wait for the other.
+    return this.#canPack ? lacking.count > 0 : this.target.expected(lacking).coming < lacking.count;
   }
 }

@@ -1,5 +1,5 @@
 import { Bitfield, type Run, seededRandom, sha256, toHex } from "@ckmesh/core";
-import { type LinkId, type SwarmEvent, SwarmMachine, type WanPacer, WakeTimer } from "@ckmesh/swarm";
+import { type LinkId, type SwarmEvent, SwarmMachine, WakeTimer, type WanPacer } from "@ckmesh/swarm";
 import type { Claim, PeerClass, PeerMessage } from "@ckmesh/wire";
 import type { SimImage } from "./sim-image.js";
 import type { SimSite } from "./sim-site.js";
@@ -140,6 +140,11 @@ export class SimNode {
 
   get moving(): number {
     return this.#machine.status().moving;
+  }
+
+  /** True if another machine fetches frames over the WAN, as it says. */
+  get isFetchedElsewhere(): boolean {
+    return this.#machine.isFetchedElsewhere;
   }
 
   /** Connected peers that offer every row. */

@@ -14,6 +14,10 @@ const MIB = 1024 * 1024;
 const WAN = 50e6;
 /** How long a promise may stand without rows: PROMISE_MS of the swarm. */
 const PROMISE_MS = 15_000;
+/** And how long it may on the word of its owner: PROMISE_WORD_MS. */
+const PROMISE_WORD_MS = 90_000;
+/** A row in 1.5 s, in bytes per ms: in PROMISE_MS less than a part in 64 of the rows. */
+const SLOW = 65_536 / 1500;
 /** Of the frames of the new version, those that the previous one has too: its first 95 %. */
 const KEPT = 0.95;
 
@@ -92,6 +96,19 @@ describe("rows that a client derives never cross the WAN", () => {
   });
 });
 
+describe("who derives slowly is waited for", () => {
+  it.each([
+    ["few rows come of it in fifteen seconds", 1, 5, 0, SLOW],
+    ["nothing comes of it in the first minute", 1, 5, 60_000, 100_000],
+    ["nothing in the first minute, then few rows, and two others are as slow", 3, 3, 60_000, SLOW],
+  ])("when %s", (_, derivers, cold, leadMs, rate) => {
+    const where = site();
+    for (let i = 0; i < derivers; i++) startDeriving(where, { rows: keptRows(), rate, leadMs });
+    expect(finished(starts(where, cold), where, 1_800_000)).toBe(true);
+    expect(copies(where)).toBeLessThanOrEqual(1.0);
+  });
+});
+
 describe("a promise that is not kept", () => {
   it("of a peer that dies is forgotten at once, and the rest comes over the WAN", () => {
     const where = site();
@@ -105,16 +122,23 @@ describe("a promise that is not kept", () => {
   });
 
   it.each([
-    ["nothing", 0],
-    ["a row every two seconds", 65_536 / 2000],
-  ])("costs a site the time of one deadline: %s", (_, rate) => {
+    ["nothing comes", 0, 0, PROMISE_MS],
+    ["a row comes every two seconds, and no word", 65_536 / 2000, 0, PROMISE_MS],
+    ["nothing comes but the word that it is at work", 0, Number.POSITIVE_INFINITY, PROMISE_WORD_MS],
+  ])("costs a site the time of one deadline: %s", (_, rate, leadMs, deadlineMs) => {
     const where = site();
     const all = new Bitfield(image.lengths.length);
     for (let row = image.pieces; row < image.lengths.length; row++) all.add(row);
-    startDeriving(where, { rows: all, rate });
+    const isMute = (): boolean => leadMs === 0 && where.clock.now() > 1000;
+    startDeriving(where, {
+      rows: all,
+      rate,
+      leadMs,
+      bend: (message) => (message.type === "promise" && isMute() ? undefined : message),
+    });
     const cold = starts(where, 5);
     const bound = (image.bytes * 8000) / WAN;
-    expect(finished(cold, where, bound + PROMISE_MS + 5000)).toBe(true);
+    expect(finished(cold, where, bound + deadlineMs + 5000)).toBe(true);
     expect(where.wan.bytes).toBeLessThanOrEqual(1.05 * image.bytes);
   });
 });

@@ -15,9 +15,12 @@ import {
 } from "./delta-versions.js";
 import { testDisk, testFolder } from "./test-disk.js";
 
+/** Up to five packs and deltas in a test, each on threads that have to start: seconds where the machine is busy. */
+const timeout = 60_000;
+
 const code = (name: string): unknown => expect.objectContaining({ code: name });
 
-describe("makeDelta", () => {
+describe("makeDelta", { timeout }, () => {
   it("makes a small pair beside the newer version that yields its new frames, byte for byte", async () => {
     const disk = randomDisk(512);
     const versions = await pack(disk, patched(disk));
@@ -137,7 +140,7 @@ async function makeAll(): Promise<Versions & { readonly indexPath: string; reado
   return { ...versions, ...(await delta(versions)) };
 }
 
-describe("verifyDelta", () => {
+describe("verifyDelta", { timeout }, () => {
   it("checks the hashes alone where a version is missing, and says so", async () => {
     const { folder, indexPath, packPath } = await makeAll();
     const alone = join(folder, "alone");

@@ -128,6 +128,18 @@ export const PROMISE_MS = 15_000;
 /** Rule 8: rows that must appear in that time, and as a part of the promise: none can be drawn out for ever. */
 export const PROMISE_STEP_ROWS = 16;
 export const PROMISE_PARTS = 64;
+/**
+ * Rule 8: a promise is said again so often while its owner is at work and few rows come of it. Three in `PROMISE_MS`: one
+ * may be late on a full link.
+ */
+export const PROMISE_WORD_INTERVAL_MS = 5000;
+/**
+ * Rule 8: so long a promise that is said again stands without those rows: two deltas of 16 MB on a line of 3 Mbit/s. Not
+ * much longer, as anybody can say that he is at work; and a client with `--once` gives up after two minutes without a row.
+ */
+export const PROMISE_WORD_MS = 90_000;
+/** Rule 8: and so long in all, for each promiser: without its word a promise stands for a quarter of an hour at most. */
+export const PROMISE_WORDS_MS = 1_800_000;
 /** Rule 8: own promises change at most this often. */
 export const PROMISE_INTERVAL_MS = 250;
 /** Rule 8: rows promised by so many others need no promise of ours: one may leave before it has kept its word. */
@@ -335,6 +347,18 @@ export const DELTA_SEARCH_RETRY_MS = 5000;
  * themselves. Eight intervals of haves.
  */
 export const DELTA_LINGER_MS = 2000;
+/**
+ * Who cannot pack what a delta yields waits so long for somebody to fetch plain frames, if there are peers: cold machines
+ * begin with them when they have waited for a promise (`UPDATE_WAIT_MS`), and come before or after it by as much.
+ */
+export const DELTA_PLAIN_WAIT_MS = 30_000;
+/** And goes on to wait while somebody does: between two claims of one machine there is less than this. */
+export const DELTA_PLAIN_GAP_MS = 3000;
+/**
+ * So long who cannot pack keeps a delta when its disk can be made: others like it, which look for the new version within
+ * a poll, can have the delta of nobody else. A poll and five minutes.
+ */
+export const DELTA_UNPACKED_LINGER_MS = 1_200_000;
 /**
  * A delta that the origin refuses for this long, while no row of it comes from peers either, was taken away. Longer than
  * a folder is away for a moment; while a client waits, the whole site does, which has its promise.

@@ -1,9 +1,12 @@
 import {
   DELTA_LINGER_MS,
   DELTA_NEED_LOOK_MS,
+  DELTA_PLAIN_GAP_MS,
+  DELTA_PLAIN_WAIT_MS,
   DELTA_REFUSED_MS,
   DELTA_SEARCH_RETRY_MS,
   DELTA_SEARCH_TRIES,
+  DELTA_UNPACKED_LINGER_MS,
 } from "./constants.js";
 
 export type DeltaEvent =
@@ -13,9 +16,18 @@ export type DeltaEvent =
   /**
    * A look at the target's swarm; wanted while `looksFor` is "need".
    * @property isSettled enough of its peers were seen
-   * @property isShort a frame is missing that neither local packs nor a connected peer have
+   * @property isShort a frame is missing that neither local packs nor a connected peer have; for who cannot pack: nor
+   *   has anybody promised it
+   * @property hasPeers somebody is connected
+   * @property isFetched another machine fetches frames over the WAN
    */
-  | { readonly type: "need"; readonly isSettled: boolean; readonly isShort: boolean }
+  | {
+      readonly type: "need";
+      readonly isSettled: boolean;
+      readonly isShort: boolean;
+      readonly hasPeers: boolean;
+      readonly isFetched: boolean;
+    }
   /** The answer to `search`. `failed`: nobody could say. */
   | { readonly type: "searched"; readonly result: "found" | "none" | "failed" }
   /** The index of the delta is known and fits: so are the rows of the target that it yields. */
@@ -26,14 +38,16 @@ export type DeltaEvent =
   | { readonly type: "refused" }
   /** Time has passed. */
   | { readonly type: "tick" }
-  /** All of the target is here. */
-  | { readonly type: "done" }
+  /** All of the target is here; `isPacked` false: some of it decoded only. May come once more when that is over. */
+  | { readonly type: "done"; readonly isPacked: boolean }
   /** The delta is bad, or the work on the target ends. */
   | { readonly type: "end" };
 
 export type DeltaEffect =
   /** These rows of the target, and no others, are promised to the site and not claimed. */
   | { readonly type: "hold"; readonly rows: "all-frames" | "yielded" | "none" }
+  /** What is waited for takes its time: no reason for the target's swarm to lose its patience (rule 12). */
+  | { readonly type: "be-patient" }
   /** A delta from a version that is here is to be looked for at the origin. */
   | { readonly type: "search" }
   /** The delta is left: its swarm, and what it has of the target's rows. */
@@ -44,7 +58,8 @@ export type DeltaEffect =
  * swarm rule 8): when it looks for one, what it promises the site, and when it gives it up. States: waiting (for the
  * target's frame table; all frames are promised) → needing (peers may have what is missing: then no delta is looked
  * for) → searching → opened (its index comes) → yielding (its frames come, and are applied) → lingering (all is here, and
- * others have to hear of it); ended, from any of them.
+ * others have to hear of it); ended, from any of them. Who cannot pack what the delta yields, as its codec makes other
+ * frames, promises nothing; while machines without the base fetch plain frames it does with those.
  */
 export class DeltaMachine {
   #state: "waiting" | "needing" | "searching" | "opened" | "yielding" | "lingering" | "ended" = "waiting";
@@ -53,7 +68,14 @@ export class DeltaMachine {
   #searches = 0;
   /** Since when the origin refuses the delta and no row of it has come. */
   #refusedSince: number | undefined;
-  #doneAt = 0;
+  #leaveAt = 0;
+  readonly #canPack: boolean;
+  #plainUntil: number | undefined;
+
+  /** @param canPack frames that the delta yields can be packed here as the publisher did */
+  constructor(canPack: boolean) {
+    this.#canPack = canPack;
+  }
 
   get isEnded(): boolean {
     return this.#state === "ended";
@@ -68,7 +90,7 @@ export class DeltaMachine {
   deadline(): number | undefined {
     if (this.#state === "ended") return undefined;
     if (this.looksForNeed) return this.#lookAt;
-    if (this.#state === "lingering") return this.#doneAt + DELTA_LINGER_MS;
+    if (this.#state === "lingering") return this.#leaveAt;
     return this.#refusedSince === undefined ? undefined : this.#refusedSince + DELTA_REFUSED_MS;
   }
 
@@ -83,7 +105,7 @@ export class DeltaMachine {
         if (this.#state === "waiting") this.#lookForNeed(now);
         return [];
       case "need":
-        return this.#state === "needing" ? this.#need(event.isSettled && event.isShort, now) : [];
+        return this.#state === "needing" ? this.#need(event, now) : [];
       case "searched":
         return this.#state === "searching" ? this.#searched(event.result, now) : [];
       case "fits":
@@ -99,21 +121,30 @@ export class DeltaMachine {
       case "tick":
         return now >= (this.deadline() ?? Number.POSITIVE_INFINITY) ? this.#end() : [];
       case "done":
-        if (this.#state !== "yielding") return this.#end();
+        if (this.#state !== "yielding" && this.#state !== "lingering") return this.#end();
         this.#state = "lingering";
-        this.#doneAt = now;
+        this.#leaveAt = now + (event.isPacked ? DELTA_LINGER_MS : DELTA_UNPACKED_LINGER_MS);
         return [];
       case "end":
         return this.#end();
     }
   }
 
-  #need(isNeeded: boolean, now: number): DeltaEffect[] {
+  #need(event: Extract<DeltaEvent, { type: "need" }>, now: number): DeltaEffect[] {
     this.#lookAt = now + DELTA_NEED_LOOK_MS;
-    if (!isNeeded) return [];
+    if (!event.isSettled || !event.isShort) return [];
+    const isWaiting = !this.#canPack && event.hasPeers && this.#waitsForPlain(event.isFetched, now);
+    // Rows that others fetch renew the patience themselves.
+    if (isWaiting) return event.isFetched ? [] : [{ type: "be-patient" }];
     this.#state = "searching";
     this.#searches += 1;
-    return [{ type: "search" }];
+    return this.#canPack ? [{ type: "search" }] : [{ type: "be-patient" }, { type: "search" }];
+  }
+
+  #waitsForPlain(isFetched: boolean, now: number): boolean {
+    this.#plainUntil ??= now + DELTA_PLAIN_WAIT_MS;
+    if (isFetched) this.#plainUntil = Math.max(this.#plainUntil, now + DELTA_PLAIN_GAP_MS);
+    return now < this.#plainUntil;
   }
 
   #searched(result: "found" | "none" | "failed", now: number): DeltaEffect[] {

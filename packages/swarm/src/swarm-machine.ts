@@ -61,6 +61,12 @@ export class SwarmMachine {
     return this.#parts.picker.isOffered(row);
   }
 
+  /** True if another machine fetches frames over the WAN, as it says. */
+  get isFetchedElsewhere(): boolean {
+    const { gossip, table } = this.#parts;
+    return gossip.claims.active().some(({ claim }) => claim.rows.first >= table.pieceRows);
+  }
+
   /** Connected peers that offer every row. */
   get holders(): number {
     return this.#parts.newer.holders;
@@ -122,6 +128,7 @@ export class SwarmMachine {
       }
       case "stored":
         this.#stored(event.runs, now);
+        if (event.source === "local") this.#parts.promises.moved(rowsOf(event.runs));
         if (event.fetch !== undefined) {
           this.#parts.wan.stored(
             event.fetch,
@@ -160,6 +167,7 @@ export class SwarmMachine {
         return;
       case "beside-came":
         this.#parts.wan.verified(now);
+        this.#parts.promises.moved(0);
         return;
       case "newer":
         this.#parts.newer.say(event.version);
@@ -258,15 +266,18 @@ export class SwarmMachine {
         this.#parts.lane.heard(message.claim, now);
         this.#parts.wan.contest(message.claim.span, now);
         return;
-      case "promise":
-        if (this.#parts.promises.receive(link, message.promise, message.hops, now))
-          this.#parts.wan.promised(now);
+      case "promise": {
+        const news = this.#parts.promises.receive(link, message.promise, message.hops, now);
+        if (news === "new") this.#parts.wan.promised(now);
+        else if (news === "word") this.#parts.wan.heardOfWork(now);
         return;
+      }
       case "peers":
         this.#parts.members.dialer.add(message.peers, now, link.peerId);
         return;
       case "neighbours":
         this.#parts.members.heardNeighbours(link, message.ids, now);
+        this.#parts.promises.lookForDistant();
         return;
       case "newer":
         this.#effects.push({ type: "heard-newer", version: message.version, peerId: link.peerId });
@@ -313,4 +324,8 @@ export class SwarmMachine {
     }
     if (this.#parts.table.unlock()) this.#parts.others.unlocked();
   }
+}
+
+function rowsOf(runs: readonly Run[]): number {
+  return runs.reduce((sum, { count }) => sum + count, 0);
 }

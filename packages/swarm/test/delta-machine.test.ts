@@ -3,28 +3,32 @@ import { beforeEach, describe, expect, it } from "vitest";
 import {
   DELTA_LINGER_MS,
   DELTA_NEED_LOOK_MS,
+  DELTA_PLAIN_GAP_MS,
+  DELTA_PLAIN_WAIT_MS,
   DELTA_REFUSED_MS,
   DELTA_SEARCH_RETRY_MS,
   DELTA_SEARCH_TRIES,
+  DELTA_UNPACKED_LINGER_MS,
   PROMISE_MS,
 } from "../src/constants.js";
 import { type DeltaEffect, type DeltaEvent, DeltaMachine } from "../src/delta-machine.js";
 
 const ALL: DeltaEffect = { type: "hold", rows: "all-frames" };
 const LEFT: readonly DeltaEffect[] = [{ type: "leave" }, { type: "hold", rows: "none" }];
-const SHORT: DeltaEvent = { type: "need", isSettled: true, isShort: true };
+/** A look at the target's swarm: frames are missing, and nobody else is there. */
+const SHORT = { type: "need", isSettled: true, isShort: true, hasPeers: false, isFetched: false } as const;
 const FAILED: DeltaEvent = { type: "searched", result: "failed" };
 const FOUND: DeltaEvent = { type: "searched", result: "found" };
 
 let machine: DeltaMachine;
 
 beforeEach(() => {
-  machine = new DeltaMachine();
+  machine = new DeltaMachine(true);
   machine.step({ type: "start" }, 0);
 });
 
 it("promises all frames until it is known what is missing, and looks for nothing before", () => {
-  expect(new DeltaMachine().step({ type: "start" }, 0)).toEqual([ALL]);
+  expect(new DeltaMachine(true).step({ type: "start" }, 0)).toEqual([ALL]);
   expect(machine.deadline()).toBeUndefined();
   expect(machine.step(SHORT, 10)).toEqual([]);
 });
@@ -36,13 +40,13 @@ describe("when it is known what is missing", () => {
 
   it("looks at once, and four times a second, whether peers have all of it", () => {
     expect([machine.looksForNeed, machine.deadline()]).toEqual([true, 1000]);
-    machine.step({ type: "need", isSettled: true, isShort: false }, 1000);
+    machine.step({ ...SHORT, isShort: false }, 1000);
     expect(machine.deadline()).toBe(1000 + DELTA_NEED_LOOK_MS);
   });
 
   it("looks for no delta while peers may still show, or have all of it", () => {
-    expect(machine.step({ type: "need", isSettled: false, isShort: true }, 1000)).toEqual([]);
-    expect(machine.step({ type: "need", isSettled: true, isShort: false }, 60_000)).toEqual([]);
+    expect(machine.step({ ...SHORT, isSettled: false }, 1000)).toEqual([]);
+    expect(machine.step({ ...SHORT, isShort: false }, 60_000)).toEqual([]);
   });
 
   it("looks for a delta once", () => {
@@ -98,16 +102,55 @@ describe("with a delta", () => {
 
   it("stays a moment when all is here, so that others hear of it; without frames of the delta not even that", () => {
     expect(machine.step({ type: "fits" }, 2000)).not.toEqual([]);
-    expect(machine.step({ type: "done" }, 3000)).toEqual([]);
+    expect(machine.step({ type: "done", isPacked: true }, 3000)).toEqual([]);
     expect(machine.deadline()).toBe(3000 + DELTA_LINGER_MS);
     expect(machine.step({ type: "tick" }, 3000 + DELTA_LINGER_MS)).toEqual(LEFT);
-    const other = new DeltaMachine();
+    const other = new DeltaMachine(true);
     other.step({ type: "start" }, 0);
-    expect(other.step({ type: "done" }, 10)).toEqual(LEFT);
+    expect(other.step({ type: "done", isPacked: true }, 10)).toEqual(LEFT);
   });
 
   it("gives it up before the site stops to believe its promise", () => {
     expect(DELTA_REFUSED_MS).toBeLessThan(PROMISE_MS);
+  });
+});
+
+describe("who cannot pack what a delta yields", () => {
+  const PEERS = { ...SHORT, hasPeers: true } as const;
+  const PATIENT: DeltaEffect = { type: "be-patient" };
+  const SEARCH: readonly DeltaEffect[] = [PATIENT, { type: "search" }];
+
+  beforeEach(() => {
+    machine = new DeltaMachine(false);
+    machine.step({ type: "start" }, 0);
+    machine.step({ type: "planned" }, 1000);
+  });
+
+  it("looks for it at once when it is alone", () => {
+    expect(machine.step(SHORT, 1000)).toEqual(SEARCH);
+  });
+
+  it("waits half a minute for peers to fetch plain frames", () => {
+    expect(machine.step(PEERS, 1000)).toEqual([PATIENT]);
+    expect(machine.step(PEERS, 999 + DELTA_PLAIN_WAIT_MS)).toEqual([PATIENT]);
+    expect(machine.step(PEERS, 1000 + DELTA_PLAIN_WAIT_MS)).toEqual(SEARCH);
+  });
+
+  it("waits while they do, and no longer says that the swarm is to be patient with them", () => {
+    machine.step(PEERS, 1000);
+    expect(machine.step({ ...PEERS, isFetched: true }, 60_000)).toEqual([]);
+    expect(machine.step(PEERS, 59_999 + DELTA_PLAIN_GAP_MS)).toEqual([PATIENT]);
+    expect(machine.step(PEERS, 60_000 + DELTA_PLAIN_GAP_MS)).toEqual(SEARCH);
+  });
+
+  it("keeps the delta for others like it for longer than a poll, until its pack is complete", () => {
+    machine.step(SHORT, 1000);
+    machine.step(FOUND, 1100);
+    machine.step({ type: "fits" }, 1200);
+    machine.step({ type: "done", isPacked: false }, 2000);
+    expect(machine.deadline()).toBe(2000 + DELTA_UNPACKED_LINGER_MS);
+    machine.step({ type: "done", isPacked: true }, 3000);
+    expect(machine.deadline()).toBe(3000 + DELTA_LINGER_MS);
   });
 });
 
@@ -117,9 +160,11 @@ const anyEvent = fc.constantFrom<DeltaEvent>(
   { type: "came" },
   { type: "refused" },
   { type: "tick" },
-  { type: "done" },
+  { type: "done", isPacked: true },
+  { type: "done", isPacked: false },
   SHORT,
-  { type: "need", isSettled: true, isShort: false },
+  { ...SHORT, hasPeers: true, isFetched: true },
+  { ...SHORT, isShort: false },
   FOUND,
   FAILED,
   { type: "searched", result: "none" },
@@ -127,17 +172,21 @@ const anyEvent = fc.constantFrom<DeltaEvent>(
 
 it("whatever happens, holds nothing once it has ended, and leaves once", () => {
   fc.assert(
-    fc.property(fc.array(fc.tuple(anyEvent, fc.integer({ min: 0, max: 20_000 }))), (events) => {
-      const any = new DeltaMachine();
-      const effects = [...any.step({ type: "start" }, 0)];
-      let now = 0;
-      for (const [event, ms] of [...events, [{ type: "end" }, 0] as const]) {
-        now += ms;
-        effects.push(...any.step(event, now));
-      }
-      expect(effects.slice(-2)).toEqual(LEFT);
-      expect(effects.filter(({ type }) => type === "leave")).toHaveLength(1);
-      expect(any.deadline()).toBeUndefined();
-    }),
+    fc.property(
+      fc.array(fc.tuple(anyEvent, fc.integer({ min: 0, max: 20_000 }))),
+      fc.boolean(),
+      (events, able) => {
+        const any = new DeltaMachine(able);
+        const effects = [...any.step({ type: "start" }, 0)];
+        let now = 0;
+        for (const [event, ms] of [...events, [{ type: "end" }, 0] as const]) {
+          now += ms;
+          effects.push(...any.step(event, now));
+        }
+        expect(effects.slice(-2)).toEqual(LEFT);
+        expect(effects.filter(({ type }) => type === "leave")).toHaveLength(1);
+        expect(any.deadline()).toBeUndefined();
+      },
+    ),
   );
 });

@@ -74,7 +74,7 @@ export function peerIdPrefix(peerId: string): PeerIdPrefix {
 /**
  * "These rows come from me without the WAN" (site swarm rule 8, `canDerive`): from an older version on the
  * machine, from a delta, from the swarm of the previous version. Replaces the earlier one of the same peer;
- * without runs it is taken back. Signed and relayed like a claim, as not everybody is linked to everybody.
+ * without runs it is taken back, with the same ones its owner says that it is at work. Signed and relayed like a claim, as not everybody is linked to everybody.
  */
 export interface RowPromise {
   /** Ascending and apart, at most `MAX_PROMISE_RUNS`. */

@@ -103,7 +103,7 @@ class DeltaStep implements DeltaBase {
 
   async close(isKept: boolean): Promise<void> {
     this.stop();
-    if (!isKept) this.#delta?.finish();
+    if (!isKept) this.#delta?.finish(true);
     await this.#delta?.close();
     await this.#swarm?.close();
     await this.#equal?.close();
@@ -253,8 +253,15 @@ class DeltaStep implements DeltaBase {
         },
         donate: (rows, isSure) => swarm.donate(rows, isSure),
         isOffered: (row) => swarm.isOffered(row),
+        expected: (rows) => swarm.expected(rows),
+        get isFetchedElsewhere() {
+          return swarm.isFetchedElsewhere;
+        },
         get isSettled() {
           return swarm.isSettled;
+        },
+        get links() {
+          return swarm.links;
         },
         get peers() {
           return targetSwarm.peers;

@@ -7,6 +7,12 @@ import type { OpenBase } from "./delta-base.js";
 import type { FoundDelta } from "./delta-search.js";
 import type { DeltaTally } from "./delta-tally.js";
 
+/** What a delta needs of the swarm of its target. */
+type TargetSwarm = Pick<
+  VersionSwarm,
+  "step" | "donate" | "isOffered" | "expected" | "isFetchedElsewhere" | "isSettled" | "links" | "peers"
+>;
+
 export interface DeltaVersionOptions {
   readonly context: ClientContext;
   /** The version that is fetched, or the step that is made. */
@@ -19,7 +25,7 @@ export interface DeltaVersionOptions {
    */
   readonly find: (missingBytes: number, signal: AbortSignal) => Promise<FoundDelta | undefined>;
   readonly openBase: OpenBase;
-  readonly swarm: Pick<VersionSwarm, "step" | "donate" | "isOffered" | "isSettled" | "peers">;
+  readonly swarm: TargetSwarm;
   /** False: nothing of the delta need come over the WAN at this moment. */
   readonly isNeeded?: () => boolean;
   /** False: the origin only, no peers. */

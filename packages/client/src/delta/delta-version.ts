@@ -28,7 +28,9 @@ interface OpenDelta {
  */
 export class DeltaVersion {
   readonly #options: DeltaVersionOptions;
-  readonly #machine = new DeltaMachine();
+  readonly #machine: DeltaMachine;
+  /** Frames of the delta can be packed here as the publisher did. */
+  readonly #canPack: boolean;
   /** Frames of the delta that yield nothing here: what they need of the base is damaged. */
   readonly #useless = new Set<number>();
   readonly #abort = new AbortController();
@@ -46,6 +48,8 @@ export class DeltaVersion {
   constructor(options: DeltaVersionOptions) {
     this.#options = options;
     this.#wake = new WakeTimer(options.context.clock, () => this.#look());
+    this.#canPack = canPackNew(options.target.signed.head);
+    this.#machine = new DeltaMachine(this.#canPack);
     this.#local = noRows(options.target);
     this.#step({ type: "start" });
   }
@@ -84,10 +88,13 @@ export class DeltaVersion {
     if (runs !== undefined && runs.length > 0) this.#open?.swarm.step({ type: "elsewhere", runs, isAsked });
   }
 
-  /** The target is complete: the delta goes, when others have heard of that. */
-  finish(): void {
+  /** The target is complete, or (`isPacked` false) its disk can be made: the delta goes, when it is of no use to others. */
+  finish(isPacked: boolean): void {
     this.#isOver = true;
-    this.#step({ type: "done" });
+    // It may be kept for others for a while; nothing more is made of it.
+    if (this.#yield !== undefined) this.#run(this.#yield.close());
+    if (this.#open === undefined) this.#run(this.#removeUnopened());
+    this.#step({ type: "done", isPacked });
   }
 
   /** Leaves its swarm; what came of a delta that is still of use stays on the disk. Safe to call twice. */
@@ -209,6 +216,7 @@ export class DeltaVersion {
     this.#step({ type: "came" });
     this.#options.swarm.step({ type: "beside-came" });
     if (files.isIndexComplete) this.#tellIndexHeld();
+    if (this.#isOver) return;
     // Peers may offer what is about to be made here.
     this.#targetElsewhere(this.#yield?.targetRunsOf(runs), true);
     this.#yield?.came(runs);
@@ -267,10 +275,12 @@ export class DeltaVersion {
     switch (effect.type) {
       case "hold":
         if (effect.rows === "all-frames") {
-          const { wanted, target } = this.#options;
-          this.#options.swarm.donate(wanted ?? "all", canPackNew(target.signed.head));
+          this.#options.swarm.donate(this.#options.wanted ?? "all", this.#canPack);
         } else if (effect.rows === "yielded") this.#holdYielded();
         else this.#options.onReleased();
+        return;
+      case "be-patient":
+        this.#options.swarm.step({ type: "beside-came" });
         return;
       case "search":
         this.#run(this.#search());
@@ -284,22 +294,30 @@ export class DeltaVersion {
   #look(): void {
     const { swarm } = this.#options;
     if (!this.#machine.looksForNeed) this.#step({ type: "tick" });
-    else this.#step({ type: "need", isSettled: swarm.isSettled, isShort: this.#isShort() });
+    else {
+      const { isSettled, isFetchedElsewhere: isFetched } = swarm;
+      this.#step({ type: "need", isSettled, isShort: this.#isShort(), hasPeers: swarm.links > 0, isFetched });
+    }
   }
 
-  /** A frame is missing that neither local data nor a connected peer has. */
+  /** A frame is missing that neither local data nor a connected peer has; and nobody promises, to who cannot pack. */
   #isShort(): boolean {
-    const { swarm } = this.#options;
+    const { swarm, target } = this.#options;
+    const lacking = noRows(target);
     for (const { first, count } of this.#missing())
-      for (let row = first; row < first + count; row++)
-        if (!this.#local.has(row) && !swarm.isOffered(row)) return true;
-    return false;
+      for (let row = first; row < first + count; row++) {
+        if (this.#local.has(row) || swarm.isOffered(row)) continue;
+        // Who can pack promises as well: each would wait for the other.
+        if (this.#canPack) return true;
+        lacking.add(row);
+      }
+    return swarm.expected(lacking).coming < lacking.count;
   }
 
   /** What a row of the delta would yield is here, or on offer at peers: it need not cross the WAN. */
   #isSuperfluous(deltaRow: number): boolean {
     const { target, swarm, isNeeded } = this.#options;
-    if (isNeeded?.() === false) return true;
+    if (isNeeded?.() === false || (!this.#canPack && swarm.isFetchedElsewhere)) return true;
     const row = this.#yield?.targetRow(deltaRow);
     if (row === undefined) return false;
     return target.hasFrames({ first: row, count: 1 }) || this.#local.has(row) || swarm.isOffered(row);
@@ -357,6 +375,12 @@ export class DeltaVersion {
     const { name, version, base } = found.signed.head;
     if (!this.#isKept) await this.#options.context.store.removeDelta(name, version, base.version);
     this.#options.onProgress();
+  }
+
+  /** What an earlier run has left of deltas that this one did not need. */
+  async #removeUnopened(): Promise<void> {
+    const { name, version } = this.#options.target.signed.head;
+    await this.#options.context.store.removeDeltasTo(name, version);
   }
 
   /** Keeps track of work; what it throws ends the delta. */

@@ -209,6 +209,11 @@ export class VersionSwarm {
     return this.#machine.isOffered(row);
   }
 
+  /** True if another machine fetches frames over the WAN, as it says. */
+  get isFetchedElsewhere(): boolean {
+    return this.#machine.isFetchedElsewhere;
+  }
+
   /** Connected peers that offer every row. */
   get holders(): number {
     return this.#machine.holders;

@@ -122,8 +122,9 @@ export class VersionTransfer {
   async finishBeside(): Promise<void> {
     this.#isOver = true;
     // What such a version lacks is not worth the WAN; of a complete one rows may turn out damaged.
-    this.swarm.setWanOpen(!isForDisk(this.#options.files, this.#options.context.settings));
-    this.#delta?.finish();
+    const { files, context } = this.#options;
+    this.swarm.setWanOpen(!isForDisk(files, context.settings));
+    this.#delta?.finish(files.isComplete);
     await this.#donor?.close();
     this.#donor = undefined;
   }

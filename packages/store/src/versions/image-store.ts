@@ -161,6 +161,14 @@ export class ImageStore {
     for (const path of files) await rm(path, { force: true });
   }
 
+  /** Removes the deltas to a version that has all it needs, and those to steps on the way there. None of them is open. */
+  async removeDeltasTo(image: string, version: number): Promise<void> {
+    const versions = await this.versions(image);
+    // Those to lower versions may lead to one that is still fetched.
+    const isLast = versions.every((other) => other.isComplete || other.version >= version);
+    await this.#removeDeltas(image, (to) => to === version || (isLast && to < version));
+  }
+
   /** @throws {AppError} ERR_STORE_FULL when less than `bytes` and a reserve are free */
   async requireSpace(bytes: number, what: string): Promise<void> {
     const free = await this.freeBytes();

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { sha256 } from "@ckmesh/core";
+import { isAppError, sha256 } from "@ckmesh/core";
 import { buildIndex, encodePackHeader, fixedVhdFooter, writeFrameRecord } from "@ckmesh/image";
 import { hasTool } from "@ckmesh/testkit";
 import fc from "fast-check";
@@ -101,9 +101,11 @@ describe("unpackImage", () => {
         await writeFile(packPath, bad);
         const outPath = join(folder, "bad");
         // A bit of which zstd makes no use does no harm to the disk.
-        const outcome = await unpackImage({ indexPath, outPath }).catch((err: unknown) => err);
-        if (existsSync(outPath)) expect((await readFile(outPath)).equals(disk)).toBe(true);
-        else expect(outcome).toMatchObject({ code: "ERR_PACK_INVALID" });
+        const outcome = await unpackImage({ indexPath, outPath }).then(
+          async () => ((await readFile(outPath)).equals(disk) ? "the same disk" : "another disk"),
+          (err: unknown) => (isAppError(err, "ERR_PACK_INVALID") ? "refused" : err),
+        );
+        expect(["the same disk", "refused"]).toContain(outcome);
         await rm(outPath, { force: true });
         await expect(verifyImage(indexPath, { depth: "hashes" })).rejects.toMatchObject({
           code: "ERR_PACK_INVALID",
@@ -123,7 +125,6 @@ describe("unpackImage", () => {
     const { counts } = (await openIndex(indexPath)).head;
     await expect(unpackImage({ indexPath, outPath: join(folder, "bad") })).rejects.toMatchObject({
       code: "ERR_PACK_INVALID",
-      message: expect.stringContaining("does not match its hash") as string,
       details: { frame: counts.frames - 1 },
     });
   });

@@ -10,6 +10,9 @@ import { type PackOptions, packImage } from "../../src/pack/pack-image.js";
 import { verifyImage } from "../../src/pack/verify-image.js";
 import { editDisk, testDisk, testFolder } from "../test-disk.js";
 
+/** Four packs and three disks, each on threads that have to start: seconds where the machine is busy. */
+const STARTS_MS = 60_000;
+
 const fixed = { createdAt: 1_700_000_000, secret: new Uint8Array(32).fill(1) };
 
 async function pack(
@@ -160,18 +163,23 @@ describe("packImage", () => {
     expect((await unpacked(folder, second.indexPath)).equals(edited)).toBe(true);
   });
 
-  it("survives a chain of versions, each made from the one before", async () => {
-    const folder = await testFolder();
-    let disk = testDisk(1200);
-    await pack(folder, disk);
-    for (let version = 2; version <= 5; version += 1) {
-      disk = editDisk(disk, version, 200);
-      const result = await pack(folder, disk, { previous: folder, level: (version % 3) + 1 });
-      expect(result.version).toBe(version);
-      expect((await unpacked(folder, result.indexPath)).equals(disk)).toBe(true);
-    }
-    await verifyImage(join(folder, "Win_5.ckm.index"));
-  });
+  it(
+    "survives a chain of versions, each made from the one before",
+    async () => {
+      const folder = await testFolder();
+      let disk = testDisk(1200);
+      await pack(folder, disk);
+      // One more with each level.
+      for (let version = 2; version <= 4; version += 1) {
+        disk = editDisk(disk, version, 200);
+        const result = await pack(folder, disk, { previous: folder, level: (version % 3) + 1 });
+        expect(result.version).toBe(version);
+        expect((await unpacked(folder, result.indexPath)).equals(disk)).toBe(true);
+      }
+      await verifyImage(join(folder, "Win_4.ckm.index"));
+    },
+    STARTS_MS,
+  );
 
   it("costs nothing but an index to publish the same disk again", async () => {
     const folder = await testFolder();

@@ -135,6 +135,19 @@ describe("image store", () => {
     expect(await readdir(store.folder("Win11"))).toEqual([]);
   });
 
+  it("removes the deltas to a version with those to the steps on the way there, and no others", async () => {
+    const folder = store.folder("Win");
+    await mkdir(folder);
+    const names = [
+      "Win_2.from_1.ckm.partial",
+      "Win_3.from_2.ckm.step.have",
+      "Win_3.from_2.ckm.index.partial",
+    ];
+    for (const name of [...names, "Win_4.from_3.ckm.partial"]) await writeFile(join(folder, name), "");
+    await store.removeDeltasTo("Win", 3);
+    expect(await readdir(folder)).toEqual(["Win_4.from_3.ckm.partial"]);
+  });
+
   it("switches the active version by one file that others may read", async () => {
     await store.loadRecord("Win");
     await store.setActive("Win", 2, "Win_2.img");

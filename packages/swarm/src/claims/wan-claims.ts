@@ -103,6 +103,11 @@ export class WanClaims {
     this.#patience.renewed(now);
   }
 
+  /** A peer says that it is at work on what it has promised. */
+  heardOfWork(now: number): void {
+    this.#patience.heardOfWork(now);
+  }
+
   /** Rows of a fetch were verified and stored. */
   stored(fetch: FetchId, bytes: number, now: number): void {
     const own = this.#own.find((o) => o.fetch?.id === fetch);
@@ -307,7 +312,7 @@ export class WanClaims {
         isNext: moving !== undefined,
       };
       if (isImpatient) {
-        this.#patience.renewed(now);
+        this.#patience.ranOut(now);
         this.#context.distrust(now);
       }
       this.#room.turnTaken();

@@ -1,5 +1,11 @@
 import type { Random } from "@ckmesh/core";
-import { MAX_PATIENCE_MS, MAX_PAUSE_MS, PATIENCE_JITTER_MS, PATIENCE_MS } from "../constants.js";
+import {
+  MAX_PATIENCE_MS,
+  MAX_PAUSE_MS,
+  PATIENCE_JITTER_MS,
+  PATIENCE_MS,
+  PROMISE_WORD_MS,
+} from "../constants.js";
 
 /** When this client stops to wait for others (site swarm rule 12): so that it completes whatever they do. */
 export class Patience {
@@ -7,15 +13,30 @@ export class Patience {
   #lastVerifiedAt: number;
   /** Waiting as one was told is not being kept waiting: patience begins after it. */
   #from = 0;
+  #wordAt = Number.NEGATIVE_INFINITY;
+  #isWordGood = true;
 
   constructor(random: Random, now: number) {
     this.#jitterMs = random.next() * PATIENCE_JITTER_MS;
     this.#lastVerifiedAt = now;
   }
 
-  /** A row was verified, or patience has just run out and something is done about it. */
+  /** A row was verified. */
   renewed(now: number): void {
     this.#lastVerifiedAt = now;
+  }
+
+  /** Patience has just run out and something is done about it. What was waited for on somebody's word: it was no good. */
+  ranOut(now: number): void {
+    if (this.#wordAt > this.#lastVerifiedAt) this.#isWordGood = false;
+    this.renewed(now);
+  }
+
+  /** A peer says that it is at work on rows that it promised: waited for, as the promise is, for a while. */
+  heardOfWork(now: number): void {
+    if (!this.#isWordGood) return;
+    this.#wordAt = now;
+    this.#from = Math.max(this.#from, Math.min(now, this.#lastVerifiedAt + PROMISE_WORD_MS));
   }
 
   /** The origin's own word, or the gate: nothing was to be had before. */

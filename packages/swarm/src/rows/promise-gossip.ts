@@ -5,11 +5,12 @@ import {
   MAX_HOPS,
   MAX_PROMISES_PER_SECOND,
   PROMISE_INTERVAL_MS,
+  PROMISE_WORD_INTERVAL_MS,
   RELAY_FANOUT,
 } from "../constants.js";
 import type { Link } from "../links/link.js";
 import type { LinkId, SwarmEffect } from "../swarm-messages.js";
-import { PromiseTable } from "./promise-table.js";
+import { isSame, type PromiseNews, PromiseTable, promiseStep } from "./promise-table.js";
 import type { RowTable } from "./row-table.js";
 
 /** What is signed: a promise without key and signature. */
@@ -44,8 +45,15 @@ export class PromiseGossip {
   #told: Bitfield;
   #last: RowPromise | undefined;
   #epoch: number;
+  /** Promisers whose link has ended, while others are linked with them: on a large site links change. */
+  readonly #distant = new Set<string>();
   #changed = false;
   #flushAt = 0;
+  /** What is promised here is worked on, since others were last told. */
+  #hasMoved = false;
+  /** Rows that came of it since. */
+  #cameLocal = 0;
+  #wordAt = 0;
   /** Promises came, went or expired since this was last cleared. */
   hasNews = false;
 
@@ -113,25 +121,32 @@ export class PromiseGossip {
       if (promise.promiser !== link.peerId) this.#send(link, promise, 1);
   }
 
-  /** Files a promise that arrived and passes it on; true if it may change what this client does. */
-  receive(from: Link, promise: RowPromise, hops: number, now: number): boolean {
+  /** What is promised here is worked on: so many rows have come of it, or some of what they are made of. */
+  moved(rows: number): void {
+    this.#hasMoved = true;
+    this.#cameLocal += rows;
+  }
+
+  /** Files a promise that arrived and passes it on; undefined if it changes nothing here. */
+  receive(from: Link, promise: RowPromise, hops: number, now: number): PromiseNews | undefined {
     if (now - from.promisesSince >= 1000) {
       from.promisesSince = now;
       from.promiseCount = 0;
     }
     from.promiseCount += 1;
     const { peerId, verifyPromise, random, links } = this.#options;
-    if (from.promiseCount > MAX_PROMISES_PER_SECOND || promise.promiser === peerId) return false;
-    if (!verifyPromise(promise) || this.#table.add(promise, now) !== "new") return false;
-    this.#othersChanged();
-    if (hops + 1 >= MAX_HOPS) return true;
+    if (from.promiseCount > MAX_PROMISES_PER_SECOND || promise.promiser === peerId) return undefined;
+    const news = verifyPromise(promise) ? this.#table.add(promise, now) : "stale";
+    if (news !== "new" && news !== "word") return undefined;
+    if (news === "new") this.#othersChanged();
+    if (hops + 1 >= MAX_HOPS) return news;
     // Who is linked with the promiser hears it first hand.
     const promiser = peerIdPrefix(promise.promiser);
     const others = [...links.values()].filter(
       (l) => l !== from && l.peerId !== promise.promiser && !l.neighbours.has(promiser),
     );
     for (const link of shuffled(random, others).slice(0, RELAY_FANOUT)) this.#send(link, promise, hops + 1);
-    return true;
+    return news;
   }
 
   /** Rows came on offer at a peer, or are held here now. */
@@ -139,9 +154,20 @@ export class PromiseGossip {
     if (this.#table.size > 0) this.#table.came(runs, now);
   }
 
-  /** A peer that was connected has gone, and what it promised with it. */
+  /** A peer that was connected has gone, and what it promised with it if nobody else is linked with it. */
   gone(peerId: string): void {
-    if (this.#table.drop(peerId)) this.#othersChanged();
+    if (this.#table.has(peerId)) this.#distant.add(peerId);
+    this.lookForDistant();
+  }
+
+  /** Links have ended, here or elsewhere: who has gone altogether? */
+  lookForDistant(): void {
+    for (const promiser of this.#distant) {
+      const isLinked = this.#isLinked(promiser);
+      if (!isLinked && this.#table.has(promiser) && this.#isNeighbour(promiser)) continue;
+      this.#distant.delete(promiser);
+      if (!isLinked && this.#table.drop(promiser)) this.#othersChanged();
+    }
   }
 
   /** Voids what was not kept, tells what changed; returns when to look again. */
@@ -152,7 +178,12 @@ export class PromiseGossip {
       if (this.#table.expire(now, isThere, (promiser) => this.#isLinked(promiser))) this.#othersChanged();
     }
     if (this.#changed && now >= this.#flushAt) this.#tell(now);
-    return Math.min(this.#table.deadline(), this.#changed ? this.#flushAt : Number.POSITIVE_INFINITY);
+    if (this.#hasMoved && now >= this.#wordAt) this.#sayAgain(now);
+    return Math.min(
+      this.#table.deadline(),
+      this.#changed ? this.#flushAt : Number.POSITIVE_INFINITY,
+      this.#hasMoved ? this.#wordAt : Number.POSITIVE_INFINITY,
+    );
   }
 
   /** What others promise is another: rows may be claimed, or our own promise may be needed. */
@@ -166,9 +197,15 @@ export class PromiseGossip {
     return false;
   }
 
+  #isNeighbour(promiser: string): boolean {
+    const prefix = peerIdPrefix(promiser);
+    for (const link of this.#options.links.values()) if (link.neighbours.has(prefix)) return true;
+    return false;
+  }
+
   /** Promises what is planned and not promised by others already; rows that came of it stay promised. */
   #tell(now: number): void {
-    const { table, peerId, signPromise, links } = this.#options;
+    const { table } = this.#options;
     this.#changed = false;
     const next = new Bitfield(table.rows);
     for (const run of this.#told.runs())
@@ -188,9 +225,30 @@ export class PromiseGossip {
     this.#flushAt = now + PROMISE_INTERVAL_MS;
     this.#told = new Bitfield(table.rows);
     for (const run of runs) this.#told.addRun(run);
+    this.#say(runs, now);
+  }
+
+  /** The word of who is at work, and slow: where enough rows come, they speak for it. */
+  #sayAgain(now: number): void {
+    const isSeen = this.#cameLocal >= promiseStep(this.#told.count);
+    const runs = this.#last?.runs ?? [];
+    const { have } = this.#options.table;
+    if (!isSeen && !runs.every(({ first, count }) => have.hasAll(first, count))) this.#say(runs, now);
+    else this.#said(now);
+  }
+
+  #say(runs: readonly Run[], now: number): void {
+    const { peerId, signPromise, links } = this.#options;
     this.#epoch += 1;
     this.#last = signPromise({ runs, promiser: peerId, epoch: this.#epoch });
     for (const link of links.values()) this.#send(link, this.#last, 0);
+    this.#said(now);
+  }
+
+  #said(now: number): void {
+    this.#hasMoved = false;
+    this.#cameLocal = 0;
+    this.#wordAt = now + PROMISE_WORD_INTERVAL_MS;
   }
 
   #isPlanned(row: number): boolean {
@@ -210,10 +268,4 @@ function longestRuns(rows: Bitfield): readonly Run[] {
     .toSorted((a, b) => b.count - a.count)
     .slice(0, MAX_PROMISE_RUNS)
     .toSorted((a, b) => a.first - b.first);
-}
-
-function isSame(a: readonly Run[], b: readonly Run[]): boolean {
-  return (
-    a.length === b.length && a.every(({ first, count }, i) => b[i]?.first === first && b[i].count === count)
-  );
 }

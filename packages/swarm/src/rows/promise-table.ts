@@ -8,9 +8,12 @@ import {
   PROMISE_MS,
   PROMISE_PARTS,
   PROMISE_STEP_ROWS,
+  PROMISE_WORD_MS,
+  PROMISE_WORDS_MS,
 } from "../constants.js";
 
-export type PromiseNews = "new" | "repeat" | "stale" | "excess";
+/** "word": the same rows once more, as their owner is at work; "repeat": the same message. */
+export type PromiseNews = "new" | "word" | "repeat" | "stale" | "excess";
 
 interface KnownPromise {
   readonly promise: RowPromise;
@@ -20,13 +23,22 @@ interface KnownPromise {
   came: number;
   /** Rows that must come within the deadline. */
   readonly step: number;
+  /** When that many came last. */
   progressAt: number;
+  /** When its owner last said it. */
+  saidAt: number;
+}
+
+/** Rows that must come of a promise of so many within `PROMISE_MS`. */
+export function promiseStep(rows: number): number {
+  return Math.max(PROMISE_STEP_ROWS, Math.ceil(rows / PROMISE_PARTS));
 }
 
 /**
  * What other peers promise to bring without the WAN (site swarm rule 8): the newest promise of each. A promise
- * is void when too few of its rows appear in time, or its owner leaves. A peer whose promises come to nothing
- * may not promise for a while.
+ * is void when too few of its rows appear in time, or its owner leaves. Who is at work, but slow, says it again, and is
+ * waited for longer; its word is good for a limited time. A peer whose promises come to nothing may not promise for a
+ * while.
  */
 export class PromiseTable {
   readonly #rows: number;
@@ -34,6 +46,8 @@ export class PromiseTable {
   /** Newest epoch by promiser: also of promises that are void, so that a replay does not revive them. */
   readonly #epochs = new Map<string, number>();
   readonly #strikes = new Map<string, number>();
+  /** Time that was waited on the word of a promiser alone, ms. */
+  readonly #waited = new Map<string, number>();
   readonly #barred = new Map<string, number>();
   readonly #leftOut: Bitfield;
   #mayStrike = false;
@@ -48,12 +62,17 @@ export class PromiseTable {
     return this.#promises.size;
   }
 
+  /** True if it promises anything. */
+  has(promiser: string): boolean {
+    return this.#promises.has(promiser);
+  }
+
   /** Promises that hold, as they came. */
   active(): RowPromise[] {
     return [...this.#promises.values()].map(({ promise }) => promise);
   }
 
-  /** Files a verified promise; "new" ones are relayed. */
+  /** Files a verified promise; "new" ones are relayed, and words. */
   add(promise: RowPromise, now: number): PromiseNews {
     const { promiser, epoch, runs } = promise;
     if ((this.#barred.get(promiser) ?? 0) > now) return "excess";
@@ -72,15 +91,20 @@ export class PromiseTable {
       this.#promises.delete(promiser);
       return "new";
     }
+    if (known !== undefined && isSame(known.promise.runs, runs)) {
+      this.#promises.set(promiser, { ...known, promise, saidAt: now });
+      return known.left.count > 0 ? "word" : "new";
+    }
     if (known !== undefined) this.takenBack(known.left, promised);
-    // Promising again buys no time, unless all that was promised before has come.
+    // Other rows are not seen to come any sooner, unless all that was promised before has come.
     const isUnderWay = known !== undefined && known.left.count > 0;
     this.#promises.set(promiser, {
       promise,
       left: promised,
       came: isUnderWay ? known.came : 0,
-      step: Math.max(PROMISE_STEP_ROWS, Math.ceil(promised.count / PROMISE_PARTS)),
+      step: promiseStep(promised.count),
       progressAt: isUnderWay ? known.progressAt : now,
+      saidAt: now,
     });
     return "new";
   }
@@ -121,6 +145,8 @@ export class PromiseTable {
       known.came += came;
       if (known.came < known.step && known.left.count > 0) continue;
       if (came > 0) this.#strikes.delete(promiser);
+      const waited = now - known.progressAt - PROMISE_MS;
+      if (waited > 0) remember(this.#waited, promiser, this.#waitedFor(promiser) + waited);
       known.came = 0;
       known.progressAt = now;
     }
@@ -141,8 +167,10 @@ export class PromiseTable {
   expire(now: number, isThere: (row: number) => boolean, isLinked: (promiser: string) => boolean): boolean {
     let hasVoided = false;
     for (const [promiser, known] of this.#promises) {
-      if (now - known.progressAt < PROMISE_MS) continue;
+      if (now < this.#dueAt(promiser, known)) continue;
       this.#promises.delete(promiser);
+      // Its word is good for nothing any more.
+      if (now > known.progressAt + PROMISE_MS) remember(this.#waited, promiser, PROMISE_WORDS_MS);
       hasVoided = true;
       let isOwed = false;
       for (const { first, count } of known.left.runs())
@@ -156,14 +184,25 @@ export class PromiseTable {
   /** The frame table is verified: time counts from now on, as before nobody could deliver a frame. */
   framesKnown(now: number): void {
     this.#mayStrike = true;
-    for (const known of this.#promises.values()) known.progressAt = now;
+    for (const known of this.#promises.values()) known.progressAt = known.saidAt = now;
   }
 
   /** When `expire` next has something to do. */
   deadline(): number {
     let due = Number.POSITIVE_INFINITY;
-    for (const { progressAt } of this.#promises.values()) due = Math.min(due, progressAt + PROMISE_MS);
+    for (const [promiser, known] of this.#promises) due = Math.min(due, this.#dueAt(promiser, known));
     return due;
+  }
+
+  /** When the promise is void, if nothing comes and its owner says nothing before. */
+  #dueAt(promiser: string, { progressAt, saidAt }: KnownPromise): number {
+    const due = progressAt + PROMISE_MS;
+    const left = PROMISE_WORDS_MS - this.#waitedFor(promiser);
+    return Math.max(due, Math.min(saidAt + PROMISE_MS, progressAt + PROMISE_WORD_MS, due + left));
+  }
+
+  #waitedFor(promiser: string): number {
+    return this.#waited.get(promiser) ?? 0;
   }
 
   /** Not before the frame table is known: who waits for a thin WAN has broken no word. */
@@ -182,6 +221,12 @@ export class PromiseTable {
 function isDropped(left: Bitfield, promised: Bitfield): boolean {
   for (const { first, count } of left.runs()) if (!promised.hasAll(first, count)) return true;
   return false;
+}
+
+export function isSame(a: readonly Run[], b: readonly Run[]): boolean {
+  return (
+    a.length === b.length && a.every(({ first, count }, i) => b[i]?.first === first && b[i].count === count)
+  );
 }
 
 /** Ids of peers are cheap to make: none of these maps grows without end. */

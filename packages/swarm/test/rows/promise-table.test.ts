@@ -1,7 +1,15 @@
 import type { Run } from "@ckmesh/core";
 import type { RowPromise } from "@ckmesh/wire";
 import { describe, expect, it } from "vitest";
-import { BAR_MS, MAX_PROMISES, PROMISE_MS, PROMISE_STEP_ROWS } from "../../src/constants.js";
+import {
+  BAR_MS,
+  MAX_PROMISES,
+  PROMISE_MS,
+  PROMISE_STEP_ROWS,
+  PROMISE_WORD_INTERVAL_MS,
+  PROMISE_WORD_MS,
+  PROMISE_WORDS_MS,
+} from "../../src/constants.js";
 import { PromiseTable } from "../../src/rows/promise-table.js";
 
 const LIAR = "aa".repeat(32);
@@ -21,6 +29,19 @@ function table(): PromiseTable {
   const made = new PromiseTable(1000);
   made.framesKnown(0);
   return made;
+}
+
+/** It is said again and again, and every so often as many rows come as must: until when it stood, ms. */
+function stoodUntil(t: PromiseTable, stepMs: number): number {
+  let [epoch, came] = [1, 0];
+  t.add(promise(epoch, rows(0, 1000)), 0);
+  for (let now = 0; ; now += PROMISE_WORD_INTERVAL_MS) {
+    if (t.expire(now, nowhere, linked)) return now;
+    t.add(promise(++epoch, rows(0, 1000)), now);
+    if (now === 0 || now % stepMs !== 0) continue;
+    t.came(rows(came, PROMISE_STEP_ROWS), now);
+    came += PROMISE_STEP_ROWS;
+  }
 }
 
 describe("PromiseTable", () => {
@@ -70,12 +91,41 @@ describe("PromiseTable", () => {
     expect(t.deadline()).toBe(2 * PROMISE_MS - 1);
   });
 
-  it("gives no more time for a few rows, nor for promising again", () => {
+  it("gives no more time for a few rows", () => {
     const t = table();
     t.add(promise(1, rows(0, 100)), 0);
     t.came(rows(0, PROMISE_STEP_ROWS - 1), PROMISE_MS - 1);
-    t.add(promise(2, rows(0, 200)), PROMISE_MS - 1);
     expect(t.expire(PROMISE_MS, nowhere, linked)).toBe(true);
+  });
+
+  it("takes the same rows once more for the word that they are worked on, for a minute and a half", () => {
+    const t = table();
+    t.add(promise(1, rows(0, 100)), 0);
+    expect(t.add(promise(2, rows(0, 100)), PROMISE_MS - 1)).toBe("word");
+    expect(t.deadline()).toBe(2 * PROMISE_MS - 1);
+    expect(stoodUntil(table(), Number.POSITIVE_INFINITY)).toBe(PROMISE_WORD_MS);
+  });
+
+  it("knows which rows have come when a promise is said again", () => {
+    const t = table();
+    t.add(promise(1, rows(0, 100)), 0);
+    t.came(rows(0, 20), 1);
+    t.add(promise(2, rows(0, 100)), 2);
+    expect([19, 20].map((row) => t.isPromised(row))).toEqual([false, true]);
+  });
+
+  it("waits on the word of one peer for half an hour in all, beyond what anybody is waited for", () => {
+    const stepMs = 60_000;
+    const steps = PROMISE_WORDS_MS / (stepMs - PROMISE_MS);
+    expect(stoodUntil(table(), stepMs)).toBe(steps * stepMs);
+  });
+
+  it("no more waits on the word of who was waited for in vain", () => {
+    const t = table();
+    const start = stoodUntil(t, Number.POSITIVE_INFINITY) + BAR_MS;
+    t.add(promise(1000, rows(0, 100)), start);
+    t.add(promise(1001, rows(0, 100)), start + PROMISE_WORD_INTERVAL_MS);
+    expect(t.deadline()).toBe(start + PROMISE_MS);
   });
 
   it("bars a connected peer that broke its word for ten minutes", () => {
