@@ -12,19 +12,24 @@ const STEP_BYTES = MIB;
 export class PackHash {
   readonly #file: () => RandomAccessFile;
   readonly #start: number;
-  readonly #admit: ((bytes: number) => Promise<void>) | undefined;
+  readonly #admit: ((bytes: number, signal: AbortSignal) => Promise<void>) | undefined;
   readonly #buffers: Buffer[] = [];
   #hash: Hash;
   #position: number;
   #target: number;
   #running: Promise<void> = Promise.resolve();
   #isRunning = false;
+  #stopFollowing = new AbortController();
 
   /**
    * @param start where the hashed bytes begin: after the header
-   * @param admit waits until so many bytes may be read in the background
+   * @param admit waits until so many bytes may be read in the background, or the signal is aborted
    */
-  constructor(file: () => RandomAccessFile, start: number, admit?: (bytes: number) => Promise<void>) {
+  constructor(
+    file: () => RandomAccessFile,
+    start: number,
+    admit?: (bytes: number, signal: AbortSignal) => Promise<void>,
+  ) {
     this.#file = file;
     this.#admit = admit;
     this.#start = start;
@@ -41,10 +46,17 @@ export class PackHash {
     this.#running = this.#follow();
   }
 
+  /** Hashes nothing more in the background until the next `advance`; resolves when the step under way is through. */
+  async pause(): Promise<void> {
+    this.#target = this.#start;
+    this.#stopFollowing.abort();
+    await this.#running;
+    this.#stopFollowing = new AbortController();
+  }
+
   /** Something that may have been hashed has changed: from the beginning. */
   async reset(): Promise<void> {
-    this.#target = this.#start;
-    await this.#running;
+    await this.pause();
     this.#hash = createHash("sha256");
     this.#position = this.#start;
   }
@@ -61,9 +73,8 @@ export class PackHash {
     onProgress?: (bytesDone: number) => void,
     admit?: (bytes: number) => Promise<void>,
   ): Promise<boolean> {
-    // What follows ends with its step: where it has far to go, it cannot be stopped and tells nobody how far it is.
-    this.#target = this.#start;
-    await this.#running;
+    // Where it has far to go, what follows cannot be stopped and tells nobody how far it is.
+    await this.pause();
     const read = async (turn: number, offset: number): Promise<Uint8Array> => {
       const length = Math.min(STEP_BYTES, pack.length - offset);
       await admit?.(length);
@@ -88,10 +99,12 @@ export class PackHash {
 
   /** Never rejects: what cannot be read now is read again by `isRight`, which tells. */
   async #follow(): Promise<void> {
+    const { signal } = this.#stopFollowing;
     try {
       while (this.#target - this.#position >= STEP_BYTES) {
         // The hole that is filled last may be the first: then everything is read in one go.
-        await this.#admit?.(STEP_BYTES);
+        await this.#admit?.(STEP_BYTES, signal);
+        if (signal.aborted) return;
         this.#take(await this.#read(0, this.#position, STEP_BYTES));
       }
     } catch {

@@ -27,7 +27,6 @@ export class VersionFiles extends ImageRows {
   #isComplete = false;
   readonly #packHash: PackHash;
   readonly #io: IoPacer | undefined;
-  readonly #closed = new AbortController();
   /** All frames before this row are held. */
   #firstMissing: number;
 
@@ -36,8 +35,11 @@ export class VersionFiles extends ImageRows {
     const paths = versionPaths(folder, signed.head.name, signed.head.version);
     super({ signed, headBlock, paths, clock, logger });
     this.#io = io;
-    const admit = async (bytes: number): Promise<void> => await io?.admit(bytes, this.#closed.signal);
-    this.#packHash = new PackHash(() => this.pair.file("pack"), this.table.packHeaderLength, admit);
+    this.#packHash = new PackHash(
+      () => this.pair.file("pack"),
+      this.table.packHeaderLength,
+      async (bytes, signal) => await io?.admit(bytes, signal),
+    );
     this.#firstMissing = this.table.layout.pieceRows;
   }
 
@@ -103,7 +105,7 @@ export class VersionFiles extends ImageRows {
   }
 
   override async close(): Promise<void> {
-    this.#closed.abort();
+    await this.#packHash.pause();
     await super.close();
   }
 

@@ -59,8 +59,9 @@ describe("PackHash", () => {
     hash = new PackHash(
       () => file,
       START,
-      async (count) => {
+      async (count, signal) => {
         expect(count).toBe(MIB);
+        signal.addEventListener("abort", () => gates[1]?.open());
         asked[steps]?.open();
         await gates[steps++]?.opened;
       },
@@ -71,10 +72,12 @@ describe("PackHash", () => {
     gates[0]?.open();
     await asked[1]?.opened;
     const done: number[] = [];
-    const isRight = hash.isRight(pack, goOn, (at) => done.push(at));
-    gates[1]?.open();
-    expect(await isRight).toBe(true);
-    expect(done, "what follows has ended with its step").toEqual([START + 3 * MIB, LENGTH]);
+    expect(await hash.isRight(pack, goOn, (at) => done.push(at))).toBe(true);
+    expect(done, "what follows does not wait to be admitted").toEqual([
+      START + 2 * MIB,
+      START + 3 * MIB,
+      LENGTH,
+    ]);
   });
 
   it("answers again without reading", async () => {
