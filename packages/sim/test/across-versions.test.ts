@@ -98,7 +98,7 @@ describe("rows that a client derives never cross the WAN", () => {
 
 describe("who derives slowly is waited for", () => {
   it.each([
-    ["few rows come of it in fifteen seconds", 1, 5, 0, SLOW],
+    ["few rows come of it in fifteen seconds", 1, 2, 0, SLOW],
     ["nothing comes of it in the first minute", 1, 5, 60_000, 100_000],
     ["nothing in the first minute, then few rows, and two others are as slow", 3, 3, 60_000, SLOW],
   ])("when %s", (_, derivers, cold, leadMs, rate) => {

@@ -134,7 +134,7 @@ export const PROMISE_PARTS = 64;
  */
 export const PROMISE_WORD_INTERVAL_MS = 5000;
 /**
- * Rule 8: so long a promise that is said again stands without those rows: two deltas of 16 MB on a line of 3 Mbit/s. Not
+ * Rule 8: so long a promise that is said again stands without any row: two deltas of 16 MB on a line of 3 Mbit/s. Not
  * much longer, as anybody can say that he is at work; and a client with `--once` gives up after two minutes without a row.
  */
 export const PROMISE_WORD_MS = 90_000;

@@ -1,6 +1,12 @@
 import { Bitfield } from "@ckmesh/core";
 import { describe, expect, it } from "vitest";
-import { MAX_EMPTY_TURNS, MAX_LINKS, SPARE_LINKS } from "../src/constants.js";
+import {
+  MAX_EMPTY_TURNS,
+  MAX_LINKS,
+  PROMISE_STEP_ROWS,
+  PROMISE_WORD_INTERVAL_MS,
+  SPARE_LINKS,
+} from "../src/constants.js";
 import type { SwarmEffect, SwarmEvent } from "../src/index.js";
 import { peerUp } from "./peer-up.js";
 import { indexOf, trustingMachine as machine, SELF } from "./trusting-machine.js";
@@ -41,6 +47,13 @@ const promise = (n: number, epoch: number, count: number): SwarmEvent => ({
     },
     hops: 0,
   },
+});
+
+/** Peer `n` is linked with these. */
+const neighbours = (n: number, ids: readonly string[]): SwarmEvent => ({
+  type: "message",
+  link: n,
+  message: { type: "neighbours", ids: ids.map((id) => id.slice(0, 16)) },
 });
 
 /** How the link ends of a peer that takes requests and gives five turns without a byte. */
@@ -123,6 +136,30 @@ describe("SwarmMachine", () => {
     m.step(promise(1, 1, 4), 4);
     expect(types(m.step({ type: "tick" }, 5000))).not.toContain("claim");
     expect(types(m.step({ type: "peer-down", link: 1 }, 6000))).toContain("fetch");
+  });
+
+  it("keeps the promise of a peer whose link has ended while another one is linked with it", () => {
+    const m = machine({ have: indexOf(5) });
+    m.step({ type: "frames", lengths: Uint32Array.of(9, 9, 9, 9) }, 1);
+    for (const n of [1, 2]) m.step(up(n, peerId(n)), 2);
+    m.step(neighbours(2, [peerId(1)]), 3);
+    m.step(promise(1, 1, 4), 4);
+    m.step({ type: "peer-down", link: 1 }, 5);
+    expect(types(m.step({ type: "tick" }, 5000))).not.toContain("claim");
+    expect(types(m.step(neighbours(2, []), 5001))).toContain("claim");
+  });
+
+  it("says its promise again every five seconds in which something moved that is not seen in its rows", () => {
+    const m = machine({ rows: 41, have: indexOf(41) });
+    m.step(up(1, peerId(1)), 0);
+    m.step({ type: "frames", lengths: new Uint32Array(40).fill(9), local: Bitfield.full(41) }, 1);
+    const at = 1 + PROMISE_WORD_INTERVAL_MS;
+    m.step({ type: "beside-came" }, 2000);
+    expect(promised(m.step({ type: "tick" }, at - 1))).toEqual([]);
+    expect(promised(m.step({ type: "tick" }, at))).toEqual([[{ first: 1, count: 40 }]]);
+    expect(promised(m.step({ type: "tick" }, 2 * at))).toEqual([]);
+    m.step({ type: "stored", runs: [{ first: 1, count: PROMISE_STEP_ROWS }], source: "local" }, 2 * at);
+    expect(promised(m.step({ type: "tick" }, 3 * at))).toEqual([]);
   });
 
   it("takes a fetch back when a peer promises its rows", () => {

@@ -25,6 +25,8 @@ interface KnownPromise {
   readonly step: number;
   /** When that many came last. */
   progressAt: number;
+  /** When any came last; before that, when it was made. */
+  cameAt: number;
   /** When its owner last said it. */
   saidAt: number;
 }
@@ -104,6 +106,7 @@ export class PromiseTable {
       came: isUnderWay ? known.came : 0,
       step: promiseStep(promised.count),
       progressAt: isUnderWay ? known.progressAt : now,
+      cameAt: isUnderWay ? known.cameAt : now,
       saidAt: now,
     });
     return "new";
@@ -143,6 +146,7 @@ export class PromiseTable {
       for (const { first, count } of runs)
         for (let row = first; row < first + count; row++) came += Number(known.left.delete(row));
       known.came += came;
+      if (came > 0) known.cameAt = now;
       if (known.came < known.step && known.left.count > 0) continue;
       if (came > 0) this.#strikes.delete(promiser);
       const waited = now - known.progressAt - PROMISE_MS;
@@ -184,7 +188,7 @@ export class PromiseTable {
   /** The frame table is verified: time counts from now on, as before nobody could deliver a frame. */
   framesKnown(now: number): void {
     this.#mayStrike = true;
-    for (const known of this.#promises.values()) known.progressAt = known.saidAt = now;
+    for (const known of this.#promises.values()) known.progressAt = known.cameAt = known.saidAt = now;
   }
 
   /** When `expire` next has something to do. */
@@ -195,10 +199,10 @@ export class PromiseTable {
   }
 
   /** When the promise is void, if nothing comes and its owner says nothing before. */
-  #dueAt(promiser: string, { progressAt, saidAt }: KnownPromise): number {
+  #dueAt(promiser: string, { progressAt, cameAt, saidAt }: KnownPromise): number {
     const due = progressAt + PROMISE_MS;
     const left = PROMISE_WORDS_MS - this.#waitedFor(promiser);
-    return Math.max(due, Math.min(saidAt + PROMISE_MS, progressAt + PROMISE_WORD_MS, due + left));
+    return Math.max(due, Math.min(saidAt + PROMISE_MS, cameAt + PROMISE_WORD_MS, due + left));
   }
 
   #waitedFor(promiser: string): number {

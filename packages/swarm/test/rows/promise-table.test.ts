@@ -106,6 +106,16 @@ describe("PromiseTable", () => {
     expect(stoodUntil(table(), Number.POSITIVE_INFINITY)).toBe(PROMISE_WORD_MS);
   });
 
+  it("waits on the word as long again after each row", () => {
+    const t = table();
+    t.add(promise(1, rows(0, 100)), 0);
+    t.came(rows(0, 1), 10_000);
+    for (let epoch = 2; epoch * PROMISE_WORD_INTERVAL_MS < PROMISE_WORD_MS; epoch++)
+      t.add(promise(epoch, rows(0, 100)), epoch * PROMISE_WORD_INTERVAL_MS);
+    t.add(promise(1000, rows(0, 100)), PROMISE_WORD_MS);
+    expect(t.deadline()).toBe(PROMISE_WORD_MS + 10_000);
+  });
+
   it("knows which rows have come when a promise is said again", () => {
     const t = table();
     t.add(promise(1, rows(0, 100)), 0);
