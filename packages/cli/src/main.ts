@@ -3,6 +3,8 @@ import { readFileSync } from "node:fs";
 import { CommanderError } from "commander";
 import { createProgram } from "./program.js";
 
+// A reader of the help that goes away (`| head`) is no failure.
+process.stdout.on("error", () => {});
 const program = createProgram(ownVersion());
 try {
   await program.parseAsync(process.argv);
