@@ -59,6 +59,7 @@ export {
   MAX_DICTIONARY_RUNS,
   MAX_DICTIONARY_SECTORS,
 } from "./delta/delta-refs.js";
+export { MAX_FINGERPRINTS } from "./delta/fingerprint-scan.js";
 export {
   type BaseFingerprints,
   bucketAt,
@@ -66,7 +67,7 @@ export {
   FingerprintTable,
   planFingerprints,
 } from "./delta/fingerprint-table.js";
-export { FingerprintList, MAX_FINGERPRINTS } from "./delta/fingerprints.js";
+export { FingerprintList } from "./delta/fingerprints.js";
 export { framesMissingFrom } from "./delta/missing-frames.js";
 export { ReferenceFrames } from "./delta/reference-frames.js";
 export { ReferenceSearch } from "./delta/reference-search.js";

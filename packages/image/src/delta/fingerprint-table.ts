@@ -1,5 +1,5 @@
 import { SECTOR_BYTES } from "../constants.js";
-import { FINGERPRINT_BYTES } from "./fingerprints.js";
+import { FINGERPRINT_BYTES } from "./fingerprint-scan.js";
 
 /** Unique sectors of the base that one entry points to: a bucket of 16 KiB. */
 export const BUCKET_SECTORS = 4;

@@ -1,7 +1,7 @@
 import type { Run } from "@ckmesh/core";
 import { MAX_DICTIONARY_RUNS, MAX_DICTIONARY_SECTORS } from "./delta-refs.js";
+import { MAX_FINGERPRINTS } from "./fingerprint-scan.js";
 import { BUCKET_BYTES, BUCKET_SECTORS, type FingerprintTable } from "./fingerprint-table.js";
-import { MAX_FINGERPRINTS } from "./fingerprints.js";
 
 /** Buckets of one dictionary. Each may be a run of its own. */
 const MAX_BUCKETS = Math.min(MAX_DICTIONARY_RUNS, MAX_DICTIONARY_SECTORS / BUCKET_SECTORS);
