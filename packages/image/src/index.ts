@@ -75,7 +75,7 @@ export { referredFrames } from "./delta/referred-frames.js";
 export { DiskExtents, type ExtentArrays } from "./disk-extents.js";
 export { type DiskFile, describeDiskFile, type ForeignFormat, foreignFormat } from "./disk-file.js";
 export { type DiskShape, diskPages, diskSectors, gridPad, pageBytes } from "./disk-grid.js";
-export { FrameTable, writeFrameRecord } from "./frame-table.js";
+export { FrameTable, type SharedFrameTable, writeFrameRecord } from "./frame-table.js";
 export { hasIndexMagic } from "./head-block.js";
 export { decodeHead } from "./head-codec.js";
 export {

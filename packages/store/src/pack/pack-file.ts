@@ -49,7 +49,7 @@ export async function openPack(
       await handle.read(header, 0, header.length, 0);
       checkPackHeader(header, index.signed);
     }
-    const setup = { fd: handle.fd, head: packFacts(head), frames: section };
+    const setup = { fd: handle.fd, head: packFacts(head), frames: frames.share() };
     return { frames, setup, close: async () => await handle.close() };
   } catch (err) {
     await handle.close();
