@@ -2,7 +2,7 @@ import { FINGERPRINT_SCAN_WASM } from "./fingerprint-scan-wasm.js";
 
 /** Bytes under one fingerprint. */
 export const FINGERPRINT_BYTES = 32;
-/** Most fingerprints of one scan: four times what a frame has on average. More has only content that repeats itself. */
+/** Most fingerprints of one scan: eight times what a frame has on average. More has only content that repeats itself. */
 export const MAX_FINGERPRINTS = 2048;
 /** Most bytes of one scan: a frame. */
 export const MAX_SCAN_BYTES = 1 << 16;
