@@ -59,8 +59,8 @@ export class FrameTable {
       throw invalid(`${framesSection.length} bytes are not ${head.counts.frames} records`);
     }
     const { frames } = head.counts;
-    const offsets = new Float64Array(new SharedArrayBuffer((frames + 1) * Float64Array.BYTES_PER_ELEMENT));
-    const firstSectors = new Uint32Array(new SharedArrayBuffer((frames + 1) * Uint32Array.BYTES_PER_ELEMENT));
+    const offsets = new Float64Array(frames + 1);
+    const firstSectors = new Uint32Array(frames + 1);
     let offset = isOpaque ? 0 : PACK_HEADER_BYTES;
     let sector = 0;
     offsets[0] = offset;
@@ -95,18 +95,15 @@ export class FrameTable {
     return new FrameTable(shared);
   }
 
-  /** For other threads; copies the records, once, where they are not in shared memory. */
+  /** For other threads: a copy of what does not lie in shared memory. */
   share(): SharedFrameTable {
-    let records = this.#records;
-    if (!(records.buffer instanceof SharedArrayBuffer)) {
-      records = new Uint8Array(new SharedArrayBuffer(records.length));
-      records.set(this.#records);
-    }
+    const offsets = shared(this.#offsets);
+    const firstSectors = shared(this.#firstSectors);
     return {
-      records,
+      records: shared(this.#records),
       isOpaque: this.#isOpaque,
-      offsets: this.#offsets,
-      firstSectors: this.#firstSectors,
+      offsets: new Float64Array(offsets.buffer, offsets.byteOffset, this.#offsets.length),
+      firstSectors: new Uint32Array(firstSectors.buffer, firstSectors.byteOffset, this.#firstSectors.length),
     };
   }
 
@@ -197,6 +194,14 @@ export function writeFrameRecord(
   target[COUNT_AT] = frame.sectors;
   target.set(frame.hash.subarray(0, HASH_BYTES), HASH_AT);
   target.set(frame.rawHash.subarray(0, RAW_HASH_BYTES), RAW_HASH_AT);
+}
+
+function shared({ buffer, byteOffset, byteLength }: NodeJS.ArrayBufferView): Uint8Array {
+  const bytes = new Uint8Array(buffer, byteOffset, byteLength);
+  if (buffer instanceof SharedArrayBuffer) return bytes;
+  const copy = new Uint8Array(new SharedArrayBuffer(byteLength));
+  copy.set(bytes);
+  return copy;
 }
 
 function readU24(bytes: Uint8Array, at: number): number {

@@ -58,6 +58,7 @@ export class ImageWorkers {
         reject(this.#failure);
         return;
       }
+      if (this.#setup === undefined) throw new Error("unreachable: threads without a setup");
       const start = (worker: Worker): void => {
         worker.once("message", (reply: WorkerReply<ImageTasks[K]["result"]>) => {
           this.#running.delete(worker);
