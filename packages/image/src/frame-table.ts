@@ -13,6 +13,14 @@ const COUNT_AT = 3;
 const HASH_AT = 4;
 const RAW_HASH_AT = HASH_AT + HASH_BYTES;
 
+/** A frame table in shared memory, for other threads: they need not look at every record again. */
+export interface SharedFrameTable {
+  readonly records: Uint8Array;
+  readonly isOpaque: boolean;
+  readonly offsets: Float64Array;
+  readonly firstSectors: Uint32Array;
+}
+
 /**
  * The `frames` section: where each frame lies in the pack and what it must hash to. Reads the records in
  * place and adds 12 bytes per frame. A frame whose packed length equals its raw length is stored as it is.
@@ -30,24 +38,14 @@ export class FrameTable {
   /** First unique sector by frame, and the end. */
   readonly #firstSectors: Uint32Array;
 
-  private constructor(records: Uint8Array, isOpaque: boolean) {
-    const count = records.length / FRAME_RECORD_BYTES;
-    this.count = count;
+  private constructor({ records, isOpaque, offsets, firstSectors }: SharedFrameTable) {
+    this.count = records.length / FRAME_RECORD_BYTES;
     this.#records = records;
     this.#isOpaque = isOpaque;
-    this.#offsets = new Float64Array(count + 1);
-    this.#firstSectors = new Uint32Array(count + 1);
-    let offset = isOpaque ? 0 : PACK_HEADER_BYTES;
-    let sector = 0;
-    this.#offsets[0] = offset;
-    for (let i = 0; i < count; i += 1) {
-      offset += this.packedLength(i);
-      sector += this.sectorCount(i);
-      this.#offsets[i + 1] = offset;
-      this.#firstSectors[i + 1] = sector;
-    }
-    this.packedBytes = offset - this.offset(0);
-    this.sectors = sector;
+    this.#offsets = offsets;
+    this.#firstSectors = firstSectors;
+    this.packedBytes = this.offset(this.count) - this.offset(0);
+    this.sectors = this.firstSector(this.count);
   }
 
   /**
@@ -60,7 +58,13 @@ export class FrameTable {
     if (framesSection.length !== head.counts.frames * FRAME_RECORD_BYTES) {
       throw invalid(`${framesSection.length} bytes are not ${head.counts.frames} records`);
     }
-    for (let i = 0; i < head.counts.frames; i += 1) {
+    const { frames } = head.counts;
+    const offsets = new Float64Array(frames + 1);
+    const firstSectors = new Uint32Array(frames + 1);
+    let offset = isOpaque ? 0 : PACK_HEADER_BYTES;
+    let sector = 0;
+    offsets[0] = offset;
+    for (let i = 0; i < frames; i += 1) {
       const at = i * FRAME_RECORD_BYTES;
       const packed = readU24(framesSection, at);
       const sectors = framesSection[at + COUNT_AT] ?? 0;
@@ -70,8 +74,12 @@ export class FrameTable {
       if (!isFit || sectors > FRAME_SECTORS) {
         throw invalid(`frame ${i} cannot hold ${sectors} sectors in ${packed} bytes`);
       }
+      offset += packed;
+      sector += sectors;
+      offsets[i + 1] = offset;
+      firstSectors[i + 1] = sector;
     }
-    const table = new FrameTable(framesSection, isOpaque);
+    const table = new FrameTable({ records: framesSection, isOpaque, offsets, firstSectors });
     const end = table.offset(table.count);
     if (end !== head.pack.length) {
       throw invalid(`its frames end at ${end}, the pack at ${head.pack.length}`);
@@ -80,6 +88,23 @@ export class FrameTable {
       throw invalid(`its frames hold ${table.sectors} sectors, the head says ${head.counts.sectors}`);
     }
     return table;
+  }
+
+  /** The table of another thread. */
+  static open(shared: SharedFrameTable): FrameTable {
+    return new FrameTable(shared);
+  }
+
+  /** For other threads: a copy of what does not lie in shared memory. */
+  share(): SharedFrameTable {
+    const offsets = shared(this.#offsets);
+    const firstSectors = shared(this.#firstSectors);
+    return {
+      records: shared(this.#records),
+      isOpaque: this.#isOpaque,
+      offsets: new Float64Array(offsets.buffer, offsets.byteOffset, this.#offsets.length),
+      firstSectors: new Uint32Array(firstSectors.buffer, firstSectors.byteOffset, this.#firstSectors.length),
+    };
   }
 
   /** Byte offset of a frame in the pack; of `count`, the end of the pack. */
@@ -169,6 +194,14 @@ export function writeFrameRecord(
   target[COUNT_AT] = frame.sectors;
   target.set(frame.hash.subarray(0, HASH_BYTES), HASH_AT);
   target.set(frame.rawHash.subarray(0, RAW_HASH_BYTES), RAW_HASH_AT);
+}
+
+function shared({ buffer, byteOffset, byteLength }: NodeJS.ArrayBufferView): Uint8Array {
+  const bytes = new Uint8Array(buffer, byteOffset, byteLength);
+  if (buffer instanceof SharedArrayBuffer) return bytes;
+  const copy = new Uint8Array(new SharedArrayBuffer(byteLength));
+  copy.set(bytes);
+  return copy;
 }
 
 function readU24(bytes: Uint8Array, at: number): number {

@@ -59,6 +59,7 @@ export {
   MAX_DICTIONARY_RUNS,
   MAX_DICTIONARY_SECTORS,
 } from "./delta/delta-refs.js";
+export { MAX_FINGERPRINTS } from "./delta/fingerprint-scan.js";
 export {
   type BaseFingerprints,
   bucketAt,
@@ -66,7 +67,7 @@ export {
   FingerprintTable,
   planFingerprints,
 } from "./delta/fingerprint-table.js";
-export { FingerprintList, MAX_FINGERPRINTS } from "./delta/fingerprints.js";
+export { FingerprintList } from "./delta/fingerprints.js";
 export { framesMissingFrom } from "./delta/missing-frames.js";
 export { ReferenceFrames } from "./delta/reference-frames.js";
 export { ReferenceSearch } from "./delta/reference-search.js";
@@ -74,7 +75,7 @@ export { referredFrames } from "./delta/referred-frames.js";
 export { DiskExtents, type ExtentArrays } from "./disk-extents.js";
 export { type DiskFile, describeDiskFile, type ForeignFormat, foreignFormat } from "./disk-file.js";
 export { type DiskShape, diskPages, diskSectors, gridPad, pageBytes } from "./disk-grid.js";
-export { FrameTable, writeFrameRecord } from "./frame-table.js";
+export { FrameTable, type SharedFrameTable, writeFrameRecord } from "./frame-table.js";
 export { hasIndexMagic } from "./head-block.js";
 export { decodeHead } from "./head-codec.js";
 export {

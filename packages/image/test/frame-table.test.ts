@@ -37,6 +37,21 @@ const shapes = fc.array(
 );
 
 describe("FrameTable", () => {
+  it("is opened by other threads as it is, and copied into shared memory once", () => {
+    const decoded = table([
+      { packed: 5000, sectors: 2 },
+      { packed: 70, sectors: 16 },
+    ]);
+    const shared = decoded.share();
+    const opened = FrameTable.open(shared);
+    expect([opened.offset(2), opened.frameOf(2), opened.count]).toEqual([64 + 5070, 1, 2]);
+    expect(opened.record(1)).toEqual(decoded.record(1));
+    const again = opened.share();
+    expect(again.records.buffer).toBe(shared.records.buffer);
+    expect(again.offsets.buffer).toBe(shared.offsets.buffer);
+    expect(again.firstSectors.buffer).toBe(shared.firstSectors.buffer);
+  });
+
   it("adds up offsets and sectors and finds the frame of each sector", () => {
     fc.assert(
       fc.property(shapes, (frames) => {

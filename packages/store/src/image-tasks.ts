@@ -1,4 +1,4 @@
-import type { BaseFingerprints, DiskShape, ExtentArrays, PackFacts } from "@ckmesh/image";
+import type { DiskShape, ExtentArrays, PackFacts, SharedFrameTable } from "@ckmesh/image";
 import type {
   AppliedFrames,
   ApplySetup,
@@ -35,8 +35,7 @@ export interface WorkerSetup {
 export interface PackSetup {
   readonly fd: number;
   readonly head: PackFacts;
-  /** The `frames` section, in shared memory. */
-  readonly frames: Uint8Array;
+  readonly frames: SharedFrameTable;
   /**
    * One byte per frame, shared: set when the frame was decoded and its raw hash checked. Absent: raw hashes
    * are not checked, as the hashes of the pages prove what is rebuilt.
@@ -117,8 +116,8 @@ export interface ImageTasks {
   readonly rebuild: { readonly task: RebuildTask; readonly result: null };
   /** Packs frames again from the disk into the pack; answers 1 for each that is there. */
   readonly repack: { readonly task: RepackTask; readonly result: Uint8Array };
-  /** Checks frames of the base and answers their fingerprints. */
-  readonly fingerprint: { readonly task: FingerprintTask; readonly result: BaseFingerprints };
+  /** Checks frames of the base and takes their fingerprints; answers how many. */
+  readonly fingerprint: { readonly task: FingerprintTask; readonly result: number };
   /** Brings frames of the target into the window; answers the frames of the base that have a good part of one. */
   readonly compare: { readonly task: DeltaFramesTask; readonly result: Uint32Array };
   /** Packs frames of the window with dictionaries out of the base. */

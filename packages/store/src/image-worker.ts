@@ -1,4 +1,5 @@
-import { parentPort, workerData } from "node:worker_threads";
+import { once } from "node:events";
+import { parentPort } from "node:worker_threads";
 import { describeError, isAppError } from "@ckmesh/core";
 import { FrameTable, PAGE_BYTES } from "@ckmesh/image";
 import { lowerThreadPriority } from "./background.js";
@@ -14,8 +15,9 @@ import { packFrames } from "./pack/pack-frames.js";
 import { repackFrames } from "./pack/repack-frames.js";
 import { scanSectors } from "./pack/scan-sectors.js";
 
-// One thread of an ImageWorkers pool: one request at a time, one reply to each.
-const setup: WorkerSetup = workerData;
+// One thread of an ImageWorkers pool: first what it works on, then one request at a time, one reply to each.
+if (parentPort === null) throw new Error("unreachable: not a thread");
+const setup: WorkerSetup = (await once(parentPort, "message"))[0];
 if (setup.isBackground === true) lowerThreadPriority();
 const deltas = new DeltaWork(setup);
 /** By level. */
@@ -57,7 +59,7 @@ async function perform(request: WorkerRequest): Promise<unknown> {
       const { level } = request.task;
       const packer = repackers.get(level) ?? createCodec(level);
       repackers.set(level, packer);
-      const table = FrameTable.decode(pack.frames, pack.head);
+      const table = FrameTable.open(pack.frames);
       return repackFrames(table, { disk, fd: pack.fd }, packer, request.task);
     }
     case "fingerprint":

@@ -23,14 +23,15 @@ interface Waiting {
  */
 export class ImageWorkers {
   readonly threads: number;
-  readonly #setup: WorkerSetup;
+  #setup: WorkerSetup | undefined;
   readonly #all: Worker[] = [];
   readonly #idle: Worker[] = [];
   readonly #queue: Waiting[] = [];
   readonly #running = new Map<Worker, Waiting>();
   #failure: Error | undefined;
 
-  constructor(setup: WorkerSetup, threads = Math.min(MAX_THREADS, availableParallelism())) {
+  /** @param setup what the threads work on, unless `setUp` says it later */
+  constructor(setup: WorkerSetup | undefined, threads = Math.min(MAX_THREADS, availableParallelism())) {
     this.#setup = setup;
     this.threads = Math.max(1, threads);
   }
@@ -44,6 +45,12 @@ export class ImageWorkers {
     }
   }
 
+  /** For threads that were started before it was known what they work on; once, before the first task. */
+  setUp(setup: WorkerSetup): void {
+    this.#setup = setup;
+    for (const worker of this.#all) post(worker, setup);
+  }
+
   /** @throws {AppError} what the task throws; ERR_INTERNAL when its thread dies */
   async run<K extends ImageTaskName>(name: K, task: ImageTasks[K]["task"]): Promise<ImageTasks[K]["result"]> {
     return await new Promise((resolve, reject) => {
@@ -51,6 +58,7 @@ export class ImageWorkers {
         reject(this.#failure);
         return;
       }
+      if (this.#setup === undefined) throw new Error("unreachable: threads without a setup");
       const start = (worker: Worker): void => {
         worker.once("message", (reply: WorkerReply<ImageTasks[K]["result"]>) => {
           this.#running.delete(worker);
@@ -58,8 +66,7 @@ export class ImageWorkers {
           if (reply.type === "done") resolve(reply.result);
           else reject(revive(reply));
         });
-        // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-        worker.postMessage({ name, task });
+        post(worker, { name, task });
       };
       this.#queue.push({ start, fail: reject });
       const worker = this.#idle.pop() ?? this.#spawn();
@@ -89,7 +96,6 @@ export class ImageWorkers {
     // Always from dist: Node cannot load TypeScript in a thread. No execArgv: no loaders, no conditions.
     const url = new URL("../dist/image-worker.js", import.meta.url);
     const worker = new Worker(url, {
-      workerData: this.#setup,
       execArgv: [],
       resourceLimits: {
         maxYoungGenerationSizeMb: YOUNG_GENERATION_MB,
@@ -104,6 +110,7 @@ export class ImageWorkers {
       );
     });
     worker.once("exit", () => this.#fail(new AppError("ERR_INTERNAL", "a worker thread ended")));
+    if (this.#setup !== undefined) post(worker, this.#setup);
     this.#all.push(worker);
     return worker;
   }
@@ -114,6 +121,11 @@ export class ImageWorkers {
     for (const { fail } of this.#running.values()) fail(this.#failure);
     this.#running.clear();
   }
+}
+
+function post(worker: Worker, message: unknown): void {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+  worker.postMessage(message);
 }
 
 function revive(reply: Extract<WorkerReply<never>, { type: "failed" }>): AppError {

@@ -82,8 +82,8 @@ describe("fingerprints", () => {
 
 describe("planFingerprints", () => {
   it.each([
-    [1, { sampleBits: 7, slotBits: 10 }],
-    [110_000, { sampleBits: 7, slotBits: 23 }],
+    [1, { sampleBits: 8, slotBits: 10 }],
+    [110_000, { sampleBits: 8, slotBits: 22 }],
     [20e9 / SECTOR, { sampleBits: 11, slotBits: 24 }],
     [2 ** 27, { sampleBits: 16, slotBits: 24 }],
   ])("samples %d sectors so that at most 64 MiB of table do", (sectors, expected) => {
@@ -111,7 +111,7 @@ describe("ReferenceSearch", () => {
     raw.set(base.subarray(100_000, 100_000 + 30_000), 17);
     raw.set(base.subarray(3_000_000, 3_000_000 + 30_000), 32_001);
     raw.fill(7, 20_000, 20_010);
-    const named = new Set(search.find(scan(raw, 7)).flatMap(({ first, count }) => range(first, count)));
+    const named = new Set(search.find(scan(raw, 8)).flatMap(({ first, count }) => range(first, count)));
     const wanted = [...range(26, 6), ...range(734, 6)];
     expect(wanted.filter((sector) => !named.has(sector))).toEqual([]);
     expect(named.size).toBeLessThanOrEqual(32);
@@ -122,7 +122,7 @@ describe("ReferenceSearch", () => {
     const raw = noise(1 << 16, "mostly new");
     raw.set(base.subarray(100 * SECTOR, 104 * SECTOR), 1000);
     raw.set(base.subarray(200 * SECTOR, 200 * SECTOR + 700), 40_000);
-    const hashes = scan(raw, 7);
+    const hashes = scan(raw, 8);
     expect(search.find(hashes)).toEqual([
       { first: 100, count: 4 },
       { first: 200, count: 4 },
@@ -130,9 +130,22 @@ describe("ReferenceSearch", () => {
     expect(search.alike(hashes)).toEqual([{ first: 100, count: 4 }]);
   });
 
+  it("takes what a single fingerprint names beside what more name, not alone", () => {
+    const search = new ReferenceSearch(fill(base, all), base.length / SECTOR);
+    const of = (sector: number): Uint32Array =>
+      scan(base.subarray(sector * SECTOR, (sector + 4) * SECTOR), 8);
+    const [one, two] = [of(100), of(200)];
+    expect(search.find(one.subarray(0, 1))).toEqual([]);
+    expect(search.find(Uint32Array.of(...one.subarray(0, 1), ...two.subarray(0, 1)))).toEqual([]);
+    expect(search.find(Uint32Array.of(...one.subarray(0, 1), ...two.subarray(0, 2)))).toEqual([
+      { first: 100, count: 4 },
+      { first: 200, count: 4 },
+    ]);
+  });
+
   it("finds nothing for content that is new", () => {
     const search = new ReferenceSearch(fill(base, all), base.length / SECTOR);
-    expect(search.find(scan(noise(1 << 16, "new"), 7))).toEqual([]);
+    expect(search.find(scan(noise(1 << 16, "new"), 8))).toEqual([]);
   });
 
   it("gives rising runs apart, at most 8 of them with 32 sectors that the base has", () => {
@@ -144,7 +157,7 @@ describe("ReferenceSearch", () => {
     fc.assert(
       fc.property(parts, (pieces) => {
         const raw = Buffer.concat(pieces.map(([at, length]) => odd.subarray(at, at + length)));
-        const runs = search.find(scan(raw.subarray(0, 1 << 16), 7));
+        const runs = search.find(scan(raw.subarray(0, 1 << 16), 8));
         let end = -1;
         let sectors = 0;
         for (const { first, count } of runs) {
@@ -164,7 +177,7 @@ describe("ReferenceSearch", () => {
     const pieces = Array.from({ length: 128 }, (_, i) => i);
     const [one, other] = [fill(doubled, pieces), fill(doubled, pieces.toReversed())].map((table) =>
       new ReferenceSearch(table, doubled.length / SECTOR).find(
-        scan(base.subarray(5000, 5000 + (1 << 16)), 7),
+        scan(base.subarray(5000, 5000 + (1 << 16)), 8),
       ),
     );
     expect(one).toEqual(other);

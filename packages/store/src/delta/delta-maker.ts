@@ -1,6 +1,5 @@
 import { sha256 } from "@ckmesh/core";
 import {
-  type BaseFingerprints,
   bucketAt,
   FingerprintList,
   type FingerprintPlan,
@@ -14,7 +13,6 @@ import {
 import type { FrameReader } from "../pack/frame-reader.js";
 import { BaseSectors } from "./base-sectors.js";
 import {
-  BASE_FRAMES_PER_TASK,
   DELTA_FRAMES_PER_TASK,
   type DeltaFrames,
   type DeltaFramesTask,
@@ -41,8 +39,6 @@ export class DeltaMaker {
   readonly #search: ReferenceSearch;
   readonly #sectors: BaseSectors;
   // Reused: what outlives a few frames is collected late, and holds its memory until then.
-  readonly #hashes = new Uint32Array(BASE_FRAMES_PER_TASK * MAX_FINGERPRINTS);
-  readonly #buckets = new Uint32Array(BASE_FRAMES_PER_TASK * MAX_FINGERPRINTS);
   readonly #packed = new Uint8Array(DELTA_FRAMES_PER_TASK * FRAME_BYTES);
   readonly #records = new Uint8Array(DELTA_FRAMES_PER_TASK * FRAME_RECORD_BYTES);
 
@@ -61,21 +57,21 @@ export class DeltaMaker {
     this.#sectors = new BaseSectors(base, held);
   }
 
-  /** @throws {AppError} ERR_PACK_INVALID when the base is damaged */
-  async fingerprint({ frames }: FingerprintTask): Promise<BaseFingerprints> {
+  /** Answers how many fingerprints it found. @throws {AppError} ERR_PACK_INVALID when the base is damaged */
+  async fingerprint({ frames, found }: FingerprintTask): Promise<number> {
     let count = 0;
     await this.#base.read(frames, true, (frame, raw) => {
       this.#list.scan(raw, this.#plan.sampleBits);
       const { hashes, starts, length } = this.#list;
       const firstSector = this.#base.table.firstSector(frame);
-      this.#hashes.set(hashes.subarray(0, length), count);
       for (let i = 0; i < length; i += 1) {
-        this.#buckets[count + i] = bucketAt(firstSector, starts[i] ?? 0);
+        found.hashes[count + i] = hashes[i] ?? 0;
+        found.buckets[count + i] = bucketAt(firstSector, starts[i] ?? 0);
       }
       count += length;
       this.#sectors.hold(frame, raw);
     });
-    return { hashes: this.#hashes.slice(0, count), buckets: this.#buckets.slice(0, count) };
+    return count;
   }
 
   /** @throws {AppError} ERR_PACK_INVALID when the target is damaged */

@@ -1,7 +1,6 @@
 import type { FileHandle } from "node:fs/promises";
 import type { Run } from "@ckmesh/core";
 import type { FrameTable } from "@ckmesh/image";
-import { shareCopy } from "../files/buffer-pool.js";
 import type { PackSetup } from "../image-tasks.js";
 import { runOrdered } from "../ordered-tasks.js";
 import { packFacts } from "../pack/pack-file.js";
@@ -267,6 +266,6 @@ function setupOf(
   if (pack === undefined) throw new Error("unreachable: no pack");
   return {
     frames,
-    setup: { fd: pack.fd, head: packFacts(files.signed.head), frames: shareCopy(frames.records) },
+    setup: { fd: pack.fd, head: packFacts(files.signed.head), frames: frames.share() },
   };
 }

@@ -1,4 +1,4 @@
-import type { FingerprintPlan, PackFacts } from "@ckmesh/image";
+import type { BaseFingerprints, FingerprintPlan, SharedFrameTable } from "@ckmesh/image";
 import type { UsableCodec } from "../pack/usable-codecs.js";
 
 /** What the threads share to make a delta beside its versions. */
@@ -34,6 +34,8 @@ export const BASE_FRAMES_PER_TASK = 32;
 export interface FingerprintTask {
   /** Frames of the base, rising; at most 32. */
   readonly frames: Uint32Array;
+  /** Shared memory for what is found: room for 32 times 2048. */
+  readonly found: BaseFingerprints;
 }
 
 /** Frames that one task packs, or applies, at most. */
@@ -96,9 +98,7 @@ export interface ApplyFailure {
 export interface ApplySetup {
   /** The `refs` section, in shared memory. */
   readonly refs: Uint8Array;
-  /** The `frames` section of the target, in shared memory. */
-  readonly targetFrames: Uint8Array;
-  readonly targetHead: PackFacts;
+  readonly targetFrames: SharedFrameTable;
   /** Codecs of the target as this machine can use them, by rising first frame. */
   readonly codecs: readonly UsableCodec[];
 }

@@ -10,7 +10,6 @@ import {
 import { shareCopy } from "../files/buffer-pool.js";
 import type { PackSetup } from "../image-tasks.js";
 import { ImageWorkers } from "../image-workers.js";
-import { packFacts } from "../pack/pack-file.js";
 import { levelOf, type UsableCodec, usableCodecs } from "../pack/usable-codecs.js";
 import type { AppliedFrames, ApplyTask } from "./delta-tasks.js";
 
@@ -60,8 +59,7 @@ export class DeltaThreads {
         base: base.setup,
         apply: {
           refs: shared,
-          targetFrames: shareCopy(target.frames.records),
-          targetHead: packFacts(target.signed.head),
+          targetFrames: target.frames.share(),
           codecs: this.#codecs,
         },
       },

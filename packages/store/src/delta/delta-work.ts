@@ -1,4 +1,4 @@
-import { type BaseFingerprints, DeltaRefs, FrameTable } from "@ckmesh/image";
+import { DeltaRefs, FrameTable } from "@ckmesh/image";
 import type { WorkerSetup } from "../image-tasks.js";
 import { FrameDecoder } from "../pack/frame-decoder.js";
 import { FrameReader } from "../pack/frame-reader.js";
@@ -25,7 +25,7 @@ export class DeltaWork {
     this.#setup = setup;
   }
 
-  async fingerprint(task: FingerprintTask): Promise<BaseFingerprints> {
+  async fingerprint(task: FingerprintTask): Promise<number> {
     return await (await this.#openMaker()).fingerprint(task);
   }
 
@@ -66,7 +66,7 @@ export class DeltaWork {
       new FrameReader(pack, decoder),
       await BaseDictionary.create(new FrameReader(base, decoder), decoder),
       new DeltaRefs(apply.refs, pack.head.counts.frames),
-      FrameTable.decode(apply.targetFrames, apply.targetHead),
+      FrameTable.open(apply.targetFrames),
       apply.codecs,
       decoder,
     );

@@ -11,11 +11,13 @@ import {
   type IndexFile,
 } from "@ckmesh/image";
 import { TemporaryFile } from "../files/temporary-file.js";
+import { ImageWorkers } from "../image-workers.js";
 import { openIndex } from "../pack/open-index.js";
 import { openPack, type PackFile } from "../pack/pack-file.js";
 import { refuseExistingPair } from "../pairs/refuse-existing.js";
 import { throwIfStopped, type WorkOptions } from "../progress.js";
 import { DELTA_LEVEL } from "./delta-tasks.js";
+import type { MadeFrames } from "./delta-writer.js";
 import { packDeltaFrames } from "./pack-delta-frames.js";
 
 /** Nobody makes delta frames again. */
@@ -71,26 +73,33 @@ export async function makeDelta(options: DeltaOptions): Promise<DeltaResult> {
   const packPath = join(folder, deltaPackFileName(name, version, base.head.version));
   const indexPath = join(folder, deltaIndexFileName(name, version, base.head.version));
   await refuseExistingPair(packPath, indexPath, EXISTS_ADVICE);
-  const basePack = await openPack(packOf(options.basePath), base);
+  // They take longer to start than all that comes before their first task.
+  const workers = new ImageWorkers(undefined, options.threads);
+  workers.start(workers.threads);
   try {
-    const targetPack = await openPack(packOf(options.targetPath), target);
+    const basePack = await openPack(packOf(options.basePath), base);
     try {
-      const pack = await TemporaryFile.create(packPath);
+      const targetPack = await openPack(packOf(options.targetPath), target);
       try {
-        const index = await TemporaryFile.create(indexPath);
+        const pack = await TemporaryFile.create(packPath);
         try {
-          return await makePair(options, { base, target, basePack, targetPack, pack, index });
+          const index = await TemporaryFile.create(indexPath);
+          try {
+            return await makePair(options, { base, target, workers, basePack, targetPack, pack, index });
+          } finally {
+            await index.discard();
+          }
         } finally {
-          await index.discard();
+          await pack.discard();
         }
       } finally {
-        await pack.discard();
+        await targetPack.close();
       }
     } finally {
-      await targetPack.close();
+      await basePack.close();
     }
   } finally {
-    await basePack.close();
+    await workers.close();
   }
 }
 
@@ -116,6 +125,7 @@ function checkPair(base: IndexFile, target: IndexFile): void {
 interface Parts {
   readonly base: IndexFile;
   readonly target: IndexFile;
+  readonly workers: ImageWorkers;
   readonly basePack: PackFile;
   readonly targetPack: PackFile;
   readonly pack: TemporaryFile;
@@ -123,9 +133,15 @@ interface Parts {
 }
 
 async function makePair(options: DeltaOptions, parts: Parts): Promise<DeltaResult> {
-  const { base, target, basePack, targetPack, pack, index } = parts;
+  const { base, target, workers, basePack, targetPack, pack, index } = parts;
   const missing = framesMissingFrom(basePack.frames, targetPack.frames);
-  const made = await packDeltaFrames(options, parts, missing);
+  let made: MadeFrames;
+  try {
+    made = await packDeltaFrames(options, parts, missing);
+  } finally {
+    // Before the files that they read are closed.
+    await workers.close();
+  }
   const [from, to] = [base.head, target.head];
   const built = buildDeltaIndex(
     {

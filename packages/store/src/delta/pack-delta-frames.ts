@@ -1,4 +1,5 @@
 import {
+  type BaseFingerprints,
   FingerprintTable,
   FRAME_BYTES,
   type IndexFile,
@@ -6,9 +7,9 @@ import {
   planFingerprints,
   ReferenceFrames,
 } from "@ckmesh/image";
-import { sharedBytes } from "../files/buffer-pool.js";
+import { BufferPool, sharedBytes } from "../files/buffer-pool.js";
 import type { TemporaryFile } from "../files/temporary-file.js";
-import { ImageWorkers } from "../image-workers.js";
+import type { ImageWorkers } from "../image-workers.js";
 import { runOrdered } from "../ordered-tasks.js";
 import type { PackFile } from "../pack/pack-file.js";
 import { throwIfStopped, type WorkOptions } from "../progress.js";
@@ -17,11 +18,13 @@ import { DeltaWriter, type MadeFrames } from "./delta-writer.js";
 
 /** New frames that are compared before more of the base is fingerprinted for them: 32 MiB, for all threads. */
 const WINDOW_FRAMES = 512;
-/** Frames of the base that stay decoded, 64 MiB for all threads: most of what dictionaries are made of vanished. */
-const MAX_HELD_FRAMES = 1024;
+/** Frames of the base that stay decoded, 100 MiB for all threads: most of what dictionaries are made of vanished. */
+const MAX_HELD_FRAMES = 1600;
 
 export interface DeltaPacks {
   readonly target: IndexFile;
+  /** Without a setup. */
+  readonly workers: ImageWorkers;
   readonly basePack: PackFile;
   readonly targetPack: PackFile;
   readonly pack: TemporaryFile;
@@ -37,45 +40,33 @@ export interface DeltaPacks {
  */
 export async function packDeltaFrames(
   options: WorkOptions,
-  { target, basePack, targetPack, pack }: DeltaPacks,
+  { target, workers, basePack, targetPack, pack }: DeltaPacks,
   missing: Uint32Array,
 ): Promise<MadeFrames> {
   const writer = new DeltaWriter(pack, targetPack.frames);
   if (missing.length === 0) return writer.finish();
   const references = new ReferenceFrames(basePack.frames, targetPack.frames, await target.map());
   const make = makeSetup(basePack, references, missing.length);
-  const workers = new ImageWorkers(
-    {
-      level: DELTA_LEVEL,
-      pack: targetPack.setup,
-      base: basePack.setup,
-      make,
-    },
-    options.threads,
-  );
+  workers.setUp({ level: DELTA_LEVEL, pack: targetPack.setup, base: basePack.setup, make });
   const run = new DeltaRun(workers, new FingerprintTable(make.plan, make.slots), options);
-  try {
-    await run.fingerprint(references.first, (bytesDone, bytesTotal) => {
-      options.onProgress?.({ phase: "references", bytesDone, bytesTotal });
+  await run.fingerprint(references.first, (bytesDone, bytesTotal) => {
+    options.onProgress?.({ phase: "references", bytesDone, bytesTotal });
+  });
+  const rawBytes = (frames: Uint32Array): number =>
+    frames.reduce((sum, frame) => sum + targetPack.frames.rawLength(frame), 0);
+  const bytesTotal = rawBytes(missing);
+  let bytesDone = 0;
+  for (let start = 0; start < missing.length; start += WINDOW_FRAMES) {
+    const window = missing.subarray(start, start + WINDOW_FRAMES);
+    // oxlint-disable-next-line no-await-in-loop -- the windows share their memory
+    await run.fingerprint(references.near(await run.compare(window)));
+    // oxlint-disable-next-line no-await-in-loop
+    await run.pack(window, writer, (frames) => {
+      bytesDone += rawBytes(frames);
+      options.onProgress?.({ phase: "delta", bytesDone, bytesTotal });
     });
-    const rawBytes = (frames: Uint32Array): number =>
-      frames.reduce((sum, frame) => sum + targetPack.frames.rawLength(frame), 0);
-    const bytesTotal = rawBytes(missing);
-    let bytesDone = 0;
-    for (let start = 0; start < missing.length; start += WINDOW_FRAMES) {
-      const window = missing.subarray(start, start + WINDOW_FRAMES);
-      // oxlint-disable-next-line no-await-in-loop -- the windows share their memory
-      await run.fingerprint(references.near(await run.compare(window)));
-      // oxlint-disable-next-line no-await-in-loop
-      await run.pack(window, writer, (frames) => {
-        bytesDone += rawBytes(frames);
-        options.onProgress?.({ phase: "delta", bytesDone, bytesTotal });
-      });
-    }
-    return writer.finish();
-  } finally {
-    await workers.close();
   }
+  return writer.finish();
 }
 
 function makeSetup({ frames }: PackFile, references: ReferenceFrames, missing: number): MakeSetup {
@@ -105,11 +96,20 @@ class DeltaRun {
   readonly #workers: ImageWorkers;
   readonly #table: FingerprintTable;
   readonly #options: WorkOptions;
+  readonly #tasksInFlight: number;
+  /** Shared and used again: messages with so much in them are garbage that is freed late. */
+  readonly #found: BufferPool<BaseFingerprints>;
 
   constructor(workers: ImageWorkers, table: FingerprintTable, options: WorkOptions) {
     this.#workers = workers;
     this.#table = table;
     this.#options = options;
+    this.#tasksInFlight = workers.threads * 2;
+    const most = BASE_FRAMES_PER_TASK * MAX_FINGERPRINTS;
+    this.#found = new BufferPool(this.#tasksInFlight, () => ({
+      hashes: sharedWords(most),
+      buckets: sharedWords(most),
+    }));
   }
 
   /** @param onDone bytes of frames that are done, of all of them */
@@ -117,9 +117,13 @@ class DeltaRun {
     await this.#each(
       frames,
       BASE_FRAMES_PER_TASK,
-      async (part) => await this.#workers.run("fingerprint", { frames: part }),
-      (found, part, place) => {
-        this.#table.add(found);
+      async (part) => {
+        const found = await this.#found.take();
+        return { found, count: await this.#workers.run("fingerprint", { frames: part, found }) };
+      },
+      ({ found, count }, part, place) => {
+        this.#table.add(found, count);
+        this.#found.give(found);
         onDone?.((place + part.length) * FRAME_BYTES, frames.length * FRAME_BYTES);
       },
     );
@@ -161,7 +165,7 @@ class DeltaRun {
     const part = (i: number): Uint32Array => frames.slice(i * perTask, (i + 1) * perTask);
     await runOrdered(
       Math.ceil(frames.length / perTask),
-      this.#workers.threads * 2,
+      this.#tasksInFlight,
       async (i) => {
         throwIfStopped(this.#options.signal);
         return await start(part(i), i * perTask);

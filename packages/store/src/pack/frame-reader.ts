@@ -29,9 +29,8 @@ export class FrameReader {
   readonly #raw: Buffer | undefined;
   #framesInTurn = 0;
 
-  /** @throws {AppError} ERR_INDEX_INVALID */
   constructor(pack: PackSetup, decoder: FrameDecoder) {
-    this.table = FrameTable.decode(pack.frames, pack.head);
+    this.table = FrameTable.open(pack.frames);
     this.#fd = pack.fd;
     this.#checked = pack.checked;
     this.#decoded = pack.decoded;

@@ -10,7 +10,6 @@ import {
   type PackFacts,
   type SectionFile,
 } from "@ckmesh/image";
-import { shareCopy } from "../files/buffer-pool.js";
 import { fileError } from "../files/file-error.js";
 import type { PackSetup } from "../image-tasks.js";
 
@@ -31,8 +30,8 @@ export async function openPack(
 ): Promise<PackFile> {
   const head: PackFacts = index.head;
   // One copy for all threads; read before the pack, so that a damaged table is named first.
-  const section = shareCopy(await index.section("frames"));
-  const frames = FrameTable.decode(section, head);
+  const shared = FrameTable.decode(await index.section("frames"), head).share();
+  const frames = FrameTable.open(shared);
   const handle = await open(path, "r").catch((err: unknown) => {
     throw fileError(err, path);
   });
@@ -49,7 +48,7 @@ export async function openPack(
       await handle.read(header, 0, header.length, 0);
       checkPackHeader(header, index.signed);
     }
-    const setup = { fd: handle.fd, head: packFacts(head), frames: section };
+    const setup = { fd: handle.fd, head: packFacts(head), frames: shared };
     return { frames, setup, close: async () => await handle.close() };
   } catch (err) {
     await handle.close();

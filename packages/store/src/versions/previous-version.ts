@@ -120,7 +120,10 @@ export class PreviousVersion {
           );
           if (!equalBytes(sha256(packed), this.frames.hash(frame))) throw damaged(frame);
         }
-        const records = this.#pack.setup.frames.slice(first * FRAME_RECORD_BYTES, next * FRAME_RECORD_BYTES);
+        const records = this.#pack.frames.records.slice(
+          first * FRAME_RECORD_BYTES,
+          next * FRAME_RECORD_BYTES,
+        );
         await writer.appendPacked(bytes, records);
         first = next;
       }

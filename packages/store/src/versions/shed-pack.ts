@@ -11,7 +11,6 @@ import {
   SECTOR_BYTES,
 } from "@ckmesh/image";
 import { layOutDisk, type UnpackFormat } from "../disk/disk-layout.js";
-import { shareCopy } from "../files/buffer-pool.js";
 import { onDisk } from "../files/store-error.js";
 import { syncFolder } from "../files/sync-folder.js";
 import { writeAtomic } from "../files/write-atomic.js";
@@ -91,7 +90,7 @@ export async function restorePack(
             pack: {
               fd: out.fd,
               head: packFacts(index.head),
-              frames: shareCopy(await index.section("frames")),
+              frames: frames.share(),
             },
           },
           options.threads,
