@@ -13,6 +13,7 @@ import {
 } from "@ckmesh/store";
 import { callsForCheck } from "../access-lost.js";
 import { asAppError } from "../as-app-error.js";
+import { NO_DELTA_SPACE } from "../delta/delta-space.js";
 import { DeltaTally } from "../delta/delta-tally.js";
 import { regainPack } from "../disk/regain-pack.js";
 import { SpaceWatch } from "../disk/space-watch.js";
@@ -80,6 +81,7 @@ export class VersionDriver {
       format: () => (this.#disk === undefined ? context.settings.materialize : "off"),
       base: options.base,
       logger: this.#logger,
+      delta: () => this.#transfer?.deltaSpace ?? NO_DELTA_SPACE,
       onFault: (err) => this.#stopFor(err),
     });
     this.#waste = new Waste(record.wasted);
@@ -355,12 +357,14 @@ export class VersionDriver {
       older: this.#options.older(),
       indexCarry,
       staged: this.#staging.planner,
+      requireSpace: (moreBytes) => this.#space.require(files, moreBytes),
       tally: this.#tally,
       waste: this.#waste,
       logger: this.#logger,
       onProgress: () => {
         onDonated();
-        this.#space.look(files);
+        // What is still to come of a version that is here for a disk may or may not.
+        if (!this.#isForDisk(files)) this.#space.look(files);
       },
       onDonated,
       onDamaged: this.#options.onDamaged,
