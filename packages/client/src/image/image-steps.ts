@@ -138,12 +138,11 @@ export class ImageSteps {
   /** A version that the origin has, or that somebody copied here; its trust and its number were checked. */
   async take(offer: Offer): Promise<void> {
     const { version } = offer.signed.head;
-    const { policyOf } = this.#context.settings;
     const driver = await this.#versions.of(offer);
     if (offer.etag !== undefined) await this.#save({ ...this.#record, alias: { etag: offer.etag, version } });
     if (driver.isComplete || driver.state === "fetching") return;
     if (this.#choice.isWanted(driver) && this.#control.mayHave(version)) await this.fetch(driver);
-    else driver.setState(policyOf(this.#name) === "suggest" ? "proposed" : "available");
+    else driver.setState(this.#isSuggested ? "proposed" : "available");
   }
 
   /** Others that are still being fetched give way to it. */
@@ -222,6 +221,11 @@ export class ImageSteps {
 
   async #save(record: ImageRecord): Promise<void> {
     await this.#state.save(record);
+  }
+
+  /** A person is to see a version before it is fetched. */
+  get #isSuggested(): boolean {
+    return this.#context.settings.policyOf(this.#name) === "suggest";
   }
 
   get #drivers(): readonly VersionDriver[] {
