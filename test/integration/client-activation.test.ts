@@ -1,8 +1,9 @@
 import assert from "node:assert";
 import { execFileSync } from "node:child_process";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { callLocalApi, type RunningClient } from "@ckmesh/client";
+import { MIB, parseRangeHeader } from "@ckmesh/core";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Fixture, versionOf } from "./client-fixture.js";
 
@@ -67,14 +68,27 @@ it("a version that is still being fetched gives way to a newer one, and lends it
   const frames = 24;
   const content = { renewed: frames, edited: frames - 1, like: 2 };
   await fixture.publish(2, 3, content);
-  fixture.origin.pause = { name: "Win11_2.ckm", until: new Promise(() => {}) };
+  // Nothing comes of what lies behind the first frames of its pack.
+  const open = 6 * 65_536;
+  fixture.origin.fault = (request, response, name) => {
+    if (name !== "Win11_2.ckm") return false;
+    const [part] = parseRangeHeader(request.headers.range ?? "", 3 * MIB) ?? [];
+    if (part === undefined || part.last < open) return false;
+    if (part.first < open) {
+      const bytes = readFileSync(join(fixture.dir, "www", name));
+      const range = `bytes ${part.first}-${part.last}/${bytes.length}`;
+      response.writeHead(206, { "content-range": range, "content-length": part.last - part.first + 1 });
+      response.write(bytes.subarray(part.first, open));
+    }
+    return true;
+  };
   client = await fixture.client("a", { once: false });
   client.check();
-  await until(() => versionOf(client.status(), 2).bytes.origin > 2 * 65_536);
+  await until(() => versionOf(client.status(), 2).bytes.origin > 5 * 65_536);
   // One frame is another one than in version 2.
   await fixture.publish(3, 3, { ...content, settled: 1 });
   client.check();
   await until(() => active() === 3);
-  expect(versionOf(client.status(), 3).bytes.origin).toBeLessThan((frames - 1) * 65_536);
+  expect(versionOf(client.status(), 3).bytes.origin).toBeLessThan((frames - 3) * 65_536);
   expect(client.status().images[0]?.versions.map(({ version }) => version)).toEqual([3, 1]);
 });

@@ -106,6 +106,11 @@ it("a client that ends between two deltas goes on with the second one", async ()
   };
   const client = await fixture.client("a", { ...SITE, once: false });
   client.check();
+  // The frames of version 2 that are wanted have room, too.
+  await vi.waitFor(
+    () => expect(versionOf(client.status(), 3).spaceNeeded?.delta).toBeGreaterThan(48 * 60_000),
+    60_000,
+  );
   // All of version 2 that is wanted has been made.
   await vi.waitFor(
     () => expect(versionOf(client.status(), 3).bytes.delta).toBeGreaterThan(48 * 60_000),

@@ -1,10 +1,11 @@
 import { execFileSync } from "node:child_process";
-import { appendFile, readFile, rm, statfs } from "node:fs/promises";
+import { appendFile, readdir, readFile, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { MIB } from "@ckmesh/core";
 import { type CloneFolder, openCloneFolder } from "@ckmesh/testkit";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
 import { countedBytes, Fixture, versionOf } from "./client-fixture.js";
+import { packElsewhere } from "./forged-index.js";
 
 const clones: CloneFolder | undefined = openCloneFolder("clients on a file system that clones files");
 let fixture: Fixture;
@@ -23,6 +24,10 @@ async function freeBytes(dir: string): Promise<number> {
 
 describe.skipIf(clones === undefined)("a client on a file system that clones files", () => {
   const dir = clones?.dir ?? "";
+  afterEach(async () => {
+    for (const name of await readdir(dir)) await rm(join(dir, name), { recursive: true });
+    await freeBytes(dir); // btrfs counts them when they are on the disk
+  });
 
   it("updates its disk by the space of what changed", async () => {
     const config = { store: join(dir, "one"), materialize: "raw" as const };
@@ -44,6 +49,24 @@ describe.skipIf(clones === undefined)("a client on a file system that clones fil
     try {
       await expect(fixture.once("two", config)).rejects.toMatchObject({ code: "ERR_STORE_FULL" });
       expect(fixture.origin.bytesOf.get("Win11_1.ckm")).toBeUndefined();
+    } finally {
+      await rm(join(dir, "filler"));
+    }
+  });
+
+  it("takes plain frames where there is no room for those that it would have to keep decoded", async () => {
+    const config = { store: join(dir, "three"), materialize: "raw" as const };
+    await fixture.publish(1, 12);
+    await fixture.once("three", config);
+    await fixture.publish(2, 12, { edited: 96 });
+    await packElsewhere(join(fixture.dir, "www", "Win11_2.ckm"));
+    await fixture.makeDelta(1, 2);
+    // 6 MiB of a pack and 6 MiB of a disk have room, and 6 MiB of decoded frames have not.
+    const spare = (await freeBytes(dir)) - (64 + 15) * MIB;
+    execFileSync("fallocate", ["-l", String(spare), join(dir, "filler")]);
+    try {
+      const version = versionOf(await fixture.once("three", config), 2);
+      expect([version.state, version.bytes.delta]).toEqual(["active", 0]);
     } finally {
       await rm(join(dir, "filler"));
     }

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { cp, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type ClientConfig, controlStore, exportPair } from "@ckmesh/client";
@@ -55,6 +56,26 @@ it("a machine with another codec applies the delta for its disk, and no plain fr
   expect(countedBytes(third)).toBe(third.needed);
   expect(sent("Win11_3.ckm")).toBeLessThan(65_536);
   expect(sent("Win11_2.ckm")).toBe(0);
+});
+
+it("counts the room for frames that are kept decoded, until they are here", async () => {
+  await update(DISK);
+  const gate = new AbortController();
+  const until = once(gate.signal, "abort").then(() => undefined);
+  fixture.origin.pause = { name: "Win11_2.from_1.ckm", until };
+  const client = await fixture.client("a", { ...DISK, once: false });
+  client.check();
+  // 16 frames of 64 KiB, each with its number.
+  await vi.waitFor(
+    () => {
+      expect(versionOf(client.status(), 2).spaceNeeded?.decoded).toBe(16 * 65_540);
+      expect(versionOf(client.status(), 2).spaceNeeded?.delta).toBeGreaterThan(0);
+    },
+    { timeout: 20_000, interval: 20 },
+  );
+  gate.abort();
+  await reached([client], 2);
+  expect(versionOf(client.status(), 2).spaceNeeded).toBeUndefined();
 });
 
 it("a version of which frames are here decoded only can be rolled back to without a client, and is no pair to export", async () => {

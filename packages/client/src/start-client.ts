@@ -1,38 +1,29 @@
 import { join } from "node:path";
-import { AppError, describeError, wait } from "@ckmesh/core";
+import { AppError, wait } from "@ckmesh/core";
 import { Identity, OriginHttp, PeerTransport } from "@ckmesh/net";
 import { parseListen, readKeyFile } from "@ckmesh/runtime";
 import { ImageStore, IoPacer, type VersionFiles } from "@ckmesh/store";
-import { Backoff, PollSchedule } from "@ckmesh/swarm";
 import { asAppError } from "./as-app-error.js";
 import { Client, type OnceResult } from "./client.js";
 import type { ClientContext, ClientDeps } from "./client-context.js";
 import { type ClientMetrics, createClientMetrics } from "./client-metrics.js";
 import { type ClientSettings, readSettings } from "./config/client-settings.js";
 import type { ClientConfig } from "./config/config-schema.js";
-import { readCredentials } from "./config/origin-config.js";
 import type { ControlRequest } from "./control/control-request.js";
 import { LocalApi } from "./control/local-api.js";
+import { Housekeeping } from "./housekeeping.js";
 import { fetchTicket } from "./peers/fetch-ticket.js";
 import { PeerDiscovery } from "./peers/peer-discovery.js";
-import { progressReports } from "./peers/progress-reports.js";
 import { Reachability } from "./peers/reachability.js";
 import { SwarmDirectory } from "./peers/swarm-directory.js";
 import { firstCheckMs } from "./poll/first-check.js";
-import { PollLoop } from "./poll/poll-loop.js";
+import { openPollLoop } from "./poll/open-poll-loop.js";
+import type { PollLoop } from "./poll/poll-loop.js";
 import { OutcomeReporter } from "./rollout/outcome-reporter.js";
 import { StagingFolder } from "./staging/staging-folder.js";
 import type { ClientStatus } from "./status.js";
 import { HostTrim } from "./trim/host-trim.js";
 import { WanControl } from "./wan/wan-control.js";
-
-/** Networks, remembered peers and reports are looked after this often. */
-const HOUSEKEEPING_MS = 10_000;
-/** Pauses between failed checks of a machine that has nothing yet. */
-const RETRY_MIN_MS = 5000;
-const RETRY_MAX_MS = 300_000;
-/** Not refused credentials: tried again and again they lock an account. */
-const TRANSIENT: ReadonlySet<string> = new Set(["ERR_ORIGIN_UNREACHABLE", "ERR_TIMEOUT", "ERR_RATE_LIMITED"]);
 
 export interface RunningClient {
   /** With `once`: settles when the work is done (or cannot be); without: when the client is closed. */
@@ -75,7 +66,6 @@ class ClientRun implements RunningClient {
   readonly #directory = new SwarmDirectory();
   readonly #abort = new AbortController();
   readonly #reachability = new Reachability();
-  #isUnreached = false;
   /** In the order of opening; closed in the opposite one, the store last. */
   readonly #closers: (() => Promise<void> | void)[] = [];
   #client: Client | undefined;
@@ -127,12 +117,12 @@ class ClientRun implements RunningClient {
     const { once, images } = this.#config;
     const firstMs = once ? undefined : await firstCheckMs(this.#store, images, this.#deps.random);
     // With --once the first request is under way before anything that it does not need.
-    if (this.#config.once) this.#finish(this.#once(client));
+    if (once) this.#finish(this.#once(client));
     await this.#openDiscovery(origin, identity, wan, client);
     const api = await LocalApi.open(this.#store.dir, (request) => this.#control(request), { clock, logger });
     this.#closers.push(() => api.close());
-    this.#keepHouse();
-    if (!this.#config.once) this.#openLoop(origin, client, identity.peerId, firstMs);
+    this.#keepHouse(client);
+    if (!once) this.#openLoop(origin, client, identity.peerId, firstMs);
   }
 
   check(): void {
@@ -296,44 +286,28 @@ class ClientRun implements RunningClient {
     this.#closers.push(() => discovery.close());
   }
 
-  #openLoop(origin: OriginHttp, client: Client, peerId: Uint8Array, firstMs: number | undefined): void {
-    const { clock, random, logger } = this.#deps;
-    const schedule = new PollSchedule({
-      random,
-      now: clock.now(),
-      wall: clock.wall(),
-      intervalMs: this.#config.pollSeconds * 1000,
-      phase: Buffer.from(peerId).readUInt32BE(0) / 2 ** 32,
-      ...(firstMs !== undefined && { firstMs }),
+  #keepHouse(client: Client): void {
+    const { clock, logger } = this.#deps;
+    const house = new Housekeeping({
+      client,
+      discovery: this.#discovery,
+      reachability: this.#reachability,
+      metrics: this.#metrics,
+      peerPort: this.peerPort,
+      clock,
+      logger,
     });
-    const backoff = new Backoff(RETRY_MIN_MS, RETRY_MAX_MS, random);
-    const retryMs = (err: unknown): number | undefined => {
-      const { code, details } = asAppError(err);
-      if (!client.isMissingImages || !TRANSIENT.has(code)) return undefined;
-      const asked = details["retryMs"];
-      return Math.max(backoff.fail(), typeof asked === "number" ? asked : 0);
-    };
-    const check = async (signal: AbortSignal): Promise<void> => {
-      await this.#renewCredentials(origin);
-      await client.checkAll(signal);
-    };
-    const loop = new PollLoop(schedule, clock, logger, check, retryMs);
+    this.#closers.push(() => house.close());
+  }
+
+  #openLoop(origin: OriginHttp, client: Client, peerId: Uint8Array, firstMs: number | undefined): void {
+    const loop = openPollLoop({ ...this.#deps, config: this.#config, origin, client, peerId, firstMs });
     this.#loop = loop;
     this.#closers.push(() => loop.close());
     loop.start();
     client.openStored().catch((err: unknown) => {
-      logger.error({ err }, "store not opened");
+      this.#deps.logger.error({ err }, "store not opened");
     });
-  }
-
-  /** A password file may have changed since the last check, which ends the standing refusal of the old password. */
-  async #renewCredentials(origin: OriginHttp): Promise<void> {
-    try {
-      const credentials = await readCredentials(this.#config);
-      if (credentials !== undefined) origin.renewCredentials(credentials);
-    } catch (err) {
-      this.#deps.logger.warn({ reason: describeError(err) }, "password not read again: the old one stays");
-    }
   }
 
   async #control(request: ControlRequest): Promise<unknown> {
@@ -367,40 +341,5 @@ class ClientRun implements RunningClient {
     if (images.length === 0)
       throw new AppError("ERR_IMAGE_NOT_FOUND", "the origin's catalogue has no images");
     return { images };
-  }
-
-  #keepHouse(): void {
-    const { clock, logger } = this.#deps;
-    let cancel: (() => void) | undefined;
-    const again = (): void => {
-      cancel = clock.after(HOUSEKEEPING_MS, () => {
-        this.#report();
-        this.#noticeReachability();
-        this.#discovery?.refresh().catch((err: unknown) => {
-          logger.warn({ err }, "peers not refreshed");
-        });
-        again();
-      });
-    };
-    again();
-    this.#closers.push(() => {
-      cancel?.();
-    });
-  }
-
-  /** Once: a person has to open a port. */
-  #noticeReachability(): void {
-    if (this.#isUnreached || this.#reachability.state(this.#deps.clock.now()) !== "none") return;
-    this.#isUnreached = true;
-    this.#deps.logger.warn(
-      { peerPort: this.peerPort },
-      "no peer has ever connected to this client: a firewall may block its port",
-    );
-  }
-
-  #report(): void {
-    const images = this.#client?.status().images ?? [];
-    for (const report of progressReports(images)) this.#discovery?.report(report);
-    this.#metrics.peers.set(images.flatMap((image) => image.versions).reduce((n, { peers }) => n + peers, 0));
   }
 }

@@ -37,6 +37,7 @@ export {
   type VersionState,
   type WastedBytes,
 } from "./versions/image-record.js";
+export { decodedSpace, MOST_DECODED_BYTES, unpackableSpace } from "./versions/decoded-space.js";
 export type { ImageRows } from "./versions/image-rows.js";
 export { ImageStore, packKey } from "./versions/image-store.js";
 export type { RowFiles } from "./versions/row-files.js";

@@ -12,6 +12,8 @@ export interface DeltaBase {
   readonly files: ImageRows;
   /** Bytes per second of what is fetched for it. */
   readonly rate: { readonly peers: number; readonly origin: number };
+  /** Bytes that making it will still take in the store. */
+  readonly spaceNeeded: number;
   /**
    * Waits for the frames that the delta needs; its index is held.
    * @returns false: they do not come, for a reason that was logged
@@ -41,6 +43,7 @@ export function heldBase(files: VersionFiles, { onDamaged }: Pick<DeltaUse, "onD
   return {
     files,
     rate: { peers: 0, origin: 0 },
+    spaceNeeded: 0,
     bring: () => Promise.resolve(true),
     damaged: (runs) => onDamaged(files, runs),
     stop: () => {},

@@ -8,7 +8,6 @@ import { IndexCarry } from "../local/index-carry.js";
 import { type LocalPlan, planLocal } from "../local/local-plan.js";
 import { joinSwarm, listSwarm, swarmBasics } from "../peers/peer-swarm.js";
 import { NO_RATE } from "../status.js";
-import { missingBytes } from "../version/needed-bytes.js";
 import { VersionSwarm } from "../version/version-swarm.js";
 import { type DeltaBase, type DeltaUse, heldBase, STEP_SECTIONS } from "./delta-base.js";
 import { olderOriginRows } from "./delta-origin-rows.js";
@@ -40,6 +39,8 @@ class DeltaStep implements DeltaBase {
   #leave: () => void = () => {};
   #delta: DeltaVersion | undefined;
   #equal: EqualFrames | undefined;
+  /** Rows that are to be here; undefined: not known yet. */
+  #wantedRows: Bitfield | undefined;
   #isStopped = false;
   #isDropped = false;
   /** A frame of the target is missing that peers do not offer: looked at now and then. */
@@ -81,6 +82,11 @@ class DeltaStep implements DeltaBase {
   get #older(): VersionFiles | undefined {
     const { base } = this.#between.delta;
     return "delta" in base ? undefined : base;
+  }
+
+  get spaceNeeded(): number {
+    const delta = this.#delta?.space.delta ?? deltaBytes(this.#between.delta.signed.head);
+    return delta + this.#missing().reduce((sum, run) => sum + this.files.table.runLength(run), 0);
   }
 
   async bring(delta: DeltaFiles): Promise<boolean> {
@@ -157,16 +163,18 @@ class DeltaStep implements DeltaBase {
     const none: LocalPlan = { rows: noRows(files), wanted: noRows(files), copy: async () => {} };
     if (refs === undefined || files.frames === undefined) return none;
     const wanted = await this.#wanted(refs);
+    this.#wantedRows = wanted;
     const missing = noRows(files);
-    for (const { first, count } of wanted.runs())
-      for (const run of files.have.runs(false, first, count)) missing.addRun(run);
-    if (this.#older !== undefined) await carryDecoded(files, [this.#older], missing);
+    for (const run of this.#missing()) missing.addRun(run);
+    const { requireSpace } = this.#use;
+    if (this.#older !== undefined)
+      await carryDecoded(files, [this.#older], { wanted: missing, requireSpace, logger });
     // The delta that starts here does with those.
     for (const row of files.decodedRows()) {
       wanted.delete(row);
       missing.delete(row);
     }
-    await this.#requireSpace(missing);
+    await requireSpace();
     const { store, openPacks } = context;
     const plan = await planLocal({ files, store, openPack: (pack) => openPacks.get(pack), logger }, missing);
     if (this.#isStopped) return none;
@@ -215,15 +223,12 @@ class DeltaStep implements DeltaBase {
     return wanted;
   }
 
-  /** Room for the step, the delta to it and the rest of the target. @throws {AppError} ERR_STORE_FULL */
-  async #requireSpace(missing: Bitfield): Promise<void> {
-    const { context, target } = this.#use;
-    const { files } = this;
-    let bytes = missingBytes(target.signed.head, target.bytes);
-    for (const run of missing.runs()) bytes += files.table.runLength(run);
-    bytes += deltaBytes(this.#between.delta.signed.head);
-    const { name, version } = files.signed.head;
-    await context.store.requireSpace(bytes, `the way over ${name} version ${version}`);
+  /** Runs of what is wanted and not here. */
+  #missing(): readonly Run[] {
+    const missing: Run[] = [];
+    for (const { first, count } of this.#wantedRows?.runs() ?? [])
+      missing.push(...this.files.have.runs(false, first, count));
+    return missing;
   }
 
   /** The delta that leads here; without it all of it is in vain. */
@@ -231,10 +236,12 @@ class DeltaStep implements DeltaBase {
     const swarm = this.#swarm;
     if (swarm === undefined) throw new Error("unreachable: a step without its swarm");
     const { swarm: targetSwarm } = this.#use;
-    const { context, swarms, waste, tally, logger, openBase, onProgress, onDamaged, onFault } = this.#use;
+    const { context, swarms, requireSpace, waste, tally, logger, openBase } = this.#use;
+    const { onProgress, onDamaged, onFault } = this.#use;
     const delta = new DeltaVersion({
       context,
       swarms,
+      requireSpace,
       waste,
       tally,
       logger,

@@ -32,6 +32,12 @@ export interface DeltaVersionOptions {
   readonly swarms: boolean;
   /** Frames that cannot be packed here are kept decoded, for the disk; such a machine promises nothing. */
   readonly keepsDecoded: boolean;
+  /**
+   * Requires room for all that is still to come of the version that is fetched, what `space` says included, and for so
+   * many bytes more.
+   * @throws {AppError} ERR_STORE_FULL
+   */
+  readonly requireSpace: (moreBytes?: number) => Promise<void>;
   readonly waste: Waste;
   readonly tally: DeltaTally;
   readonly logger: Logger;

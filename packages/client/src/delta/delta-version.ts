@@ -10,6 +10,7 @@ import { VersionSwarm } from "../version/version-swarm.js";
 import type { DeltaBase } from "./delta-base.js";
 import { deltaOriginRows } from "./delta-origin-rows.js";
 import { type FoundDelta, isRefusal } from "./delta-search.js";
+import { type DeltaSpace, deltaSpace, NO_DELTA_SPACE } from "./delta-space.js";
 import type { DeltaVersionOptions } from "./delta-version-options.js";
 import { DeltaYield } from "./delta-yield.js";
 
@@ -38,6 +39,8 @@ export class DeltaVersion {
   /** Rows that local data is about to bring. */
   #local: Bitfield;
   #open: OpenDelta | undefined;
+  /** Known as soon as one is found. */
+  #space: (() => DeltaSpace) | undefined;
   /** Known once the index of the delta is. */
   #yield: DeltaYield | undefined;
   #tellIndexHeld: () => void = () => {};
@@ -62,6 +65,11 @@ export class DeltaVersion {
       peers: swarm.peersRate.rate + base.rate.peers,
       origin: swarm.originRate.rate + base.rate.origin,
     };
+  }
+
+  /** What it will still take in the store, beside the target. */
+  get space(): DeltaSpace {
+    return this.#space?.() ?? NO_DELTA_SPACE;
   }
 
   /** The frame table of the target is known, and these of its rows lie on this machine. */
@@ -124,7 +132,8 @@ export class DeltaVersion {
     const { context, waste, swarms, logger } = this.#options;
     const { name, version, base: from } = found.signed.head;
     const files = await context.store.openDelta(name, found.block);
-    const base = await this.#openBase(found).catch(async (err: unknown) => {
+    const base = await this.#openBase(found, files).catch(async (err: unknown) => {
+      this.#space = undefined;
       await files.close();
       await context.store.removeDelta(name, version, from.version);
       throw err;
@@ -172,13 +181,17 @@ export class DeltaVersion {
     if (files.isIndexComplete) this.#tellIndexHeld();
   }
 
-  async #openBase(found: FoundDelta): Promise<DeltaBase> {
-    const { openBase, target } = this.#options;
-    return await openBase(found.base, {
+  async #openBase(found: FoundDelta, files: DeltaFiles): Promise<DeltaBase> {
+    const { openBase, target, keepsDecoded, requireSpace } = this.#options;
+    let base: DeltaBase | undefined;
+    this.#space = () => deltaSpace(files, base, target, keepsDecoded);
+    await requireSpace();
+    base = await openBase(found.base, {
       ...this.#options,
       lacks: (row) => !target.hasFrames({ first: row, count: 1 }) && !this.#local.has(row),
       isShort: () => this.#isShort(),
     });
+    return base;
   }
 
   /** The index of the delta is here. @throws {AppError} ERR_INDEX_INVALID when it does not fit the versions */
@@ -367,6 +380,7 @@ export class DeltaVersion {
   async #shut({ found, base: start, files, swarm, leave }: OpenDelta): Promise<void> {
     leave();
     start.stop();
+    this.#space = undefined;
     await swarm.close();
     await this.#yield?.close();
     await files.close();

@@ -2,6 +2,7 @@ import type { AppError, Clock, Logger } from "@ckmesh/core";
 import type { DiskPaths, ImageStore, VersionFiles } from "@ckmesh/store";
 import { asAppError } from "../as-app-error.js";
 import type { MaterializeFormat } from "../config/config-schema.js";
+import type { DeltaSpace } from "../delta/delta-space.js";
 import { SpaceNeed, type SpaceNeeded } from "./space-need.js";
 
 /** How often the free space is looked at while rows come. */
@@ -13,6 +14,8 @@ export interface SpaceWatchOptions {
   readonly format: () => MaterializeFormat;
   /** The disk that the new one may be a clone of. */
   readonly base: () => DiskPaths | undefined;
+  /** What updating by a delta takes beside. */
+  readonly delta: () => DeltaSpace;
   readonly clock: Clock;
   readonly logger: Logger;
   /** What is to come does not fit any more. */
@@ -34,11 +37,14 @@ export class SpaceWatch {
     return this.#need?.isNeeded === true ? this.#need.now : undefined;
   }
 
-  /** @throws {AppError} ERR_STORE_FULL when what is missing does not fit; ERR_INDEX_INVALID */
-  async require(files: VersionFiles): Promise<void> {
-    const { store, format, base, logger } = this.#options;
-    this.#need ??= await SpaceNeed.open({ files, store, format: format(), base: base(), logger });
-    await this.#need.require();
+  /**
+   * @param moreBytes for what else is about to be written
+   * @throws {AppError} ERR_STORE_FULL when what is missing does not fit; ERR_INDEX_INVALID
+   */
+  async require(files: VersionFiles, moreBytes = 0): Promise<void> {
+    const { store, format, base, delta, logger } = this.#options;
+    this.#need ??= await SpaceNeed.open({ files, store, format: format(), base: base(), delta, logger });
+    await this.#need.require(moreBytes);
   }
 
   /** Rows came. */

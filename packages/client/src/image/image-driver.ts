@@ -1,27 +1,23 @@
 import type { AppError, Logger } from "@ckmesh/core";
 import { checkTrust } from "@ckmesh/image";
-import type { ImageRecord, VersionState } from "@ckmesh/store";
+import type { ImageRecord } from "@ckmesh/store";
 import { isAccessLost } from "../access-lost.js";
 import { asAppError } from "../as-app-error.js";
 import type { ClientContext } from "../client-context.js";
-import { ActivationAlarm } from "../rollout/activation-alarm.js";
 import { clearanceStatus } from "../rollout/clearance-status.js";
 import { ImageControl } from "../rollout/image-control.js";
-import type { OutcomeNews } from "../rollout/outcome-reporter.js";
 import type { StagedPair } from "../staging/staged-pair.js";
 import type { ImageStatus, StatusError, VersionStatus } from "../status.js";
 import type { VersionDriver } from "../version/version-driver.js";
-import { type Activating, Activations } from "./activations.js";
 import { EarlyCheck } from "./early-check.js";
 import { findOffers } from "./find-offers.js";
-import { checkVersionRule, type Offer } from "./image-offer.js";
+import { checkVersionRule } from "./image-offer.js";
 import { ImageState } from "./image-state.js";
+import { ImageSteps } from "./image-steps.js";
 import { ImageVersions } from "./image-versions.js";
 import { notReleased, otherPublication, rollbackTarget, unknownVersion } from "./rollback-target.js";
 import { Turns } from "./turns.js";
 import { VersionChoice } from "./version-choice.js";
-
-const UNFINISHED: ReadonlySet<VersionState> = new Set(["available", "proposed", "fetching"]);
 
 /** One image of this machine: its versions, which of them is fetched, and which is active. */
 export class ImageDriver {
@@ -33,12 +29,11 @@ export class ImageDriver {
   readonly #state: ImageState;
   readonly #control: ImageControl;
   readonly #choice: VersionChoice;
-  readonly #alarm: ActivationAlarm;
   #lastError: StatusError | undefined;
   #isBarred = false;
   /** One change of the image at a time. */
   readonly #turns = new Turns();
-  readonly #activations: Activations;
+  readonly #steps: ImageSteps;
   readonly #early: EarlyCheck;
 
   private constructor(name: string, context: ClientContext, record: ImageRecord, control: ImageControl) {
@@ -52,17 +47,16 @@ export class ImageDriver {
       logger: this.#logger,
       older: (below) => this.#choice.complete(below),
       events: {
-        verified: (driver) => this.#inBackground(() => this.#verified(driver)),
+        verified: (driver) => this.#steps.inBackground(() => this.#steps.verified(driver)),
         stale: () => this.#early.stale(),
         newer: (version, peerId) => this.#early.heard(peerId, version, this.#newestHeard),
-        fault: (version, err) => this.#report(version, "failed", err.code),
+        fault: (version, err) => this.#steps.report(version, "failed", err.code),
         changed: () => {
           this.#state.saveSoon();
           context.changed();
         },
       },
     });
-    this.#alarm = new ActivationAlarm(context.clock, () => this.#inBackground(() => this.#advance()));
     this.#early = new EarlyCheck({
       context,
       logger: this.#logger,
@@ -77,21 +71,17 @@ export class ImageDriver {
       control,
       settings: context.settings,
     });
-    this.#activations = new Activations({
+    this.#steps = new ImageSteps({
       name,
       context,
       logger: this.#logger,
-      control,
-      choice: this.#choice,
       versions: this.#versions,
+      choice: this.#choice,
+      control,
+      state: this.#state,
       turns: this.#turns,
-      record: () => this.#record,
-      save: (changed) => this.#save(changed),
-      events: {
-        active: ({ version }) => this.#report(version, "active"),
-        failed: ({ version }, { code }) => this.#report(version, "failed", code),
-        tidy: () => this.#tidy(),
-        ended: (driver) => this.#activated(driver),
+      onFault: ({ code, message }) => {
+        this.#lastError = { code, message };
       },
     });
   }
@@ -102,7 +92,7 @@ export class ImageDriver {
     const control = await ImageControl.open(name, context, context.logger.child({ image: name }));
     const driver = new ImageDriver(name, context, record, control);
     const { complete, partial } = await driver.#versions.open(record.versions);
-    await driver.#start(complete, partial);
+    await driver.#steps.start(complete, partial);
     return driver;
   }
 
@@ -133,7 +123,7 @@ export class ImageDriver {
 
   /** A version is on its way from verified to active. */
   get isActivating(): boolean {
-    return this.#activations.driver !== undefined;
+    return this.#steps.activations.driver !== undefined;
   }
 
   status(): ImageStatus {
@@ -157,9 +147,9 @@ export class ImageDriver {
   async check(signal: AbortSignal): Promise<void> {
     try {
       await this.#control.refresh(signal);
-      this.#activations.look();
+      this.#steps.activations.look();
       // Before anything else: a version is also withdrawn when the rest of the check fails.
-      await this.#turns.take(() => this.#obey());
+      await this.#turns.take(() => this.#steps.obey());
       const { alias } = this.#record;
       const isKnown = alias !== undefined && this.#versions.all.has(alias.version);
       const offers = await findOffers({
@@ -176,10 +166,10 @@ export class ImageDriver {
         await this.#readmit();
         for (const { signed } of offers) checkVersionRule(signed, this.#choice.rule());
         this.#lastError = undefined;
-        for (const each of offers) await this.#take(each);
+        for (const each of offers) await this.#steps.take(each);
         for (const driver of this.#drivers) await driver.lookAtStaging();
         // The hook may have changed its mind, or there may be room for the disk now, or a ring was opened.
-        await this.#advance();
+        await this.#steps.advance();
       });
       void this.#context.outcomes.flush();
     } catch (err) {
@@ -211,13 +201,13 @@ export class ImageDriver {
       isTaken = true;
       const offer = { signed, block, isFramesIndex, isCopy: true };
       if (!isAsked) {
-        await this.#take(offer);
+        await this.#steps.take(offer);
         await known?.lookAtStaging();
         return;
       }
       const driver = await this.#versions.of(offer);
       const { heldBack: _, ...rest } = this.#record;
-      await this.#save({ ...rest, accepted: version });
+      await this.#state.save({ ...rest, accepted: version });
       if (driver === this.newest) await this.#versions.pauseOthers(driver);
       await driver.import(pair);
     });
@@ -231,9 +221,9 @@ export class ImageDriver {
       if (driver === undefined) throw unknownVersion(this.name, version);
       this.#requireRelease(driver.version);
       const { heldBack: _, ...rest } = this.#record;
-      await this.#save({ ...rest, accepted: driver.version });
-      if (driver.isComplete) return this.#activate(driver, true);
-      await this.#fetch(driver);
+      await this.#state.save({ ...rest, accepted: driver.version });
+      if (driver.isComplete) return this.#steps.activate(driver, true);
+      await this.#steps.fetch(driver);
       return undefined;
     });
     await accepted?.done;
@@ -241,8 +231,8 @@ export class ImageDriver {
 
   /** Makes an older complete version the active one; absent: the one before the active. */
   async rollback(version?: number): Promise<void> {
-    if (this.#activations.driver?.version !== version)
-      this.#activations.stop("another version was asked for");
+    if (this.#steps.activations.driver?.version !== version)
+      this.#steps.activations.stop("another version was asked for");
     const begun = await this.#turns.take(async () => {
       const target = rollbackTarget(
         this.#drivers.filter((v) => v.isComplete).map((v) => v.version),
@@ -255,19 +245,19 @@ export class ImageDriver {
       if (!this.#choice.mayActivate(driver)) this.#requireRelease(driver.version);
       const left = this.#record.active;
       const heldBack = Math.max(...this.#versions.all.keys());
-      await this.#save({ ...this.#record, heldBack });
-      return { left, version: driver.version, activating: this.#activate(driver, true) };
+      await this.#state.save({ ...this.#record, heldBack });
+      return { left, version: driver.version, activating: this.#steps.activate(driver, true) };
     });
     await begun.activating?.done;
     const { active } = this.#record;
     if (begun.left !== undefined && active === begun.version && active < begun.left)
-      this.#report(begun.left, "failed", "ROLLED_BACK");
+      this.#steps.report(begun.left, "failed", "ROLLED_BACK");
   }
 
   /** The origin refuses the image: no peer gets it from here or gives it, until a check finds it readable again. */
   async bar(reason: AppError): Promise<void> {
     // It waits for no disk. Once: a person may have asked for one since.
-    if (!this.#isBarred) this.#activations.stop("the origin refuses the image");
+    if (!this.#isBarred) this.#steps.activations.stop("the origin refuses the image");
     await this.#turns.take(async () => {
       this.#lastError = { code: reason.code, message: reason.message };
       if (!this.#isBarred)
@@ -282,9 +272,9 @@ export class ImageDriver {
     this.#abort.abort();
     this.#state.stop();
     this.#early.stop();
-    this.#alarm.stop();
+    this.#steps.stop();
     await this.#versions.close();
-    await this.#activations.close();
+    await this.#steps.activations.close();
     await this.#turns.ended();
     await this.#state.close();
   }
@@ -313,156 +303,15 @@ export class ImageDriver {
     if (refused !== undefined) throw refused;
   }
 
-  /** Does what the control record wants done with versions that are here already. */
-  async #obey(): Promise<void> {
-    for (const driver of this.#drivers) {
-      if (driver.state !== "fetching" || driver.isComplete || this.#control.mayHave(driver.version)) continue;
-      this.#logger.info(
-        { version: driver.version },
-        "version is fetched no further: its publisher holds it back",
-      );
-      await this.#versions.pause(driver);
-      driver.setState("available");
-    }
-    if (!this.#choice.isActiveWithdrawn) return;
-    const good = this.#choice.newestGood;
-    this.#logger.warn(
-      { version: this.#record.active, backTo: good?.version },
-      "active version was withdrawn by its publisher",
-    );
-    if (good !== undefined) this.#activate(good, true);
-  }
-
-  /** Goes on with the newest version as far as it may now. */
-  async #advance(): Promise<void> {
-    const { newest } = this;
-    if (newest !== undefined && this.#choice.isWanted(newest)) {
-      if (newest.state === "staged" || newest.state === "verified") this.#activate(newest, false);
-      else if (newest.state === "available" || newest.state === "proposed") await this.#fetch(newest);
-    }
-    this.#wakeInTime();
-  }
-
-  #wakeInTime(): void {
-    if (this.#abort.signal.aborted) return;
-    this.#alarm.set(this.newest === undefined ? undefined : this.#control.clearanceOf(this.newest.version));
-  }
-
-  #report(version: number, outcome: OutcomeNews["outcome"], code?: string): void {
-    if (!this.#control.isRolledOut(version)) return;
-    this.#context.outcomes.report({
-      image: this.name,
-      version,
-      outcome,
-      ...(code !== undefined && { code }),
-    });
-  }
-
-  /** Complete versions serve, the newest of the others goes on if it is wanted. */
-  async #start(complete: readonly VersionDriver[], partial: readonly VersionDriver[]): Promise<void> {
-    const { newest } = this;
-    if (this.#context.settings.seedPacks) {
-      for (const driver of this.#drivers.filter(({ isShed }) => isShed)) {
-        await this.#versions.regain(driver);
-        await driver.start();
-      }
-    }
-    // Complete ones are sources for the partial one, which may have to wait for the network.
-    for (const driver of complete) await driver.start();
-    for (const driver of partial) {
-      if (driver !== newest || !this.#choice.isWanted(driver)) continue;
-      await this.#versions.regain(this.#choice.newestShed(driver.version));
-      void driver.start();
-    }
-  }
-
   /** The origin gives the image out again. */
   async #readmit(): Promise<void> {
     if (!this.#isBarred) return;
     this.#isBarred = false;
     this.#logger.info({}, "image is shared again");
     for (const driver of this.#drivers) await driver.admit(true);
-    await this.#start(
+    await this.#steps.start(
       this.#drivers.filter((driver) => driver.isComplete),
       this.#drivers.filter((driver) => driver.state === "fetching"),
     );
-  }
-
-  async #take(offer: Offer): Promise<void> {
-    const { version } = offer.signed.head;
-    const driver = await this.#versions.of(offer);
-    if (offer.etag !== undefined) await this.#save({ ...this.#record, alias: { etag: offer.etag, version } });
-    if (driver.isComplete || driver.state === "fetching") return;
-    if (this.#choice.isWanted(driver) && this.#control.mayHave(version)) await this.#fetch(driver);
-    else driver.setState(this.policy === "suggest" ? "proposed" : "available");
-  }
-
-  async #fetch(driver: VersionDriver): Promise<void> {
-    await this.#versions.pauseOthers(driver);
-    await this.#versions.regain(this.#choice.newestShed(driver.version));
-    await driver.start();
-  }
-
-  async #verified(driver: VersionDriver): Promise<void> {
-    const { highest } = this.#record;
-    if (highest === undefined || driver.version > highest.version) {
-      await this.#save({ ...this.#record, highest: { version: driver.version, id: driver.signed.idHex } });
-    }
-    for (const other of this.#drivers) {
-      if (UNFINISHED.has(other.state) && other.version < driver.version) await this.#drop(other);
-    }
-    if (driver.state === "verified") this.#report(driver.version, "verified");
-    if (driver.state === "verified" || driver.state === "staged") this.#activate(driver, false);
-    else if (driver.state === "active" && this.#choice.lacksDisk(driver)) this.#activate(driver, true);
-    else await this.#prune();
-  }
-
-  /** In a turn, which does not wait for it: as far as publisher and policy let it. @returns undefined: not now */
-  #activate(driver: VersionDriver, isAsked: boolean): Activating | undefined {
-    if (this.#choice.isEnd(driver) && !isAsked) return undefined;
-    if (this.#choice.mayActivate(driver)) return this.#activations.begin(driver, isAsked);
-    this.#wakeInTime();
-    return undefined;
-  }
-
-  /** An activation has ended: a newer version may have waited for it. */
-  #activated(driver: VersionDriver): void {
-    this.#context.changed();
-    if (this.#abort.signal.aborted || this.newest === driver) return;
-    this.#inBackground(() => this.#advance());
-  }
-
-  /** The active version has changed. */
-  async #tidy(): Promise<void> {
-    await this.#prune();
-    if (this.#context.settings.seedPacks) return;
-    // A version that is fetched takes frames from older packs: they go when it is active.
-    if (!this.#drivers.some((other) => other.state === "fetching" && !other.isComplete))
-      await this.#versions.shed(() => this.#save(this.#record));
-  }
-
-  async #prune(): Promise<void> {
-    for (const driver of this.#choice.removable()) {
-      if (driver === this.#activations.driver) continue;
-      this.#logger.info({ version: driver.version }, "old version removed");
-      await this.#drop(driver);
-    }
-  }
-
-  async #drop(driver: VersionDriver): Promise<void> {
-    if (driver.version === this.#record.active) throw new Error("unreachable: the active version is kept");
-    await this.#versions.drop(driver);
-  }
-
-  #inBackground(work: () => Promise<void>): void {
-    this.#turns.take(work).catch((err: unknown) => {
-      const failure = asAppError(err);
-      this.#logger.error({ err: failure }, "image not advanced");
-      this.#lastError = { code: failure.code, message: failure.message };
-    });
-  }
-
-  async #save(record: ImageRecord): Promise<void> {
-    await this.#state.save(record);
   }
 }

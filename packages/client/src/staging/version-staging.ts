@@ -9,6 +9,9 @@ import type { StagedPair } from "./staged-pair.js";
 import { StagedSource } from "./staged-source.js";
 import type { StagingFolder } from "./staging-folder.js";
 
+/** How often it is looked whether a pair has been copied to the pre-stage folder by now. */
+export const STAGING_LOOK_MS = 5000;
+
 export interface VersionStagingOptions {
   readonly signed: SignedHead;
   readonly folder: StagingFolder | undefined;

@@ -1,37 +1,22 @@
-import { join } from "node:path";
-import { type AppError, isAppError, type Logger, type Run } from "@ckmesh/core";
+import type { AppError, Logger, Run } from "@ckmesh/core";
 import { decodeHead, type SignedHead } from "@ckmesh/image";
-import {
-  NO_SOURCE_BYTES,
-  packKey,
-  provenFormat,
-  type ShedPack,
-  shedPack,
-  type VersionFiles,
-  type VersionRecord,
-  type VersionState,
-} from "@ckmesh/store";
-import { callsForCheck } from "../access-lost.js";
+import type { VersionFiles, VersionRecord, VersionState } from "@ckmesh/store";
 import { asAppError } from "../as-app-error.js";
-import { DeltaTally } from "../delta/delta-tally.js";
-import { regainPack } from "../disk/regain-pack.js";
+import { NO_DELTA_SPACE } from "../delta/delta-space.js";
 import { SpaceWatch } from "../disk/space-watch.js";
 import { isForDisk } from "../local/decoded-rows.js";
 import { IndexCarry } from "../local/index-carry.js";
-import { OriginRows } from "../rows/origin-rows.js";
 import type { StagedPair } from "../staging/staged-pair.js";
-import { VersionStaging } from "../staging/version-staging.js";
+import { STAGING_LOOK_MS, VersionStaging } from "../staging/version-staging.js";
 import { NO_RATE, type StatusError, type VersionStatus } from "../status.js";
-import { ByteCounts } from "./byte-counts.js";
-import { neededBytes } from "./needed-bytes.js";
+import { KeptPack } from "./kept-pack.js";
+import { openTransfer } from "./open-transfer.js";
+import { provePack } from "./prove-pack.js";
 import { RetryTimer } from "./retry-timer.js";
 import type { VersionDriverOptions } from "./version-driver-options.js";
-import { VersionTransfer } from "./version-transfer.js";
-import { Waste } from "./waste.js";
+import { VersionFacts } from "./version-facts.js";
+import type { VersionTransfer } from "./version-transfer.js";
 import { whyNoSwarm } from "./why-no-swarm.js";
-
-/** How often it is looked whether a pair has been copied to the pre-stage folder by now. */
-const STAGING_MS = 5000;
 
 /**
  * One version on this machine: idle (available, proposed) → fetching → complete, and then serving peers. The
@@ -41,23 +26,16 @@ export class VersionDriver {
   readonly signed: SignedHead;
   readonly #options: VersionDriverOptions;
   readonly #logger: Logger;
-  readonly #waste: Waste;
-  readonly #counts: ByteCounts;
+  readonly #facts: VersionFacts;
   readonly #staging: VersionStaging;
-  readonly #tally: DeltaTally;
   readonly #abort = new AbortController();
   readonly #retry: RetryTimer;
   readonly #space: SpaceWatch;
-  #state: VersionState;
-  #disk: string | undefined;
-  #shed: ShedPack | undefined;
-  #error: StatusError | undefined;
-  #files: VersionFiles | undefined;
+  readonly #pack: KeptPack;
   #transfer: VersionTransfer | undefined;
   /** Aborted when the transfer is to stop: then its pack is not proven to the end first. */
   #proof = new AbortController();
   #busy: Promise<void> = Promise.resolve();
-  #regaining: Promise<void> | undefined;
   /** That all is here for a disk has been said, or need not be. */
   #isForDiskTold = false;
   #isFailed = false;
@@ -65,9 +43,10 @@ export class VersionDriver {
 
   constructor(options: VersionDriverOptions) {
     this.#options = options;
-    const { record, context } = options;
+    const { context } = options;
     this.signed = decodeHead(options.headBlock);
     this.#logger = context.logger.child({ image: this.signed.head.name, version: this.signed.head.version });
+    this.#facts = new VersionFacts(this.signed, options, this.#logger);
     this.#staging = new VersionStaging({
       signed: this.signed,
       folder: context.staging,
@@ -77,19 +56,14 @@ export class VersionDriver {
     });
     this.#space = new SpaceWatch({
       ...context,
-      format: () => (this.#disk === undefined ? context.settings.materialize : "off"),
+      format: () => (this.disk === undefined ? context.settings.materialize : "off"),
       base: options.base,
       logger: this.#logger,
+      delta: () => this.#transfer?.deltaSpace ?? NO_DELTA_SPACE,
       onFault: (err) => this.#stopFor(err),
     });
-    this.#waste = new Waste(record.wasted);
-    this.#tally = new DeltaTally(record.deltas);
-    this.#counts = new ByteCounts(context.metrics, this.#logger, record.wasted);
     this.#retry = new RetryTimer(context.clock, context.random, () => this.#then(() => this.#start()));
-    this.#state = record.state;
-    this.#disk = record.disk;
-    this.#shed = record.shed;
-    this.#error = record.error;
+    this.#pack = new KeptPack(this.signed.head, options, this.#logger, this.#abort.signal);
   }
 
   get version(): number {
@@ -101,22 +75,22 @@ export class VersionDriver {
   }
 
   get state(): VersionState {
-    return this.#state;
+    return this.#facts.state;
   }
 
   get files(): VersionFiles | undefined {
-    return this.#files;
+    return this.#pack.files;
   }
 
   /** All of it is proven and here: its pack, or the disk that it was given up for, or what a disk is made of. */
   get isComplete(): boolean {
-    const files = this.#files;
+    const { files } = this;
     return this.isShed || (files !== undefined && (files.isComplete || this.#isForDisk(files)));
   }
 
   /** It has its disk and its index only: `regain` makes its pack again. */
   get isShed(): boolean {
-    return this.#shed !== undefined;
+    return this.#pack.shed !== undefined;
   }
 
   /** It will not be tried again as it is: the publisher has to act. */
@@ -130,44 +104,26 @@ export class VersionDriver {
   }
 
   get error(): StatusError | undefined {
-    return this.#error;
+    return this.#facts.error;
   }
 
   get disk(): string | undefined {
-    return this.#disk;
+    return this.#facts.disk;
   }
 
   get record(): VersionRecord {
-    return {
-      version: this.version,
-      id: this.signed.idHex,
-      state: this.#state,
-      isPrivate: this.#options.record.isPrivate,
-      isFramesIndex: this.#options.record.isFramesIndex,
-      wasted: this.#waste.bytes,
-      ...this.#tally.record,
-      ...(this.#disk !== undefined && { disk: this.#disk }),
-      ...(this.#shed !== undefined && { shed: this.#shed }),
-      ...(this.#error !== undefined && { error: this.#error }),
-    };
+    return this.#facts.record(this.#pack.shed);
   }
 
   /** The image moves the version on: staged, active, superseded. */
   setState(state: VersionState, disk?: string): void {
-    if (disk !== undefined) this.#disk = disk;
-    if (this.#state !== state) {
-      this.#logger.info({ from: this.#state, to: state }, "version changed state");
-      this.#options.context.metrics.versions.add(1, { state });
-    }
-    this.#state = state;
-    this.#options.onChanged();
-    const files = this.#files;
+    this.#facts.setState(state, disk);
+    const { files } = this;
     if (files?.have.isFull === true && this.#isForDisk(files)) this.#then(() => this.#finish(files));
   }
 
   setError(err: AppError | undefined): void {
-    this.#error = err === undefined ? undefined : { code: err.code, message: err.message };
-    this.#options.onChanged();
+    this.#facts.setError(err);
   }
 
   /** Opens the files and works until they are complete, then serves them. Safe to call again. */
@@ -192,27 +148,16 @@ export class VersionDriver {
   }
 
   status(): VersionStatus {
-    const files = this.#files;
-    const { importing } = this.#staging;
-    const spaceNeeded = this.#space.needed;
-    return {
-      version: this.version,
-      id: this.signed.idHex,
-      state: this.#state,
+    const { files } = this;
+    return this.#facts.status({
+      files,
+      shed: this.#pack.shed,
       swarming: whyNoSwarm(this.#options, this.#isBarred) ?? true,
-      haveRows: files?.have.count ?? this.#shed?.rows ?? 0,
-      rows: files?.table.layout.rows ?? 0,
-      needed: neededBytes(this.signed.head) + this.#tally.needed,
-      bytes: this.#tally.add(files?.bytes ?? this.#shed?.bytes ?? NO_SOURCE_BYTES),
-      wasted: this.#waste.bytes,
       rate: this.#transfer?.rate ?? NO_RATE,
       peers: this.#transfer?.swarm.links ?? 0,
-      ...(this.#disk !== undefined && { disk: this.#disk }),
-      ...(this.isShed && { packShed: true }),
-      ...(this.#disk === undefined && spaceNeeded !== undefined && { spaceNeeded }),
-      ...(importing !== undefined && !this.isComplete && { importing }),
-      ...(this.#error !== undefined && { error: this.#error }),
-    };
+      spaceNeeded: this.#space.needed,
+      importing: this.isComplete ? undefined : this.#staging.importing,
+    });
   }
 
   /**
@@ -227,7 +172,7 @@ export class VersionDriver {
   /** Looks whether rows are damaged, as it seems; those that are come again. */
   recheck(runs: readonly Run[]): void {
     this.#then(async () => {
-      const lost = await this.#files?.recheck(runs);
+      const lost = await this.files?.recheck(runs);
       if (lost !== undefined && lost.length > 0) this.#transfer?.swarm.step({ type: "lost", runs: lost });
     });
   }
@@ -238,7 +183,7 @@ export class VersionDriver {
     this.#proof.abort();
     await this.#busy;
     await this.#stopTransfer();
-    await this.#files?.checkpoint();
+    await this.files?.checkpoint();
   }
 
   /**
@@ -246,22 +191,14 @@ export class VersionDriver {
    * @param save what `record` says: before the pack goes, or a crash in between would leave nothing of it
    */
   async shed(save: () => Promise<void>): Promise<void> {
-    const [files, disk] = [this.#files, this.#disk];
+    const [files, disk] = [this.files, this.disk];
     if (files?.isComplete !== true || disk === undefined) return;
-    const path = join(this.#options.context.store.folder(this.signed.head.name), disk);
-    if ((await provenFormat(path, this.signed.idHex)) === undefined) return;
+    if (!(await this.#pack.isProven(disk, this.signed.idHex))) return;
     await this.pause();
-    this.#shed = { rows: files.have.count, bytes: files.bytes };
     try {
-      await save();
-      this.#options.context.openPacks.delete(this.#packKey());
-      this.#files = undefined;
+      await this.#pack.giveUp(files, save);
       this.#space.forget();
-      await files.close();
-      const keptBytes = await shedPack(files.paths);
-      this.#logger.info({ keptBytes }, "pack given up: the disk holds its frames");
     } catch (err) {
-      this.#shed = undefined;
       await this.start();
       throw err;
     }
@@ -269,25 +206,8 @@ export class VersionDriver {
   }
 
   /** Makes the pack again, from the disk: it is a source of frames then, whole or in part, and serves nobody yet. */
-  regain(stop: AbortSignal = this.#abort.signal): Promise<void> {
-    // Whoever wants it meanwhile waits for this one.
-    this.#regaining ??= this.#regain(stop).finally(() => {
-      this.#regaining = undefined;
-    });
-    return this.#regaining;
-  }
-
-  async #regain(stop: AbortSignal): Promise<void> {
-    const { context, headBlock } = this.#options;
-    if (this.#shed === undefined || this.#disk === undefined) return;
-    const [logger, signal] = [this.#logger, AbortSignal.any([this.#abort.signal, stop])];
-    const files = await regainPack({ context, headBlock, disk: this.#disk, logger, signal });
-    if (files === undefined) return;
-    this.#files = files;
-    this.#shed = undefined;
-    context.openPacks.set(this.#packKey(), files);
-    await context.store.noteFrames(files);
-    this.#options.onChanged();
+  async regain(stop: AbortSignal = this.#abort.signal): Promise<void> {
+    if (this.disk !== undefined && (await this.#pack.regain(this.disk, stop))) this.#options.onChanged();
   }
 
   /** Stops transfers and closes the files; whole rows stay on the disk. Safe to call twice. */
@@ -296,24 +216,23 @@ export class VersionDriver {
     this.#retry.stop();
     await this.#busy;
     await this.#stopTransfer();
-    this.#options.context.openPacks.delete(this.#packKey());
-    await this.#files?.close();
+    await this.#pack.close();
   }
 
   async #start(): Promise<void> {
     if (this.#abort.signal.aborted || this.#isBarred || this.#transfer !== undefined || this.isShed) return;
     const { context } = this.#options;
     try {
-      if (this.#files === undefined) {
-        this.#files = await context.store.openVersion(this.signed.head.name, this.#options.headBlock);
-        context.openPacks.set(this.#packKey(), this.#files);
-        this.#countBytes();
+      if (this.files === undefined) {
+        await this.#pack.open();
+        this.#facts.countBytes(this.files, this.#transfer === undefined);
       }
-      const files = this.#files;
-      this.#error = undefined;
+      const { files } = this;
+      if (files === undefined) throw new Error("unreachable: no files after opening them");
+      this.#facts.forgetError();
       if (files.isComplete || this.#isForDisk(files)) {
         this.#isForDiskTold = true;
-        if (this.#state === "available" || this.#state === "proposed" || this.#state === "fetching")
+        if (this.state === "available" || this.state === "proposed" || this.state === "fetching")
           this.setState("verified");
         this.#startTransfer(files, undefined);
         this.#options.onVerified();
@@ -323,10 +242,10 @@ export class VersionDriver {
       await this.#space.require(files);
       this.setState("fetching");
       if (!(await this.#staging.begin(files))) {
-        this.#retry.set(STAGING_MS);
+        this.#retry.set(STAGING_LOOK_MS);
         return;
       }
-      this.#countBytes();
+      this.#facts.countBytes(this.files, this.#transfer === undefined);
       const carry = await IndexCarry.attempt(files, this.#options.older()[0], this.#logger);
       this.#startTransfer(files, carry);
     } catch (err) {
@@ -336,42 +255,21 @@ export class VersionDriver {
 
   #startTransfer(files: VersionFiles, indexCarry: IndexCarry | undefined): void {
     if (this.#abort.signal.aborted) return;
-    const { context, aliasEtag, record } = this.#options;
-    const onDonated = (): void => {
-      this.#countBytes();
-      this.#lookForDisk(files);
-    };
-    const transfer = new VersionTransfer({
-      context,
+    const transfer = openTransfer({
+      options: this.#options,
       files,
-      rows: new OriginRows({
-        origin: context.origin,
-        files,
-        logger: this.#logger,
-        ...(aliasEtag !== undefined && { aliasEtag }),
-        isFramesIndex: record.isFramesIndex,
-      }),
-      swarms: whyNoSwarm(this.#options, this.#isBarred) === undefined,
-      older: this.#options.older(),
       indexCarry,
-      staged: this.#staging.planner,
-      tally: this.#tally,
-      waste: this.#waste,
+      isBarred: this.#isBarred,
+      staging: this.#staging,
+      space: this.#space,
+      facts: this.#facts,
       logger: this.#logger,
-      onProgress: () => {
-        onDonated();
-        this.#space.look(files);
+      onCame: () => {
+        this.#facts.countBytes(files, this.#transfer === undefined);
+        this.#lookForDisk(files);
       },
-      onDonated,
-      onDamaged: this.#options.onDamaged,
-      onNewer: this.#options.onNewer,
       onComplete: () => this.#then(() => this.#finish(files)),
       onFault: (err) => this.#stopFor(err),
-      onOriginError: (err) => {
-        this.#logger.warn({ err }, "rows not fetched at the origin");
-        this.setError(err);
-        if (callsForCheck(err.code)) this.#options.onStale();
-      },
     });
     this.#transfer = transfer;
     this.#proof = new AbortController();
@@ -382,22 +280,14 @@ export class VersionDriver {
   async #finish(files: VersionFiles): Promise<void> {
     if (files.isComplete || this.#transfer === undefined || !files.have.isFull) return;
     // Its disk is being rebuilt from the files under the names that they have: `setState` comes back here.
-    if (this.#state === "verified" && this.#isForDisk(files)) return;
-    this.#logger.info({ rows: files.table.layout.rows }, "all rows held");
-    try {
-      await files.finish({ signal: AbortSignal.any([this.#abort.signal, this.#proof.signal]) });
-    } catch (err) {
-      if (isAppError(err, "ERR_ABORTED")) return;
-      if (!isAppError(err, "ERR_FRAME_HASH_MISMATCH")) {
-        await this.#stopTransfer();
-        this.#fault(asAppError(err));
-        return;
-      }
-      this.#logger.warn({ err }, "stored rows were damaged");
-      this.#transfer.swarm.step({ type: "lost", runs: [...files.have.runs(false)] });
-      return;
-    }
-    await this.#arrived(files, "version verified");
+    if (this.state === "verified" && this.#isForDisk(files)) return;
+    const signal = AbortSignal.any([this.#abort.signal, this.#proof.signal]);
+    const outcome = await provePack(files, signal, this.#logger).catch(async (err: unknown) => {
+      await this.#stopTransfer();
+      this.#fault(asAppError(err));
+    });
+    if (outcome === "damaged") this.#transfer.swarm.step({ type: "lost", runs: [...files.have.runs(false)] });
+    if (outcome === "proven") await this.#arrived(files, "version verified");
   }
 
   #isForDisk(files: VersionFiles): boolean {
@@ -414,10 +304,10 @@ export class VersionDriver {
   async #arrived(files: VersionFiles, news: string): Promise<void> {
     if (!files.isComplete) await files.checkpoint();
     await this.#transfer?.finishBeside();
-    this.#error = undefined;
+    this.#facts.forgetError();
     this.#retry.succeeded();
-    this.#logger.info({ bytes: files.bytes, wasted: this.#waste.bytes }, news);
-    if (this.#state === "fetching") this.setState("verified");
+    this.#logger.info({ bytes: files.bytes, wasted: this.#facts.waste.bytes }, news);
+    if (this.state === "fetching") this.setState("verified");
     else this.#options.onChanged();
     await this.#options.context.store.noteFrames(files);
     this.#options.onVerified();
@@ -453,15 +343,5 @@ export class VersionDriver {
     this.#busy = this.#busy.then(work).catch((err: unknown) => {
       this.#fault(asAppError(err));
     });
-  }
-
-  #countBytes(): void {
-    const bytes = this.#files?.bytes;
-    if (bytes === undefined) return;
-    this.#counts.look(this.#tally.add(bytes), this.#waste.bytes, this.#transfer === undefined);
-  }
-
-  #packKey(): string {
-    return packKey(this.signed.head.name, this.version);
   }
 }

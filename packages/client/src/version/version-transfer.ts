@@ -3,6 +3,7 @@ import { canPackFor, type VersionFiles } from "@ckmesh/store";
 import type { ClientContext } from "../client-context.js";
 import { findDelta } from "../delta/chain-search.js";
 import { openDeltaBase } from "../delta/delta-step.js";
+import { type DeltaSpace, NO_DELTA_SPACE } from "../delta/delta-space.js";
 import type { DeltaTally } from "../delta/delta-tally.js";
 import { DeltaVersion } from "../delta/delta-version.js";
 import { DonorVersion, needsDonor } from "../donor/donor-version.js";
@@ -31,6 +32,11 @@ export interface VersionTransferOptions {
   readonly indexCarry: IndexCarry | undefined;
   /** Frames of a folder outside of the store. */
   readonly staged: LocalPlanner | undefined;
+  /**
+   * Requires room for all that is still to come, `deltaSpace` included, and for so many bytes more.
+   * @throws {AppError} ERR_STORE_FULL
+   */
+  readonly requireSpace: (moreBytes?: number) => Promise<void>;
   readonly waste: Waste;
   readonly logger: Logger;
   /** Something changed that a status would show. */
@@ -104,6 +110,11 @@ export class VersionTransfer {
     };
   }
 
+  /** What a delta will still take in the store, and what is made of it beside the pack. */
+  get deltaSpace(): DeltaSpace {
+    return this.#delta?.space ?? NO_DELTA_SPACE;
+  }
+
   start(): void {
     const { context, files, swarms } = this.#options;
     const { swarm } = this;
@@ -140,7 +151,7 @@ export class VersionTransfer {
 
   /** A version that is here may lead to this one; only while this one is incomplete. */
   #startDelta(): void {
-    const { context, files, swarms, older, waste, tally, logger } = this.#options;
+    const { context, files, swarms, older, requireSpace, waste, tally, logger } = this.#options;
     const { onDonated, onDamaged, onFault } = this.#options;
     const { head } = files.signed;
     if (files.isComplete || older.length === 0 || !(this.#keepsDecoded || canPackFor(head))) return;
@@ -153,6 +164,7 @@ export class VersionTransfer {
       swarm: this.swarm,
       swarms: swarms && (context.isOriginPrivate || context.peers.allowOpenSwarm),
       keepsDecoded: this.#keepsDecoded,
+      requireSpace,
       waste,
       tally,
       logger,
@@ -199,7 +211,8 @@ export class VersionTransfer {
     const { context, files, older, logger, staged } = this.#options;
     const { store, openPacks } = context;
     if (this.#keepsDecoded) {
-      await carryDecoded(files, older);
+      const { requireSpace } = this.#options;
+      await carryDecoded(files, older, { requireSpace, logger });
       this.#options.onDonated(); // perhaps nothing else is missing
     }
     const trim = this.#trim;

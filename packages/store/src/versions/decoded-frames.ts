@@ -6,7 +6,7 @@ import { RandomAccessFile } from "../files/random-access-file.js";
 import { onDisk } from "../files/store-error.js";
 
 /** Before the bytes of each frame: its number, u32 little-endian. */
-const NUMBER_BYTES = 4;
+export const DECODED_HEAD_BYTES = 4;
 /** In the place of an offset: the frame is not there. */
 export const NOT_DECODED = -1;
 
@@ -95,9 +95,9 @@ export class DecodedFrames {
 
   async #add(frame: number, raw: Uint8Array): Promise<void> {
     if (this.#frames.has(frame)) return;
-    const record = Buffer.allocUnsafe(NUMBER_BYTES + raw.length);
+    const record = Buffer.allocUnsafe(DECODED_HEAD_BYTES + raw.length);
     record.writeUInt32LE(frame);
-    record.set(raw, NUMBER_BYTES);
+    record.set(raw, DECODED_HEAD_BYTES);
     await this.#file.write(this.#end, record);
     this.#took(frame, record.length);
   }
@@ -105,19 +105,19 @@ export class DecodedFrames {
   /** Stops at the first record that is not right: a crash has cut it, and what is added next takes its place. */
   async #load(): Promise<void> {
     const size = await this.#file.size();
-    while (this.#end + NUMBER_BYTES < size) {
-      const length = Math.min(NUMBER_BYTES + FRAME_BYTES, size - this.#end);
+    while (this.#end + DECODED_HEAD_BYTES < size) {
+      const length = Math.min(DECODED_HEAD_BYTES + FRAME_BYTES, size - this.#end);
       const record = Buffer.from(await this.#file.read(this.#end, length));
       const frame = record.readUInt32LE();
       if (frame >= this.#table.count) return;
-      const raw = record.subarray(NUMBER_BYTES, NUMBER_BYTES + this.#table.rawLength(frame));
+      const raw = record.subarray(DECODED_HEAD_BYTES, DECODED_HEAD_BYTES + this.#table.rawLength(frame));
       if (!isRight(this.#table, frame, raw)) return;
-      this.#took(frame, NUMBER_BYTES + raw.length);
+      this.#took(frame, DECODED_HEAD_BYTES + raw.length);
     }
   }
 
   #took(frame: number, recordBytes: number): void {
-    this.#offsets[frame] = this.#end + NUMBER_BYTES;
+    this.#offsets[frame] = this.#end + DECODED_HEAD_BYTES;
     this.#frames.add(frame);
     this.#end += recordBytes;
   }

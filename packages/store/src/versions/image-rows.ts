@@ -28,6 +28,11 @@ export abstract class ImageRows extends RowFiles<IndexHead> {
     return { ...bytes, delta: bytes.delta + decoded };
   }
 
+  /** Without those that are here decoded only: their packed frames may still come. */
+  get packedBytes(): SourceBytes {
+    return super.bytes;
+  }
+
   /** The row is not held, but its decoded frame is here. */
   hasDecoded(row: number): boolean {
     return !this.have.has(row) && this.#decoded?.frames.has(row - this.table.layout.pieceRows) === true;
