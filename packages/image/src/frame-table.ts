@@ -91,8 +91,8 @@ export class FrameTable {
   }
 
   /** The table of another thread. */
-  static open(shared: SharedFrameTable): FrameTable {
-    return new FrameTable(shared);
+  static open(table: SharedFrameTable): FrameTable {
+    return new FrameTable(table);
   }
 
   /** For other threads: a copy of what does not lie in shared memory. */

@@ -28,6 +28,7 @@ export { type CopiedPair, copyPair, type PairPaths } from "./pairs/copy-pair.js"
 export { refuseExisting } from "./pairs/refuse-existing.js";
 export type { Progress, WorkOptions } from "./progress.js";
 export { loadControl, type StoredControl, saveControl } from "./versions/control-file.js";
+export { decodedSpace, MOST_DECODED_BYTES, unpackableSpace } from "./versions/decoded-space.js";
 export {
   type DeltaBytes,
   type ImageRecord,
@@ -37,7 +38,6 @@ export {
   type VersionState,
   type WastedBytes,
 } from "./versions/image-record.js";
-export { decodedSpace, MOST_DECODED_BYTES, unpackableSpace } from "./versions/decoded-space.js";
 export type { ImageRows } from "./versions/image-rows.js";
 export { ImageStore, packKey } from "./versions/image-store.js";
 export type { RowFiles } from "./versions/row-files.js";
