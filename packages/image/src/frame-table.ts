@@ -97,10 +97,10 @@ export class FrameTable {
 
   /** For other threads: a copy of what does not lie in shared memory. */
   share(): SharedFrameTable {
-    const offsets = shared(this.#offsets);
-    const firstSectors = shared(this.#firstSectors);
+    const offsets = inSharedMemory(this.#offsets);
+    const firstSectors = inSharedMemory(this.#firstSectors);
     return {
-      records: shared(this.#records),
+      records: inSharedMemory(this.#records),
       isOpaque: this.#isOpaque,
       offsets: new Float64Array(offsets.buffer, offsets.byteOffset, this.#offsets.length),
       firstSectors: new Uint32Array(firstSectors.buffer, firstSectors.byteOffset, this.#firstSectors.length),
@@ -196,7 +196,7 @@ export function writeFrameRecord(
   target.set(frame.rawHash.subarray(0, RAW_HASH_BYTES), RAW_HASH_AT);
 }
 
-function shared({ buffer, byteOffset, byteLength }: NodeJS.ArrayBufferView): Uint8Array {
+function inSharedMemory({ buffer, byteOffset, byteLength }: NodeJS.ArrayBufferView): Uint8Array {
   const bytes = new Uint8Array(buffer, byteOffset, byteLength);
   if (buffer instanceof SharedArrayBuffer) return bytes;
   const copy = new Uint8Array(new SharedArrayBuffer(byteLength));

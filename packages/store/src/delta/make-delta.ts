@@ -166,8 +166,7 @@ async function makePair(options: DeltaOptions, parts: Parts): Promise<DeltaResul
     at += part.length;
   }
   throwIfStopped(options.signal);
-  await pack.sync();
-  await index.sync();
+  await Promise.all([pack.sync(), index.sync()]);
   await pack.commit();
   await index.commit();
   let [newBytes, newRawBytes] = [0, 0];
