@@ -1,7 +1,8 @@
 import { AppError } from "@ckmesh/core";
 import { MAX_PACKED_FRAME_BYTES } from "./constants.js";
 
-const MAGIC = [0x28, 0xb5, 0x2f, 0xfd];
+/** Magic_Number (RFC 8878 §3.1.1), little-endian. */
+const MAGIC = 0xfd2fb528;
 const MAX_WINDOW_BYTES = 8 * 2 ** 20;
 const MAX_BLOCKS = 16;
 /** Block_Maximum_Size (RFC 8878 §3.1.1.2.4). */
@@ -18,7 +19,8 @@ const RESERVED_BLOCK = 3;
  */
 export function checkZstdFrame(packed: Uint8Array, rawLength: number): void {
   if (packed.length > MAX_PACKED_FRAME_BYTES) throw invalid(`${packed.length} bytes packed`);
-  if (MAGIC.some((byte, i) => packed[i] !== byte)) throw invalid("no zstd frame");
+  if (packed.length < 4 || (u24At(packed, 0) | (byteAt(packed, 3) << 24)) >>> 0 !== MAGIC)
+    throw invalid("no zstd frame");
   const descriptor = byteAt(packed, 4);
   const isSingleSegment = (descriptor & 0x20) !== 0;
   if ((descriptor & 0x08) !== 0) throw invalid("reserved bit set");
@@ -32,7 +34,8 @@ export function checkZstdFrame(packed: Uint8Array, rawLength: number): void {
     at += 1;
   }
   if (window > MAX_WINDOW_BYTES) throw invalid(`a window of ${window} bytes`);
-  const sizeBytes = [isSingleSegment ? 1 : 0, 2, 4, 8][descriptor >>> 6] ?? 0;
+  const flag = descriptor >>> 6;
+  const sizeBytes = flag === 0 ? Number(isSingleSegment) : 1 << flag;
   if (sizeBytes > 0) {
     let size = sizeBytes === 2 ? 256 : 0;
     for (let i = 0; i < sizeBytes; i += 1) size += byteAt(packed, at + i) * 2 ** (8 * i);
@@ -49,7 +52,7 @@ function walkBlocks(packed: Uint8Array, start: number, rawLength: number): numbe
   let at = start;
   let produced = 0;
   for (let block = 0; block < MAX_BLOCKS; block += 1) {
-    const header = byteAt(packed, at) | (byteAt(packed, at + 1) << 8) | (byteAt(packed, at + 2) << 16);
+    const header = u24At(packed, at);
     const type = (header >>> 1) & 3;
     const size = header >>> 3;
     if (type === RESERVED_BLOCK || size > MAX_BLOCK_BYTES) throw invalid("a block is malformed");
@@ -59,6 +62,10 @@ function walkBlocks(packed: Uint8Array, start: number, rawLength: number): numbe
     if ((header & 1) === 1) return at;
   }
   throw invalid(`more than ${MAX_BLOCKS} blocks`);
+}
+
+function u24At(bytes: Uint8Array, at: number): number {
+  return byteAt(bytes, at) | (byteAt(bytes, at + 1) << 8) | (byteAt(bytes, at + 2) << 16);
 }
 
 function byteAt(bytes: Uint8Array, at: number): number {

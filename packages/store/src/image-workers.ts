@@ -12,6 +12,11 @@ const MAX_THREADS = 4;
 const YOUNG_GENERATION_MB = 2;
 const OLD_GENERATION_MB = 256;
 
+/** As many as there are cores, at most 4. */
+export function defaultThreads(): number {
+  return Math.min(MAX_THREADS, availableParallelism());
+}
+
 interface Waiting {
   readonly start: (worker: Worker) => void;
   readonly fail: (err: Error) => void;
@@ -31,7 +36,7 @@ export class ImageWorkers {
   #failure: Error | undefined;
 
   /** @param setup what the threads work on, unless `setUp` says it later */
-  constructor(setup: WorkerSetup | undefined, threads = Math.min(MAX_THREADS, availableParallelism())) {
+  constructor(setup: WorkerSetup | undefined, threads = defaultThreads()) {
     this.#setup = setup;
     this.threads = Math.max(1, threads);
   }

@@ -5,8 +5,19 @@ import type { FrameDecoder } from "../pack/frame-decoder.js";
 import type { FrameReader } from "../pack/frame-reader.js";
 import { MAX_DICTIONARY_BYTES, type ZstdArea, ZstdWasm } from "../pack/zstd-wasm.js";
 
-/** Decoded frames that are kept, 16 MiB: neighbours of a new frame mostly refer to neighbours. */
+/**
+ * Decoded frames that are kept, 16 MiB: neighbours of a new frame mostly refer to neighbours. Twice as many save no
+ * time: what is not decoded again goes into memory that is used for the first time.
+ */
 const CACHED_FRAMES = 256;
+
+/** Sectors of one frame of the base that follow each other in a dictionary. */
+export interface Piece {
+  readonly frame: number;
+  /** The first of them, counted in the frame. */
+  readonly first: number;
+  readonly count: number;
+}
 
 /**
  * Makes the dictionaries with which frames of a delta are decoded, in the memory of zstd: frames of the base are
@@ -31,67 +42,76 @@ export class BaseDictionary {
     return new BaseDictionary(reader, decoder, await ZstdWasm.load());
   }
 
+  /** What the dictionary of these runs, at most 32 sectors that the base has, is made of. */
+  piecesOf(runs: readonly Run[]): readonly Piece[] {
+    const { table } = this.#reader;
+    const pieces: Piece[] = [];
+    for (const { first, count } of runs) {
+      let sector = first;
+      for (let frame = table.frameOf(first); sector < first + count; frame += 1) {
+        const stop = Math.min(first + count, table.firstSector(frame + 1));
+        pieces.push({ frame, first: sector - table.firstSector(frame), count: stop - sector });
+        sector = stop;
+      }
+    }
+    return pieces;
+  }
+
   /**
-   * The dictionary of these runs, at most 32 sectors that the base has; valid until the next call. Of frames that are
-   * damaged it may be wrong without notice: for who proves what is decoded with it.
+   * Reads what several dictionaries need, neighbours at once, and decodes it. Of a frame that is damaged nothing is
+   * said, and those behind it are left out: `make` comes to it again.
+   */
+  async prepare(pieces: readonly Piece[]): Promise<void> {
+    try {
+      await this.#loadMissing(pieces.slice(0, CACHED_FRAMES));
+    } catch (err) {
+      if (!isAppError(err, "ERR_PACK_INVALID")) throw err;
+    }
+  }
+
+  /**
+   * A dictionary, valid until the next call. Of frames that are damaged it may be wrong without notice: for who proves
+   * what is decoded with it.
    * @throws {AppError} ERR_PACK_INVALID when a frame of the base is damaged
    */
-  async make(runs: readonly Run[]): Promise<ZstdArea> {
-    const missing: number[] = [];
-    for (const frame of this.#framesOf(runs)) {
-      if (!this.#touch(frame)) missing.push(frame);
-    }
-    if (missing.length > 0)
-      await this.#reader.readUnproven(missing, (frame, bytes, isRaw) => this.#load(frame, bytes, isRaw));
-    return this.#join(runs);
+  async make(pieces: readonly Piece[]): Promise<ZstdArea> {
+    await this.#loadMissing(pieces);
+    return this.#join(pieces);
   }
 
   /**
    * The same out of frames that are read again, and proven.
    * @throws {AppError} ERR_PACK_INVALID with `frame`, the first that is damaged
    */
-  async makeProven(runs: readonly Run[]): Promise<ZstdArea> {
-    await this.#reader.readProven(this.#framesOf(runs), (frame, bytes, isRaw) => {
+  async makeProven(pieces: readonly Piece[]): Promise<ZstdArea> {
+    await this.#reader.readProven(framesOf(pieces), (frame, bytes, isRaw) => {
       this.#touch(frame);
       this.#load(frame, bytes, isRaw);
     });
-    return this.#join(runs);
+    return this.#join(pieces);
   }
 
-  /** Rising, as runs do. */
-  #framesOf(runs: readonly Run[]): readonly number[] {
-    const { table } = this.#reader;
-    const frames: number[] = [];
-    for (const { first, count } of runs) {
-      const last = table.frameOf(first + count - 1);
-      for (let frame = table.frameOf(first); frame <= last; frame += 1) {
-        if (frames.at(-1) !== frame) frames.push(frame);
-      }
-    }
-    return frames;
+  async #loadMissing(pieces: readonly Piece[]): Promise<void> {
+    const missing = pieces.filter(({ frame }) => !this.#touch(frame));
+    if (missing.length === 0) return;
+    await this.#reader.readUnproven(framesOf(missing), (frame, bytes, isRaw) =>
+      this.#load(frame, bytes, isRaw),
+    );
   }
 
-  #join(runs: readonly Run[]): ZstdArea {
-    const { table } = this.#reader;
-    const sectors = runs.reduce((sum, { count }) => sum + count, 0);
-    const length = DICTIONARY_PREFIX_BYTES + sectors * SECTOR_BYTES;
+  #join(pieces: readonly Piece[]): ZstdArea {
+    let length = DICTIONARY_PREFIX_BYTES;
+    for (const { count } of pieces) length += count * SECTOR_BYTES;
     if (length > MAX_DICTIONARY_BYTES) throw new Error("unreachable: a long dictionary");
-    const area = { address: this.#decoder.dictionaryEnd - length, length };
-    this.#zstd.bytes({ ...area, length: DICTIONARY_PREFIX_BYTES }).fill(0);
-    let to = area.address + DICTIONARY_PREFIX_BYTES;
-    for (const { first, count } of runs) {
-      const end = first + count;
-      for (let sector = first; sector < end; ) {
-        const frame = table.frameOf(sector);
-        const stop = Math.min(end, table.firstSector(frame + 1));
-        const from = this.#place(frame) + (sector - table.firstSector(frame)) * SECTOR_BYTES;
-        const bytes = (stop - sector) * SECTOR_BYTES;
-        this.#zstd.copy(to, from, bytes);
-        to += bytes;
-        sector = stop;
-      }
+    const address = this.#decoder.dictionaryEnd - length;
+    this.#zstd.bytes({ address, length: DICTIONARY_PREFIX_BYTES }).fill(0);
+    let to = address + DICTIONARY_PREFIX_BYTES;
+    for (const { frame, first, count } of pieces) {
+      const bytes = count * SECTOR_BYTES;
+      this.#zstd.copy(to, this.#place(frame) + first * SECTOR_BYTES, bytes);
+      to += bytes;
     }
-    return area;
+    return { address, length };
   }
 
   #load(frame: number, bytes: Uint8Array, isRaw: boolean): void {
@@ -102,7 +122,7 @@ export class BaseDictionary {
 
   #decode(frame: number, packed: Uint8Array, address: number): void {
     try {
-      this.#decoder.unpackInto({ address, length: FRAME_BYTES }, packed, this.#reader.table.rawLength(frame));
+      this.#decoder.unpackInto(address, packed, this.#reader.table.rawLength(frame));
     } catch (cause) {
       if (!isAppError(cause, "ERR_PACK_INVALID")) throw cause;
       throw new AppError("ERR_PACK_INVALID", `frame ${frame} of the base cannot be decoded`, {
@@ -141,4 +161,9 @@ export class BaseDictionary {
     this.#slots.set(frame, slot);
     return slot;
   }
+}
+
+/** Rising. */
+function framesOf(pieces: readonly Piece[]): Uint32Array {
+  return Uint32Array.from(new Set(pieces.map(({ frame }) => frame))).toSorted();
 }

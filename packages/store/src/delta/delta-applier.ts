@@ -6,13 +6,8 @@ import type { FrameDecoder } from "../pack/frame-decoder.js";
 import type { FrameReader } from "../pack/frame-reader.js";
 import { levelOf, type UsableCodec } from "../pack/usable-codecs.js";
 import type { ZstdArea } from "../pack/zstd-wasm.js";
-import type { BaseDictionary } from "./base-dictionary.js";
-import {
-  type AppliedFrames,
-  type ApplyFailure,
-  type ApplyTask,
-  DELTA_FRAMES_PER_TASK,
-} from "./delta-tasks.js";
+import type { BaseDictionary, Piece } from "./base-dictionary.js";
+import { type AppliedFrames, type ApplyFailure, type ApplyTask, DELTA_TASK_BYTES } from "./delta-tasks.js";
 
 /** Packed as in its target, or, where this machine cannot pack it so, decoded. */
 interface MadeFrame {
@@ -30,9 +25,8 @@ export class DeltaApplier {
   readonly #dictionaries: BaseDictionary;
   readonly #decoder: FrameDecoder;
   readonly #garbage = new CodecGarbage();
-  // Reused: what outlives a few frames is collected late, and holds its memory until then.
-  readonly #deltaFrames = new Uint8Array(DELTA_FRAMES_PER_TASK * FRAME_BYTES);
-  readonly #packed = new Uint8Array(DELTA_FRAMES_PER_TASK * FRAME_BYTES);
+  /** Reused: what outlives a few frames is collected late, and holds its memory until then. */
+  readonly #deltaFrames = new Uint8Array(DELTA_TASK_BYTES);
 
   /** Delta, base and target have been found to fit (`checkDeltaFits`). */
   constructor(
@@ -52,85 +46,87 @@ export class DeltaApplier {
   }
 
   /** Applies up to 16 frames of the delta; one that fails does not keep the others from coming. */
-  async apply({ frames, keepsPacked }: ApplyTask): Promise<AppliedFrames> {
+  async apply({ frames, packed }: ApplyTask): Promise<AppliedFrames> {
     const failures: ApplyFailure[] = [];
     const fail = (reason: ApplyFailure["reason"], k: number, err: unknown): void => {
       if (!isAppError(err, "ERR_PACK_INVALID")) throw err;
       const frame = reason === "misfit" ? this.#refs.targetFrame(k) : Number(err.details["frame"]);
       failures.push({ reason, k, frame, message: err.message });
     };
+    const dictionaries = Array.from(frames, (k) => this.#dictionaries.piecesOf(this.#refs.runs(k)));
+    await this.#dictionaries.prepare(dictionaries.flat());
     const found = await this.#readDelta(frames, (k, err) => fail("delta-damaged", k, err));
     const lengths = new Uint32Array(frames.length);
     const decoded: { readonly k: number; readonly raw: Uint8Array }[] = [];
     let length = 0;
     for (const [i, k] of frames.entries()) {
       const deltaFrame = found[i];
-      if (deltaFrame === undefined) continue;
-      let made: MadeFrame | undefined;
-      try {
-        const dictionary = await this.#dictionaries.make(this.#refs.runs(k));
-        made = this.#turn(k, deltaFrame, dictionary, keepsPacked);
-      } catch (first) {
-        if (!isAppError(first, "ERR_PACK_INVALID")) throw first;
-        let dictionary: ZstdArea;
-        try {
-          // The hashes of the target prove the base as well; whether it is to blame shows only when they do not.
-          dictionary = await this.#dictionaries.makeProven(this.#refs.runs(k));
-        } catch (err) {
-          fail("base-damaged", k, err);
-          continue;
-        }
-        try {
-          made = this.#turn(k, deltaFrame, dictionary, keepsPacked);
-        } catch (err) {
-          fail("misfit", k, err);
-          continue;
-        }
-      }
-      if (made === undefined) continue;
-      const { packed, raw } = made;
-      if (raw !== undefined) decoded.push({ k, raw });
-      if (packed === undefined) continue;
-      lengths[i] = packed.length;
-      if (!keepsPacked) continue;
-      this.#packed.set(packed, length);
-      length += packed.length;
+      const pieces = dictionaries[i];
+      if (deltaFrame === undefined || pieces === undefined) continue;
+      const made = await this.#make(k, deltaFrame, pieces, packed !== undefined, fail);
+      if (made?.raw !== undefined) decoded.push({ k, raw: made.raw });
+      if (made?.packed === undefined) continue;
+      lengths[i] = made.packed.length;
+      packed?.set(made.packed, length);
+      length += made.packed.length;
     }
-    return { packed: this.#packed.slice(0, length), lengths, failures, decoded };
+    return { lengths, failures, decoded };
+  }
+
+  /** What frame `k` of the delta yields, proven; undefined: nothing. */
+  async #make(
+    k: number,
+    deltaFrame: Uint8Array,
+    pieces: readonly Piece[],
+    isKept: boolean,
+    fail: (reason: ApplyFailure["reason"], k: number, err: unknown) => void,
+  ): Promise<MadeFrame | undefined> {
+    try {
+      return this.#turn(k, deltaFrame, await this.#dictionaries.make(pieces), isKept);
+    } catch (err) {
+      if (!isAppError(err, "ERR_PACK_INVALID")) throw err;
+    }
+    // The hashes of the target prove delta and base as well; which of them is to blame shows only when they do not.
+    let reason: ApplyFailure["reason"] = "delta-damaged";
+    try {
+      this.#delta.prove(k, deltaFrame);
+      reason = "base-damaged";
+      const dictionary = await this.#dictionaries.makeProven(pieces);
+      reason = "misfit";
+      return this.#turn(k, deltaFrame, dictionary, isKept);
+    } catch (err) {
+      fail(reason, k, err);
+      return undefined;
+    }
   }
 
   /**
    * The frame of the target, proven; undefined: this machine cannot pack it so, and nothing is kept.
    * @throws {AppError} ERR_PACK_INVALID when something else comes out
    */
-  #turn(
-    k: number,
-    deltaFrame: Uint8Array,
-    dictionary: ZstdArea,
-    keepsPacked: boolean,
-  ): MadeFrame | undefined {
+  #turn(k: number, deltaFrame: Uint8Array, dictionary: ZstdArea, isKept: boolean): MadeFrame | undefined {
     const raw = this.#decoder.unpack(
       deltaFrame,
       this.#target.rawLength(this.#refs.targetFrame(k)),
       dictionary,
     );
     // What is kept is proven by the hash of the packed frame.
-    if (!keepsPacked) this.#proveRaw(k, raw);
+    if (!isKept) this.#proveRaw(k, raw);
     const packed = this.#packAgain(k, raw);
     if (packed !== undefined) return { packed };
-    if (!keepsPacked) return undefined;
+    if (!isKept) return undefined;
     this.#proveRaw(k, raw);
     return { raw: raw.slice() };
   }
 
-  /** The packed frames of the delta, each undefined that is damaged. */
+  /** The packed frames of the delta as they lie here, each undefined that cannot be read. */
   async #readDelta(
     frames: Uint32Array,
     fail: (k: number, err: unknown) => void,
   ): Promise<readonly (Uint8Array | undefined)[]> {
     const found: (Uint8Array | undefined)[] = [];
     const read = async (some: Uint32Array): Promise<void> =>
-      await this.#delta.read(some, false, (k, _, packed) => {
+      await this.#delta.readUnproven(some, (k, packed) => {
         const i = frames.indexOf(k);
         const place = this.#deltaFrames.subarray(i * FRAME_BYTES, i * FRAME_BYTES + packed.length);
         place.set(packed);

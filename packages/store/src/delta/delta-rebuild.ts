@@ -1,14 +1,15 @@
 import type { FileHandle } from "node:fs/promises";
 import type { Run } from "@ckmesh/core";
 import type { FrameTable } from "@ckmesh/image";
+import { BufferPool, sharedBytes } from "../files/buffer-pool.js";
 import type { PackSetup } from "../image-tasks.js";
-import { runOrdered } from "../ordered-tasks.js";
 import { packFacts } from "../pack/pack-file.js";
+import { runInLanes, TASKS_PER_LANE } from "../task-lanes.js";
 import type { DecodedSetup } from "../versions/decoded-frames.js";
 import type { ImageRows } from "../versions/image-rows.js";
 import type { RowFiles } from "../versions/row-files.js";
 import type { DeltaFiles } from "./delta-files.js";
-import { type AppliedFrames, DELTA_FRAMES_PER_TASK } from "./delta-tasks.js";
+import { type AppliedFrames, DELTA_FRAMES_PER_TASK, DELTA_TASK_BYTES } from "./delta-tasks.js";
 import { DeltaThreads } from "./delta-threads.js";
 
 export interface DeltaRebuildOptions {
@@ -51,11 +52,14 @@ export class DeltaRebuild {
   readonly #options: DeltaRebuildOptions;
   readonly #threads: DeltaThreads;
   readonly #packs: readonly FileHandle[];
+  /** For packed frames on their way from the threads to the disk. */
+  readonly #buffers: BufferPool<Uint8Array>;
 
   private constructor(options: DeltaRebuildOptions, threads: DeltaThreads, packs: readonly FileHandle[]) {
     this.#options = options;
     this.#threads = threads;
     this.#packs = packs;
+    this.#buffers = new BufferPool(threads.count * TASKS_PER_LANE, () => sharedBytes(DELTA_TASK_BYTES));
     this.frames = threads.refs.count;
   }
 
@@ -125,13 +129,19 @@ export class DeltaRebuild {
     }
     const batch = (i: number): Uint32Array =>
       Uint32Array.from(wanted.slice(i * DELTA_FRAMES_PER_TASK, (i + 1) * DELTA_FRAMES_PER_TASK));
-    await runOrdered(
+    await runInLanes(
       Math.ceil(wanted.length / DELTA_FRAMES_PER_TASK),
-      this.#threads.count * 2,
-      async (i) => await this.#threads.apply({ frames: batch(i), keepsPacked: true }),
-      async (applied, i) => {
-        outcome.addFailures(applied);
-        await this.#store(batch(i), applied, outcome);
+      this.#threads.count,
+      async (i, lane) => {
+        const frames = batch(i);
+        const packed = await this.#buffers.take();
+        try {
+          const applied = await this.#threads.apply({ frames, packed }, lane);
+          outcome.addFailures(applied);
+          await this.#store(frames, packed, applied, outcome);
+        } finally {
+          this.#buffers.give(packed);
+        }
       },
     );
     return outcome;
@@ -174,7 +184,8 @@ export class DeltaRebuild {
   /** Stores what is still missing, neighbours at once. */
   async #store(
     ks: Uint32Array,
-    { packed, lengths, decoded }: AppliedFrames,
+    packed: Uint8Array,
+    { lengths, decoded }: AppliedFrames,
     outcome: Outcome,
   ): Promise<void> {
     const { target } = this.#options;

@@ -1,4 +1,9 @@
-import type { BaseFingerprints, FingerprintPlan, SharedFrameTable } from "@ckmesh/image";
+import {
+  type BaseFingerprints,
+  type FingerprintPlan,
+  FRAME_BYTES,
+  type SharedFrameTable,
+} from "@ckmesh/image";
 import type { UsableCodec } from "../pack/usable-codecs.js";
 
 /** What the threads share to make a delta beside its versions. */
@@ -61,17 +66,21 @@ export interface DeltaFrames {
   readonly refs: Uint32Array;
 }
 
-/** Frames of a delta to apply, rising; at most 16. */
+/** Room for the frames of one task: no packed frame is longer than its raw bytes. */
+export const DELTA_TASK_BYTES = DELTA_FRAMES_PER_TASK * FRAME_BYTES;
+
 export interface ApplyTask {
+  /** Frames of a delta to apply, rising; at most 16. */
   readonly frames: Uint32Array;
-  /** The packed frames are wanted. If not, raw bytes are proven as well, also of what cannot be packed here. */
-  readonly keepsPacked: boolean;
+  /**
+   * Shared memory of `DELTA_TASK_BYTES` for the frames of the target as packed there, one after the other in the order of
+   * the task. Absent: they are not wanted; then raw bytes are proven as well, also of what cannot be packed here.
+   */
+  readonly packed?: Uint8Array;
 }
 
 /** What came of an apply task. Everything in it is proven. */
 export interface AppliedFrames {
-  /** Frames of the target as packed there, one after the other in the order of the task; empty unless wanted. */
-  readonly packed: Uint8Array;
   /** Per frame of the task: bytes that it takes in the target; 0: it failed, or this machine cannot pack it so. */
   readonly lengths: Uint32Array;
   readonly failures: readonly ApplyFailure[];

@@ -87,27 +87,25 @@ async function applyAll(
   }
 }
 
-async function runApply(threads: DeltaThreads, frames: FrameTable, options: WorkOptions): Promise<number> {
+async function runApply(threads: DeltaThreads, table: FrameTable, options: WorkOptions): Promise<number> {
   let packedAgain = 0;
   await runOrdered(
-    Math.ceil(frames.count / DELTA_FRAMES_PER_TASK),
+    Math.ceil(table.count / DELTA_FRAMES_PER_TASK),
     threads.count * 2,
     async (i) => {
       throwIfStopped(options.signal);
       const first = i * DELTA_FRAMES_PER_TASK;
-      const length = Math.min(DELTA_FRAMES_PER_TASK, frames.count - first);
-      return await threads.apply({
-        frames: Uint32Array.from({ length }, (_, at) => first + at),
-        keepsPacked: false,
-      });
+      const length = Math.min(DELTA_FRAMES_PER_TASK, table.count - first);
+      const frames = Uint32Array.from({ length }, (_, at) => first + at);
+      return await threads.apply({ frames }, i % threads.count);
     },
     ({ lengths, failures: [failure] }, i) => {
       if (failure !== undefined) {
         throw new AppError("ERR_PACK_INVALID", failure.message, { details: { frame: failure.frame } });
       }
       for (const length of lengths) if (length > 0) packedAgain += 1;
-      const bytesDone = frames.offset(Math.min((i + 1) * DELTA_FRAMES_PER_TASK, frames.count));
-      options.onProgress?.({ phase: "apply", bytesDone, bytesTotal: frames.offset(frames.count) });
+      const bytesDone = table.offset(Math.min((i + 1) * DELTA_FRAMES_PER_TASK, table.count));
+      options.onProgress?.({ phase: "apply", bytesDone, bytesTotal: table.offset(table.count) });
     },
   );
   return packedAgain;

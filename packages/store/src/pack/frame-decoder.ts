@@ -42,35 +42,35 @@ export class FrameDecoder {
    * @param dictionary of at most 128 KiB, see `BaseDictionary`; none for frames of packs
    * @throws {AppError} ERR_PACK_INVALID for anything but one well-formed frame of that length
    */
-  unpack(packed: Uint8Array, rawLength: number, dictionary?: ZstdArea): Uint8Array {
+  unpack(packed: Uint8Array, rawLength: number, dictionary = NO_AREA): Uint8Array {
     if (packed.length === rawLength) return packed;
-    return this.#zstd.bytes(this.#decode(this.#raw, packed, rawLength, dictionary));
+    const { address } = this.#raw;
+    this.#decode(address, packed, rawLength, dictionary);
+    return this.#zstd.bytes({ address, length: rawLength });
   }
 
   /**
-   * Puts exactly `rawLength` bytes at the start of `to`, which has room for a frame.
+   * Puts exactly `rawLength` bytes at the address `to`, where there is room for a frame.
    * @throws {AppError} ERR_PACK_INVALID as `unpack`
    */
-  unpackInto(to: ZstdArea, packed: Uint8Array, rawLength: number): void {
-    if (packed.length === rawLength) this.#zstd.bytes({ ...to, length: rawLength }).set(packed);
-    else this.#decode(to, packed, rawLength);
+  unpackInto(to: number, packed: Uint8Array, rawLength: number): void {
+    if (packed.length === rawLength) this.#zstd.bytes({ address: to, length: rawLength }).set(packed);
+    else this.#decode(to, packed, rawLength, NO_AREA);
   }
 
-  #decode(to: ZstdArea, packed: Uint8Array, rawLength: number, dictionary = NO_AREA): ZstdArea {
+  #decode(to: number, packed: Uint8Array, rawLength: number, dictionary: ZstdArea): void {
     if (rawLength > FRAME_BYTES) throw new Error(`unreachable: a frame of ${rawLength} bytes`);
     checkZstdFrame(packed, rawLength);
-    const from = { ...this.#packed, length: packed.length };
-    this.#zstd.bytes(from).set(packed);
-    let raw: ZstdArea;
+    this.#zstd.bytes(this.#packed).set(packed);
+    let length: number;
     try {
-      raw = this.#zstd.decompress(this.#context, { ...to, length: rawLength }, from, dictionary);
+      length = this.#zstd.decompress(this.#context, to, rawLength, this.#packed, packed.length, dictionary);
     } catch (cause) {
       // Out of memory, or a trap of WebAssembly: the frame may be good.
       if (!(cause instanceof ZstdFault)) throw cause;
       throw new AppError("ERR_PACK_INVALID", "a packed frame cannot be decoded", { cause });
     }
-    if (raw.length !== rawLength)
-      throw new AppError("ERR_PACK_INVALID", `a frame has ${raw.length} bytes instead of ${rawLength}`);
-    return raw;
+    if (length !== rawLength)
+      throw new AppError("ERR_PACK_INVALID", `a frame has ${length} bytes instead of ${rawLength}`);
   }
 }

@@ -58,7 +58,7 @@ export class FrameReader {
         visit(frame, bytes, NOTHING);
         return;
       }
-      this.#prove(frame, bytes);
+      this.prove(frame, bytes);
       visit(frame, decode ? this.#open(frame, bytes) : NOTHING, bytes);
     });
   }
@@ -69,7 +69,7 @@ export class FrameReader {
    */
   async readProven(frames: ArrayLike<number>, visit: FrameVisit): Promise<void> {
     await this.#each(frames, true, (frame, bytes, isRaw) => {
-      if (!isRaw) this.#prove(frame, bytes);
+      if (!isRaw) this.prove(frame, bytes);
       visit(frame, bytes, isRaw);
     });
   }
@@ -173,7 +173,8 @@ export class FrameReader {
     });
   }
 
-  #prove(frame: number, packed: Uint8Array): void {
+  /** @throws {AppError} ERR_PACK_INVALID when this is not the frame of the index */
+  prove(frame: number, packed: Uint8Array): void {
     if (!equalBytes(sha256(packed), this.table.hash(frame))) {
       throw new AppError(
         "ERR_PACK_INVALID",

@@ -88,23 +88,49 @@ export class ZstdWasm {
 
   /** Packs `from` into `to`; answers what of it is filled. @throws {ZstdFault} when that fails */
   compress(context: number, to: ZstdArea, from: ZstdArea, dictionary: ZstdArea, level: number): ZstdArea {
-    return this.#filled(
-      to,
-      this.#module._ZSTD_compress_usingDict(...call(context, to, from, dictionary), level),
+    const packed = this.#module._ZSTD_compress_usingDict(
+      context,
+      to.address,
+      to.length,
+      from.address,
+      from.length,
+      dictionary.address,
+      dictionary.length,
+      level,
     );
+    return { address: to.address, length: this.#checked(packed) };
   }
 
   /**
-   * Unpacks `from` into `to`; answers what of it is filled.
-   * @throws {ZstdFault} when `from` is no frame, or needs more room
+   * Unpacks the first `packedBytes` of `from` to the address `to`, where there is room for `room` bytes; answers how
+   * many come of it. Numbers, as it is called for each frame.
+   * @throws {ZstdFault} when that is no frame, or needs more room
    */
-  decompress(context: number, to: ZstdArea, from: ZstdArea, dictionary: ZstdArea): ZstdArea {
-    return this.#filled(to, this.#module._ZSTD_decompress_usingDict(...call(context, to, from, dictionary)));
+  decompress(
+    context: number,
+    to: number,
+    room: number,
+    from: ZstdArea,
+    packedBytes: number,
+    dictionary: ZstdArea,
+  ): number {
+    return this.#checked(
+      this.#module._ZSTD_decompress_usingDict(
+        context,
+        to,
+        room,
+        from.address,
+        packedBytes,
+        dictionary.address,
+        dictionary.length,
+      ),
+    );
   }
 
-  #filled({ address }: ZstdArea, result: number): ZstdArea {
+  /** The number of bytes that a call has made. */
+  #checked(result: number): number {
     if (this.#module._ZSTD_isError(result) !== 0) throw new ZstdFault(`zstd failed (${result})`);
-    return { address, length: result };
+    return result;
   }
 }
 
@@ -140,10 +166,6 @@ export class DictionaryArea {
 function given(address: number, what: string): number {
   if (address === 0) throw new AppError("ERR_INTERNAL", `no memory for ${what} of zstd`);
   return address;
-}
-
-function call(context: number, to: ZstdArea, from: ZstdArea, dictionary: ZstdArea): readonly number[] {
-  return [context, to.address, to.length, from.address, from.length, dictionary.address, dictionary.length];
 }
 
 async function load(): Promise<ZstdModule> {
