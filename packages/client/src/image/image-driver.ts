@@ -311,7 +311,9 @@ export class ImageDriver {
     for (const driver of this.#drivers) await driver.admit(true);
     await this.#steps.start(
       this.#drivers.filter((driver) => driver.isComplete),
-      this.#drivers.filter(({ state, isComplete }) => !isComplete && (state === "fetching" || state === "active")),
+      this.#drivers.filter(
+        ({ state, isComplete }) => !isComplete && (state === "fetching" || state === "active"),
+      ),
     );
   }
 }

@@ -46,7 +46,9 @@ export class FilePair {
     // A crash between the two renames, a damaged or a foreign file: what is right in it is kept.
     if ((await sizeOf(pack)) !== undefined) await rename(pack, packPartial);
     if ((await sizeOf(index)) !== undefined) await rename(index, indexPartial);
-    const isThere = [await sizeOf(packPartial), await sizeOf(indexPartial)].every((size) => size !== undefined);
+    const isThere = [await sizeOf(packPartial), await sizeOf(indexPartial)].every(
+      (size) => size !== undefined,
+    );
     const isWhole = await this.#haveFullSize(packPartial, indexPartial);
     this.#pack = await RandomAccessFile.open(packPartial, "create");
     this.#index = await RandomAccessFile.open(indexPartial, "create");
