@@ -34,8 +34,8 @@ export async function fetchIndex(options: FetchIndexOptions): Promise<AppError |
   // The hashes tell what the other pieces have to be.
   for (const section of [layout.section("hashes"), { first: 0, count: layout.pieceRows }]) {
     if (section === undefined) continue;
-    for (const missing of [...have.runs(false, section.first, section.count)])
-      for (const run of [...table.chunks(missing, REQUEST_BYTES)]) {
+    for (const missing of have.runs(false, section.first, section.count))
+      for (const run of table.chunks(missing, REQUEST_BYTES)) {
         const { error } = await fetchRows({ ...options, meter, run, span: 0, onStored: () => {} });
         if (error !== undefined) return error;
       }
