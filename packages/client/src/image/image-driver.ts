@@ -45,7 +45,7 @@ export class ImageDriver {
       name,
       context,
       logger: this.#logger,
-      older: (below) => this.#choice.complete(below),
+      older: (below) => this.#choice.bases(below),
       events: {
         verified: (driver) => this.#steps.inBackground(() => this.#steps.verified(driver)),
         stale: () => this.#early.stale(),
@@ -91,7 +91,7 @@ export class ImageDriver {
     const record = await context.store.loadRecord(name);
     const control = await ImageControl.open(name, context, context.logger.child({ image: name }));
     const driver = new ImageDriver(name, context, record, control);
-    const { complete, partial } = await driver.#versions.open(record.versions);
+    const { complete, partial } = await driver.#versions.open(record.versions, record.active);
     await driver.#steps.start(complete, partial);
     return driver;
   }
@@ -311,7 +311,9 @@ export class ImageDriver {
     for (const driver of this.#drivers) await driver.admit(true);
     await this.#steps.start(
       this.#drivers.filter((driver) => driver.isComplete),
-      this.#drivers.filter((driver) => driver.state === "fetching"),
+      this.#drivers.filter(
+        ({ state, isComplete }) => !isComplete && (state === "fetching" || state === "active"),
+      ),
     );
   }
 }

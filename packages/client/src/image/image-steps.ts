@@ -11,9 +11,10 @@ import type { Offer } from "./image-offer.js";
 import type { ImageState } from "./image-state.js";
 import type { ImageVersions } from "./image-versions.js";
 import type { Turns } from "./turns.js";
-import type { VersionChoice } from "./version-choice.js";
+import { isDamaged, type VersionChoice } from "./version-choice.js";
 
 const UNFINISHED: ReadonlySet<VersionState> = new Set(["available", "proposed", "fetching"]);
+const WAS_IN_USE: ReadonlySet<VersionState> = new Set(["active", "superseded"]);
 
 export interface ImageStepsOptions {
   readonly name: string;
@@ -126,13 +127,13 @@ export class ImageSteps {
         await driver.start();
       }
     }
+    const next = partial.find((driver) => driver === newest && this.#choice.isWanted(driver));
+    for (const driver of partial)
+      if (driver !== next && WAS_IN_USE.has(driver.state)) await this.#versions.openSource(driver);
     // Complete ones are sources for the partial one, which may have to wait for the network.
     for (const driver of complete) await driver.start();
-    for (const driver of partial) {
-      if (driver !== newest || !this.#choice.isWanted(driver)) continue;
-      await this.#versions.regain(this.#choice.newestShed(driver.version));
-      void driver.start();
-    }
+    if (next !== undefined) this.inBackground(() => this.fetch(next));
+    else for (const driver of partial) if (driver.state === "active") await driver.start();
   }
 
   /** A version that the origin has, or that somebody copied here; its trust and its number were checked. */
@@ -142,13 +143,15 @@ export class ImageSteps {
     if (offer.etag !== undefined) await this.#save({ ...this.#record, alias: { etag: offer.etag, version } });
     if (driver.isComplete || driver.state === "fetching") return;
     if (this.#choice.isWanted(driver) && this.#control.mayHave(version)) await this.fetch(driver);
-    else driver.setState(this.#isSuggested ? "proposed" : "available");
+    else if (driver.state !== "active") driver.setState(this.#isSuggested ? "proposed" : "available");
   }
 
   /** Others that are still being fetched give way to it. */
   async fetch(driver: VersionDriver): Promise<void> {
     await this.#versions.pauseOthers(driver);
     await this.#versions.regain(this.#choice.newestShed(driver.version));
+    for (const other of this.#drivers)
+      if (other.version < driver.version && isDamaged(other)) await other.mendIndex();
     await driver.start();
   }
 

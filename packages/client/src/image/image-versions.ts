@@ -3,6 +3,7 @@ import type { AppError, Logger } from "@ckmesh/core";
 import { checkTrust, decodeHead, type SignedHead } from "@ckmesh/image";
 import { type VersionFiles, type VersionRecord, versionPaths } from "@ckmesh/store";
 import type { ClientContext } from "../client-context.js";
+import { lostPack } from "../disk/lost-pack.js";
 import { nearestDisk } from "../disk/nearest-disk.js";
 import { isFile } from "../is-file.js";
 import { VersionDriver } from "../version/version-driver.js";
@@ -28,7 +29,7 @@ export interface ImageVersionsOptions {
   readonly context: ClientContext;
   readonly logger: Logger;
   readonly events: VersionEvents;
-  /** Complete versions below that one, newest first. */
+  /** Versions below that one to take frames from, the best first. */
   readonly older: (below: number) => readonly VersionFiles[];
 }
 
@@ -53,9 +54,13 @@ export class ImageVersions {
   /**
    * Takes what is in the store; nothing is started.
    * @param known what was kept of the versions
+   * @param active that one of them
    * @returns those that are complete there, and the others; in neither: those that have their disk only
    */
-  async open(known: readonly VersionRecord[]): Promise<{
+  async open(
+    known: readonly VersionRecord[],
+    active: number | undefined,
+  ): Promise<{
     readonly complete: readonly VersionDriver[];
     readonly partial: readonly VersionDriver[];
   }> {
@@ -66,8 +71,11 @@ export class ImageVersions {
       const signed = decodeHead(headBlock);
       const kept = known.find((v) => v.version === version && v.id === signed.idHex);
       if (kept === undefined && !this.#isTrusted(signed)) continue;
-      const { shed, ...record } =
+      const { shed: givenUp, ...found } =
         kept ?? newVersionRecord(signed, isComplete ? "verified" : "fetching", false);
+      // Whatever an earlier run made of it when it was damaged.
+      const record = version === active ? { ...found, state: "active" as const } : found;
+      const shed = givenUp ?? (await lostPack(context.store, headBlock, record));
       if (shed !== undefined && !isComplete && (await this.#hasDisk(record))) {
         this.#add({ ...record, shed }, headBlock, undefined);
         continue;
@@ -134,6 +142,15 @@ export class ImageVersions {
       if (other === driver || other.isComplete || other.files === undefined) continue;
       this.#options.logger.info({ version: other.version }, "older version is no longer fetched");
       await this.pause(other);
+    }
+  }
+
+  /** Opens what a version has as a source for others; they do without else. */
+  async openSource(driver: VersionDriver): Promise<void> {
+    try {
+      await driver.openSource();
+    } catch (err) {
+      this.#options.logger.warn({ err, version: driver.version }, "damaged version not opened");
     }
   }
 

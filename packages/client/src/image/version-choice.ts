@@ -42,10 +42,14 @@ export class VersionChoice {
     );
   }
 
-  /** Versions below that one of which everything is here, newest first. */
-  complete(below: number): readonly VersionFiles[] {
-    return this.newestFirst().flatMap(({ isComplete, version, files }) =>
-      isComplete && version < below && files !== undefined ? [files] : [],
+  /**
+   * Versions below that one to start an update from: those of which everything is here, newest first, then those that
+   * were in use and lack frames since the disk has lost some.
+   */
+  bases(below: number): readonly VersionFiles[] {
+    const older = this.newestFirst().filter(({ version }) => version < below);
+    return [...older.filter((v) => v.isComplete), ...older.filter(isDamaged)].flatMap(({ files }) =>
+      files?.frames === undefined ? [] : [files],
     );
   }
 
@@ -101,7 +105,8 @@ export class VersionChoice {
   /** Nothing more happens to it by itself: it is where policy and publisher let it go, or has failed. */
   isSettled(driver: VersionDriver): boolean {
     const { state } = driver;
-    if (state === "active") return driver.error !== undefined || !this.lacksDisk(driver);
+    if (state === "active")
+      return driver.error !== undefined || (driver.isComplete && !this.lacksDisk(driver));
     if (driver.isFailed || state === "staged" || state === "superseded") return true;
     if (driver.isComplete) return this.isEnd(driver) || !this.mayActivate(driver);
     return (state === "available" || state === "proposed") && !this.isWanted(driver);
@@ -112,7 +117,9 @@ export class VersionChoice {
     const { active } = this.#record;
     if (active === undefined) return [];
     const { control, settings } = this.#options;
-    const older = this.newestFirst().filter((v) => (v.isComplete || isLost(v)) && v.version < active);
+    const older = this.newestFirst().filter(
+      (v) => (v.isComplete || (v.state === "superseded" && isDamaged(v))) && v.version < active,
+    );
     const good = older.filter((v) => v.isComplete && !control.isWithdrawn(v.version));
     const kept = new Set(good.slice(0, settings.keep));
     return older.filter((v) => !kept.has(v));
@@ -132,7 +139,8 @@ export class VersionChoice {
   }
 }
 
-/** It is not complete, and not for want of being opened: its pack could not be made again from its disk. */
-function isLost({ state, files }: VersionDriver): boolean {
-  return state === "superseded" && files?.isComplete === false;
+/** It was in use and is not complete, and not for want of being opened: the disk has lost some of it. */
+export function isDamaged(driver: VersionDriver): boolean {
+  const wasInUse = driver.state === "active" || driver.state === "superseded";
+  return wasInUse && driver.files !== undefined && !driver.isComplete;
 }

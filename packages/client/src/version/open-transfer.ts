@@ -28,20 +28,29 @@ export interface OpenTransferParts {
   readonly onFault: (err: AppError) => void;
 }
 
+/** How rows of a version come from the origin. */
+export function originRows(
+  { context, aliasEtag, record }: Pick<VersionDriverOptions, "context" | "aliasEtag" | "record">,
+  files: VersionFiles,
+  logger: Logger,
+): OriginRows {
+  return new OriginRows({
+    origin: context.origin,
+    files,
+    logger,
+    ...(aliasEtag !== undefined && { aliasEtag }),
+    isFramesIndex: record.isFramesIndex,
+  });
+}
+
 /** The transfer of a version as its driver wants it; not started. */
 export function openTransfer(parts: OpenTransferParts): VersionTransfer {
   const { options, files, indexCarry, isBarred, staging, space, facts, logger, onCame } = parts;
-  const { context, aliasEtag, record, older, onDamaged, onNewer, onStale } = options;
+  const { context, older, onDamaged, onNewer, onStale } = options;
   return new VersionTransfer({
     context,
     files,
-    rows: new OriginRows({
-      origin: context.origin,
-      files,
-      logger,
-      ...(aliasEtag !== undefined && { aliasEtag }),
-      isFramesIndex: record.isFramesIndex,
-    }),
+    rows: originRows(options, files, logger),
     swarms: whyNoSwarm(options, isBarred) === undefined,
     older: older(),
     indexCarry,

@@ -8,7 +8,7 @@ export interface VersionDriverOptions {
   readonly record: VersionRecord;
   readonly headBlock: Uint8Array;
   readonly aliasEtag?: string;
-  /** Complete older versions of the image, newest first. */
+  /** Older versions of the image to take frames from, the best first. */
   readonly older: () => readonly VersionFiles[];
   /** Frames of one of them seem to be damaged. */
   readonly onDamaged: (older: VersionFiles, runs: readonly Run[]) => void;

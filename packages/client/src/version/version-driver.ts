@@ -6,11 +6,12 @@ import { NO_DELTA_SPACE } from "../delta/delta-space.js";
 import { SpaceWatch } from "../disk/space-watch.js";
 import { isForDisk } from "../local/decoded-rows.js";
 import { IndexCarry } from "../local/index-carry.js";
+import { fetchIndex, isIndexWhole } from "../rows/fetch-index.js";
 import type { StagedPair } from "../staging/staged-pair.js";
 import { STAGING_LOOK_MS, VersionStaging } from "../staging/version-staging.js";
 import { NO_RATE, type StatusError, type VersionStatus } from "../status.js";
 import { KeptPack } from "./kept-pack.js";
-import { openTransfer } from "./open-transfer.js";
+import { openTransfer, originRows } from "./open-transfer.js";
 import { provePack } from "./prove-pack.js";
 import { RetryTimer } from "./retry-timer.js";
 import type { VersionDriverOptions } from "./version-driver-options.js";
@@ -210,6 +211,33 @@ export class VersionDriver {
     if (this.disk !== undefined && (await this.#pack.regain(this.disk, stop))) this.#options.onChanged();
   }
 
+  /**
+   * Opens the files as a source for other versions; nothing is fetched, nobody is served.
+   * @throws {AppError} as `ImageStore.openVersion`
+   */
+  async openSource(): Promise<void> {
+    if (this.files !== undefined || this.isShed || this.#abort.signal.aborted) return;
+    const { store } = this.#options.context;
+    await store.noteFrames(await this.#pack.open());
+  }
+
+  /** Fetches what is damaged of its index, so that updates can start from its frames: they do without else. */
+  async mendIndex(): Promise<void> {
+    const { files } = this;
+    const { context } = this.#options;
+    if (files === undefined || isIndexWhole(files) || this.#isBarred || !context.wan.isOpen) return;
+    const err = await fetchIndex({
+      files,
+      rows: originRows(this.#options, files, this.#logger),
+      waste: this.#facts.waste,
+      clock: context.clock,
+      logger: this.#logger,
+      signal: this.#abort.signal,
+    });
+    if (err === undefined) await context.store.noteFrames(files);
+    else this.#logger.warn({ err }, "damaged index not fetched again");
+  }
+
   /** Stops transfers and closes the files; whole rows stay on the disk. Safe to call twice. */
   async close(): Promise<void> {
     this.#abort.abort();
@@ -240,7 +268,8 @@ export class VersionDriver {
         return;
       }
       await this.#space.require(files);
-      this.setState("fetching");
+      // The disk that is in use stays in use while its pack is put right.
+      if (this.state !== "active") this.setState("fetching");
       if (!(await this.#staging.begin(files))) {
         this.#retry.set(STAGING_LOOK_MS);
         return;

@@ -1,5 +1,5 @@
 import type { AppError, Logger } from "@ckmesh/core";
-import type { SignedHead } from "@ckmesh/image";
+import { RowLayout, type SignedHead } from "@ckmesh/image";
 import {
   NO_SOURCE_BYTES,
   type ShedPack,
@@ -110,7 +110,7 @@ export class VersionFacts {
       id: idHex,
       state: this.#state,
       haveRows: files?.have.count ?? shed?.rows ?? 0,
-      rows: files?.table.layout.rows ?? 0,
+      rows: files?.table.layout.rows ?? (shed === undefined ? 0 : new RowLayout(head).rows),
       needed: neededBytes(head) + this.tally.needed,
       bytes: this.tally.add(files?.bytes ?? shed?.bytes ?? NO_SOURCE_BYTES),
       wasted: this.waste.bytes,

@@ -24,7 +24,7 @@ export interface VersionTransferOptions {
   readonly rows: OriginRows;
   /** False: the origin only, no peers. */
   readonly swarms: boolean;
-  /** Complete older versions of the image, newest first. */
+  /** Older versions of the image to take frames from, the best first; the last ones may lack some. */
   readonly older: readonly VersionFiles[];
   /** Counts what comes of deltas. */
   readonly tally: DeltaTally;

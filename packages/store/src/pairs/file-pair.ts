@@ -36,23 +36,27 @@ export class FilePair {
    * Opens the partial files at full size, with their heads in place. What lies under the final names gives them
    * its bytes.
    * @param packHeaderLength bytes; 0 when the pack has no header of its own
-   * @returns true when both were there before
+   * @returns how both were there before: `whole` at full size, `resized` with another, as after a cut; `none`: one of
+   *   them was not
    * @throws {AppError} ERR_STORE_FULL
    */
-  async openPartial(headBlock: Uint8Array, packHeaderLength: number): Promise<boolean> {
+  async openPartial(headBlock: Uint8Array, packHeaderLength: number): Promise<"none" | "resized" | "whole"> {
     const { pack, index, packPartial, indexPartial } = this.#paths;
     const { head, id } = this.#signed;
     // A crash between the two renames, a damaged or a foreign file: what is right in it is kept.
     if ((await sizeOf(pack)) !== undefined) await rename(pack, packPartial);
     if ((await sizeOf(index)) !== undefined) await rename(index, indexPartial);
-    const isResumed = await this.#haveFullSize(packPartial, indexPartial);
+    const isThere = [await sizeOf(packPartial), await sizeOf(indexPartial)].every(
+      (size) => size !== undefined,
+    );
+    const isWhole = await this.#haveFullSize(packPartial, indexPartial);
     this.#pack = await RandomAccessFile.open(packPartial, "create");
     this.#index = await RandomAccessFile.open(indexPartial, "create");
     await this.#pack.setSize(head.pack.length);
     await this.#index.setSize(indexLength(head));
     await this.#index.write(0, headBlock.subarray(0, HEAD_BYTES));
     if (packHeaderLength > 0) await this.#pack.write(0, encodePackHeader(head.pack.length, id));
-    return isResumed;
+    return isWhole ? "whole" : isThere ? "resized" : "none";
   }
 
   /** @throws {AppError} ERR_ABORTED when it is closed */

@@ -198,10 +198,11 @@ export abstract class RowFiles<H extends RowsHead = RowsHead> {
 
   /** Opens the files where they were left, partial, with every right row that lies on the disk. */
   protected async openPartial(): Promise<void> {
-    const isResumed = await this.pair.openPartial(this.#options.headBlock, this.table.packHeaderLength);
+    const found = await this.pair.openPartial(this.#options.headBlock, this.table.packHeaderLength);
     this.notes = await this.openNotes();
-    if (isResumed) await this.#resume();
-    else await this.#learn();
+    if (found === "none") await this.#learn();
+    // What was cut is not what the checkpoint speaks of.
+    else await this.#resume(found === "whole" ? await this.#loadCheckpoint() : this.have.clone());
     this.saved.start();
   }
 
@@ -249,9 +250,8 @@ export abstract class RowFiles<H extends RowsHead = RowsHead> {
     }
   }
 
-  /** Takes the frames of the checkpoint as given, and hashes every other row where it lies. */
-  async #resume(): Promise<void> {
-    const saved = await this.#loadCheckpoint();
+  /** Takes the frames that were saved as given, and hashes every other row where it lies. */
+  async #resume(saved: Bitfield): Promise<void> {
     const codeOf = (row: number): number => this.notes?.code(row) ?? 0;
     const keep = (run: Run): Promise<void> =>
       this.scan(run, (row, isGood) => {
