@@ -56,6 +56,17 @@ export interface UnpackResult {
  *   for a VHD), ERR_IMAGE_EXISTS, ERR_FILE_NOT_FOUND, ERR_FILE_DENIED, ERR_STORE_FULL, ERR_ABORTED
  */
 export async function unpackImage(options: UnpackOptions): Promise<UnpackResult> {
+  const workers = new ImageWorkers(undefined, options.threads);
+  // They start while pack and index are opened.
+  workers.start(workers.threads);
+  try {
+    return await unpack(options, workers);
+  } finally {
+    await workers.close();
+  }
+}
+
+async function unpack(options: UnpackOptions, workers: ImageWorkers): Promise<UnpackResult> {
   const index = await openIndex(options.indexPath);
   const format = options.format ?? "original";
   const layout = await layOutDisk(index, format);
@@ -68,7 +79,7 @@ export async function unpackImage(options: UnpackOptions): Promise<UnpackResult>
     const out = update?.out ?? (await TemporaryFile.create(options.outPath));
     const plan = update?.plan ?? { index, layout, clonedBytes: 0 };
     try {
-      await writeFile(plan, pack, out, options);
+      await writeFile(plan, pack, out, workers, options);
       await out.sync();
       await out.commit(options.mode);
     } finally {
@@ -116,19 +127,17 @@ async function writeFile(
   plan: Plan,
   pack: PackFile,
   out: TemporaryFile,
+  workers: ImageWorkers,
   options: UnpackOptions,
 ): Promise<void> {
   const { index, layout, pages, clonedBytes } = plan;
   await out.setSize(layout.fileLength);
-  const workers = new ImageWorkers(
-    {
-      level: 1,
-      isBackground: options.background !== undefined,
-      pack: { ...pack.setup, ...(options.decoded !== undefined && { decoded: options.decoded }) },
-      out: { fd: out.fd, extents: layout.extents.arrays, isClone: clonedBytes > 0 },
-    },
-    options.threads,
-  );
+  workers.setUp({
+    level: 1,
+    isBackground: options.background !== undefined,
+    pack: { ...pack.setup, ...(options.decoded !== undefined && { decoded: options.decoded }) },
+    out: { fd: out.fd, extents: layout.extents.arrays, isClone: clonedBytes > 0 },
+  });
   try {
     let flushed = 0;
     const onProgress = (progress: Progress): void => {
@@ -140,6 +149,7 @@ async function writeFile(
     };
     await rebuildDisk(index, workers, { ...options, onProgress }, pages);
   } finally {
+    // Nothing may write to the file any more when it is discarded.
     await workers.close();
   }
   for (const { offset, bytes } of layout.rest(clonedBytes)) {
