@@ -18,8 +18,8 @@ import { DeltaWriter, type MadeFrames } from "./delta-writer.js";
 
 /** New frames that are compared before more of the base is fingerprinted for them: 32 MiB, for all threads. */
 const WINDOW_FRAMES = 512;
-/** Frames of the base that stay decoded, 100 MiB for all threads: most of what dictionaries are made of vanished. */
-const MAX_HELD_FRAMES = 1600;
+/** Frames of the base that stay decoded, 64 MiB for all threads: most of what dictionaries are made of vanished. */
+const MAX_HELD_FRAMES = 1024;
 
 export interface DeltaPacks {
   readonly target: IndexFile;
