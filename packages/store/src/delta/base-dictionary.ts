@@ -4,6 +4,7 @@ import { DICTIONARY_PREFIX_BYTES } from "../pack/codec.js";
 import type { FrameDecoder } from "../pack/frame-decoder.js";
 import type { FrameReader } from "../pack/frame-reader.js";
 import { MAX_DICTIONARY_BYTES, type ZstdArea, ZstdWasm } from "../pack/zstd-wasm.js";
+import { FrameSlots } from "./frame-slots.js";
 
 /**
  * Decoded frames that are kept, 16 MiB: neighbours of a new frame mostly refer to neighbours. Twice as many save no
@@ -28,8 +29,8 @@ export class BaseDictionary {
   readonly #decoder: FrameDecoder;
   readonly #zstd: ZstdWasm;
   readonly #cache: ZstdArea;
-  /** Slot by frame; the one used longest ago first. What is in them is proven by what comes of it, or not at all. */
-  readonly #slots = new Map<number, number>();
+  /** What is in them is proven by what comes of it, or not at all. */
+  readonly #slots = new FrameSlots(CACHED_FRAMES);
 
   private constructor(reader: FrameReader, decoder: FrameDecoder, zstd: ZstdWasm) {
     this.#reader = reader;
@@ -85,14 +86,14 @@ export class BaseDictionary {
    */
   async makeProven(pieces: readonly Piece[]): Promise<ZstdArea> {
     await this.#reader.readProven(framesOf(pieces), (frame, bytes, isRaw) => {
-      this.#touch(frame);
+      this.#slots.touch(frame);
       this.#load(frame, bytes, isRaw);
     });
     return this.#join(pieces);
   }
 
   async #loadMissing(pieces: readonly Piece[]): Promise<void> {
-    const missing = pieces.filter(({ frame }) => !this.#touch(frame));
+    const missing = pieces.filter(({ frame }) => !this.#slots.touch(frame));
     if (missing.length === 0) return;
     await this.#reader.readUnproven(framesOf(missing), (frame, bytes, isRaw) =>
       this.#load(frame, bytes, isRaw),
@@ -108,14 +109,18 @@ export class BaseDictionary {
     let to = address + DICTIONARY_PREFIX_BYTES;
     for (const { frame, first, count } of pieces) {
       const bytes = count * SECTOR_BYTES;
-      this.#zstd.copy(to, this.#place(frame) + first * SECTOR_BYTES, bytes);
+      this.#zstd.copy(
+        to,
+        this.#cache.address + this.#slots.of(frame) * FRAME_BYTES + first * SECTOR_BYTES,
+        bytes,
+      );
       to += bytes;
     }
     return { address, length };
   }
 
   #load(frame: number, bytes: Uint8Array, isRaw: boolean): void {
-    const address = this.#cache.address + this.#slotFor(frame) * FRAME_BYTES;
+    const address = this.#cache.address + this.#slots.take(frame) * FRAME_BYTES;
     if (isRaw) this.#zstd.bytes({ address, length: bytes.length }).set(bytes);
     else this.#decode(frame, bytes, address);
   }
@@ -130,36 +135,6 @@ export class BaseDictionary {
         details: { frame },
       });
     }
-  }
-
-  /** Where a frame lies that was loaded. */
-  #place(frame: number): number {
-    const slot = this.#slots.get(frame);
-    if (slot === undefined) throw new Error("unreachable: a frame that was not loaded");
-    return this.#cache.address + slot * FRAME_BYTES;
-  }
-
-  /** False: the frame is not here. */
-  #touch(frame: number): boolean {
-    const slot = this.#slots.get(frame);
-    if (slot === undefined) return false;
-    this.#slots.delete(frame);
-    this.#slots.set(frame, slot);
-    return true;
-  }
-
-  #slotFor(frame: number): number {
-    let slot = this.#slots.get(frame);
-    if (slot !== undefined) return slot;
-    slot = this.#slots.size;
-    if (slot === CACHED_FRAMES) {
-      const [oldest] = this.#slots;
-      if (oldest === undefined) throw new Error("unreachable: a full cache without an entry");
-      this.#slots.delete(oldest[0]);
-      slot = oldest[1];
-    }
-    this.#slots.set(frame, slot);
-    return slot;
   }
 }
 

@@ -3,6 +3,7 @@ import { FRAME_BYTES, MAX_DICTIONARY_SECTORS, SECTOR_BYTES } from "@ckmesh/image
 import { DICTIONARY_PREFIX_BYTES } from "../pack/codec.js";
 import type { FrameReader } from "../pack/frame-reader.js";
 import type { HeldFrames } from "./delta-tasks.js";
+import { FrameSlots } from "./frame-slots.js";
 
 /** Decoded frames that are kept, 8 MiB: neighbours of a new frame mostly refer to neighbours. */
 const CACHED_FRAMES = 128;
@@ -14,8 +15,7 @@ export class BaseSectors {
   /** Place by frame. */
   readonly #places = new Map<number, number>();
   readonly #slab = new Uint8Array(CACHED_FRAMES * FRAME_BYTES);
-  /** Slot by frame; the one used longest ago first. */
-  readonly #slots = new Map<number, number>();
+  readonly #slots = new FrameSlots(CACHED_FRAMES);
   readonly #dictionary = new Uint8Array(DICTIONARY_PREFIX_BYTES + MAX_DICTIONARY_SECTORS * SECTOR_BYTES);
 
   /** @param held frames that some thread hands to `hold` before a dictionary is made */
@@ -59,8 +59,7 @@ export class BaseSectors {
     const place = this.#places.get(frame);
     if (this.#held !== undefined && place !== undefined)
       return this.#held.raw.subarray(place * FRAME_BYTES, (place + 1) * FRAME_BYTES);
-    const slot = this.#slots.get(frame);
-    if (slot === undefined) throw new Error("unreachable: a frame that was not loaded");
+    const slot = this.#slots.of(frame);
     return this.#slab.subarray(slot * FRAME_BYTES, (slot + 1) * FRAME_BYTES);
   }
 
@@ -72,30 +71,12 @@ export class BaseSectors {
       const last = table.frameOf(first + count - 1);
       for (let frame = table.frameOf(first); frame <= last; frame += 1) {
         if (this.#places.has(frame)) continue;
-        const slot = this.#slots.get(frame);
-        if (slot === undefined) {
-          if (missing.at(-1) !== frame) missing.push(frame);
-          continue;
-        }
-        this.#slots.delete(frame);
-        this.#slots.set(frame, slot);
+        if (!this.#slots.touch(frame) && missing.at(-1) !== frame) missing.push(frame);
       }
     }
     if (missing.length === 0) return;
     await this.#reader.read(missing, true, (frame, raw) => {
-      this.#slab.set(raw, this.#takeSlot(frame) * FRAME_BYTES);
+      this.#slab.set(raw, this.#slots.take(frame) * FRAME_BYTES);
     });
-  }
-
-  #takeSlot(frame: number): number {
-    let slot = this.#slots.size;
-    if (slot === CACHED_FRAMES) {
-      const [oldest] = this.#slots;
-      if (oldest === undefined) throw new Error("unreachable: a full cache without an entry");
-      this.#slots.delete(oldest[0]);
-      slot = oldest[1];
-    }
-    this.#slots.set(frame, slot);
-    return slot;
   }
 }
