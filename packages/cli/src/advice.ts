@@ -17,9 +17,10 @@ const ADVICE: Partial<Readonly<Record<ErrorCode, string>>> = {
   ERR_VERSION_IN_USE: "publish another version or withdraw this one first; --force deletes it all the same",
   ERR_INDEX_INVALID: "copy the .index again from its source, or pack the disk again",
   ERR_PACK_INVALID: "copy the .ckm again from its source, or pack the disk again",
-  ERR_DISK_INVALID: "give a raw disk or a fixed or dynamic VHD file",
+  ERR_DISK_INVALID:
+    "give a raw disk, a fixed or dynamic VHD, or, with qemu-img installed, a whole VHDX, qcow2 or VMDK; copy a damaged one again",
   ERR_FORMAT_UNSUPPORTED:
-    "check that it is the right file; if a newer ckmesh made it, update this one; other disk formats: convert to raw or VHD",
+    "check that it is the right file; if a newer ckmesh made it, update this one; other disk formats: convert to raw or VHD; a delta: put the pair into the folder of the origin",
   ERR_SIGNATURE_INVALID: "add the publisher's public key to `publishers`, or find out who made this version",
   ERR_VERSION_REFUSED: "publish the older content as a new version, or use `ckmesh client rollback`",
   ERR_UPLOAD_CONFLICT: "wait until nothing writes to the file, and upload it again",
